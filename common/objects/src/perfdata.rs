@@ -1,0 +1,2 @@
+//! Performance data and threshold ranges, after the Monitoring Plugins
+//! guidelines.

@@ -1,0 +1,23 @@
+//! How every program of the suite starts, logs, reports errors, replaces
+//! files and ends. Knows no program's flags or keys.
+
+#![warn(missing_docs)]
+
+pub mod config;
+pub mod exit;
+pub mod file;
+pub mod log;
+pub mod ready;
+
+pub use exit::{Failure, Status, exit};
+
+/// What `--version` prints after the program's name: release, suite, commit.
+pub const VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    " (sitewire, ",
+    env!("SITEWIRE_COMMIT"),
+    ")"
+);
+
+/// The release alone, as it is told to peers.
+pub const RELEASE: &str = env!("CARGO_PKG_VERSION");
