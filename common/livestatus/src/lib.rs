@@ -1,2 +1,36 @@
+//! Livestatus, both ends, as values: requests are parsed and printed, filters
+//! are compiled and applied, answers are written and read, and so are the
+//! commands that carry check results and state dumps.
+//!
+//! Nothing in here owns a socket or knows the time: bytes are pushed in, values
+//! come out, whatever way the bytes were split. Values that come from plugins
+//! are bytes.
+//!
+//! | end | modules |
+//! |---|---|
+//! | server | [`request`] reads, [`filter`] selects, [`output`] answers |
+//! | client | [`request::Query`] asks, [`response`] reads frames, [`json`] their rows, [`server`] tells who answered |
+//! | both | [`value`], [`command`], [`dump`] |
+
 #![warn(missing_docs)]
-//! x
+
+pub mod command;
+pub mod dump;
+pub mod error;
+pub mod filter;
+pub mod json;
+pub mod output;
+mod pattern;
+pub mod request;
+pub mod response;
+pub mod server;
+pub mod value;
+
+pub use command::Command;
+pub use error::{Error, Status};
+pub use filter::{Filter, Matcher, Operator};
+pub use output::{OutputFormat, RowWriter, Separators};
+pub use request::{Query, Request, RequestError, RequestReader};
+pub use response::{Event, ResponseReader};
+pub use server::Server;
+pub use value::{ColumnType, Value};
