@@ -21,7 +21,7 @@ pub use check_result::CheckResult;
 pub use dump::{DumpBegin, DumpContent, DumpEnd, DumpMode};
 pub use host::{Host, HostKey, Service, ServiceKey};
 pub use notification::{Envelope, Notification, NotificationId};
-
+pub use perfdata::{Metric, Perfdata, Range, Thresholds};
 pub use site::SiteId;
 pub use state::{AcknowledgementType, HostState, ServiceState, ShadowState, StateCode, StateType};
 pub use time::UnixTime;
