@@ -1,0 +1,566 @@
+//! The configuration of notifyd: every key, its default, and what must be true
+//! of it. All problems are found, not only the first.
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use objects::SiteId;
+use program::config::Table;
+
+/// All defaults of `notifyd.toml`.
+pub(crate) mod default {
+    use std::time::Duration;
+
+    /// `[spool] directory`
+    pub(crate) const SPOOL: &str = "/var/spool/sitewire";
+    /// `[state] file` is this name in the spool directory.
+    pub(crate) const STATE_FILE: &str = "notifyd.state";
+    /// `[state] interval`
+    pub(crate) const STATE_INTERVAL: Duration = Duration::from_secs(5);
+    /// `[[lane]] timeout`
+    pub(crate) const LANE_TIMEOUT: Duration = Duration::from_secs(60);
+    /// `[[lane]] retry`: the first pause; each further one is twice as long.
+    pub(crate) const LANE_RETRY: Duration = Duration::from_secs(30);
+    /// `[[lane]] retry_max`: no pause is longer.
+    pub(crate) const LANE_RETRY_MAX: Duration = Duration::from_secs(15 * 60);
+    /// `[[lane]] expire`: for notifications that do not say it themselves.
+    pub(crate) const LANE_EXPIRE: Duration = Duration::from_secs(24 * 3600);
+    /// `stop_timeout`
+    pub(crate) const STOP_TIMEOUT: Duration = Duration::from_secs(20);
+}
+
+/// What `notifyd.toml` says.
+#[derive(Debug, Clone)]
+pub(crate) struct Configuration {
+    pub(crate) site: SiteId,
+    pub(crate) spool: PathBuf,
+    pub(crate) tls: Option<Tls>,
+    pub(crate) listen: Vec<Address>,
+    pub(crate) peers: Vec<Peer>,
+    pub(crate) lanes: Vec<Lane>,
+    pub(crate) state: State,
+    pub(crate) stop_timeout: Duration,
+}
+
+/// Who we are towards peers, as files in PEM form.
+#[derive(Debug, Clone)]
+pub(crate) struct Tls {
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
+    pub(crate) ca: PathBuf,
+}
+
+/// Where a link listens or connects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Address {
+    /// `HOST:PORT`; always TLS.
+    Tcp(String),
+    /// `unix:PATH`; whoever may open the socket is trusted.
+    Unix(PathBuf),
+}
+
+/// A site that may open a link to us, or to which we open one.
+#[derive(Debug, Clone)]
+pub(crate) struct Peer {
+    pub(crate) site: SiteId,
+    /// Where we connect to; without it the peer connects to us.
+    pub(crate) connect: Option<Address>,
+    /// Whether notifications are forwarded to it.
+    pub(crate) send: bool,
+}
+
+/// A way of delivery.
+#[derive(Debug, Clone)]
+pub(crate) struct Lane {
+    pub(crate) name: String,
+    pub(crate) to: Destination,
+    pub(crate) retry: Retry,
+}
+
+/// Where a lane delivers to.
+#[derive(Debug, Clone)]
+pub(crate) enum Destination {
+    /// A program that is run once per notification.
+    Script { path: PathBuf, timeout: Duration },
+    /// A maildir into which one mail per notification is put.
+    Maildir {
+        path: PathBuf,
+        sender: String,
+        recipient: String,
+    },
+}
+
+/// When a delivery that failed is tried again, and until when.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Retry {
+    pub(crate) first: Duration,
+    pub(crate) longest: Duration,
+    pub(crate) expire: Duration,
+}
+
+/// The state file.
+#[derive(Debug, Clone)]
+pub(crate) struct State {
+    pub(crate) file: PathBuf,
+    pub(crate) interval: Duration,
+}
+
+impl std::fmt::Display for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp(address) => f.write_str(address),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+impl std::str::FromStr for Address {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            return match path.starts_with('/') {
+                true => Ok(Self::Unix(path.into())),
+                false => Err(format!("{text:?} needs an absolute path after unix:")),
+            };
+        }
+        let port = text.rsplit_once(':').filter(|(host, _)| !host.is_empty());
+        match port.map(|(_, port)| port.parse::<u16>()) {
+            Some(Ok(_)) => Ok(Self::Tcp(text.to_owned())),
+            _ => Err(format!("{text:?} is neither HOST:PORT nor unix:/PATH")),
+        }
+    }
+}
+
+/// The configuration file that is read when none is named.
+pub(crate) fn default_path() -> PathBuf {
+    match std::env::var_os("OMD_ROOT") {
+        Some(root) => Path::new(&root).join("etc/sitewire/notifyd.toml"),
+        None => "/etc/sitewire/notifyd.toml".into(),
+    }
+}
+
+impl Configuration {
+    /// Reads `path`; on any mistake all mistakes, one text each.
+    pub(crate) fn read(path: &Path) -> Result<Self, Vec<String>> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| vec![format!("{}: {error}", path.display())])?;
+        Self::parse(&path.display().to_string(), &text)
+    }
+
+    /// Reads the text of a configuration file; touches no other file.
+    pub(crate) fn parse(file: &str, text: &str) -> Result<Self, Vec<String>> {
+        let mut problems = Vec::new();
+        let mut root = Table::parse(file, text, &mut problems);
+        let stop_timeout = root.take("stop_timeout", Table::duration, &mut problems);
+        let site = root
+            .require("site", Table::table, &mut problems)
+            .and_then(|table| parse_site(table, &mut problems));
+        let spool = root
+            .take("spool", Table::table, &mut problems)
+            .and_then(|table| parse_spool(table, &mut problems))
+            .unwrap_or_else(|| default::SPOOL.into());
+        let tls = root
+            .take("tls", Table::table, &mut problems)
+            .and_then(|table| parse_tls(table, &mut problems));
+        let listen = parse_each(&mut root, "listen", &mut problems, parse_listen);
+        let peers = parse_each(&mut root, "peer", &mut problems, parse_peer);
+        let lanes = {
+            let sender = site.as_ref().map_or("site", SiteId::as_str);
+            parse_each(&mut root, "lane", &mut problems, |table, problems| {
+                parse_lane(table, sender, problems)
+            })
+        };
+        let state = match root.take("state", Table::table, &mut problems) {
+            Some(table) => parse_state(table, &spool, &mut problems),
+            None => default_state(&spool),
+        };
+        root.finish(&mut problems);
+        let (Some(site), true) = (site, problems.is_empty()) else {
+            return Err(problems);
+        };
+        let configuration = Self {
+            site,
+            spool,
+            tls,
+            listen,
+            peers,
+            lanes,
+            state,
+            stop_timeout: stop_timeout.unwrap_or(default::STOP_TIMEOUT),
+        };
+        configuration.check(file, &mut problems);
+        if problems.is_empty() {
+            Ok(configuration)
+        } else {
+            Err(problems)
+        }
+    }
+
+    /// What must be true of the keys together.
+    fn check(&self, file: &str, problems: &mut Vec<String>) {
+        let mut complain = |what: String| problems.push(format!("{file}: {what}"));
+        let mut sites = BTreeSet::new();
+        for peer in &self.peers {
+            if peer.site == self.site {
+                complain(format!("[[peer]] {} is this site itself", peer.site));
+            }
+            if !sites.insert(&peer.site) {
+                complain(format!("[[peer]] {} stands twice", peer.site));
+            }
+            if peer.connect.is_none() && self.listen.is_empty() {
+                complain(format!(
+                    "[[peer]] {} can never come up: it has no `connect` and there is no [[listen]]",
+                    peer.site
+                ));
+            }
+        }
+        let mut names = BTreeSet::new();
+        for lane in &self.lanes {
+            if !names.insert(&lane.name) {
+                complain(format!("[[lane]] {:?} stands twice", lane.name));
+            }
+        }
+        let mut links = self
+            .listen
+            .iter()
+            .chain(self.peers.iter().filter_map(|peer| peer.connect.as_ref()));
+        let needs_tls = links.find(|address| matches!(address, Address::Tcp(_)));
+        if let (None, Some(address)) = (&self.tls, needs_tls) {
+            complain(format!("[tls] is missing, and {address} needs it"));
+        }
+    }
+
+    /// Looks at the files that the configuration names, and complains about
+    /// what is not as it must be. Changes nothing. Certificates are not read
+    /// here but where they are loaded.
+    pub(crate) fn check_files(&self, problems: &mut Vec<String>) {
+        for lane in &self.lanes {
+            let complaint = match &lane.to {
+                Destination::Script { path, .. } => check_script(path),
+                Destination::Maildir { path, .. } => check_maildir(path),
+            };
+            problems.extend(complaint.map(|what| format!("[[lane]] {}: {what}", lane.name)));
+        }
+        for (what, path) in [
+            ("[spool] directory", &self.spool),
+            ("[state] file", &self.state.file),
+        ] {
+            let parent = path.parent().filter(|parent| parent.is_dir());
+            if parent.is_none() {
+                problems.push(format!(
+                    "{what}: {} is in no existing directory",
+                    path.display()
+                ));
+            }
+        }
+    }
+}
+
+fn check_script(path: &Path) -> Option<String> {
+    match std::fs::metadata(path) {
+        Err(error) => Some(format!("{}: {error}", path.display())),
+        Ok(meta) if !meta.is_file() => Some(format!("{} is not a file", path.display())),
+        Ok(meta) if meta.permissions().mode() & 0o111 == 0 => {
+            Some(format!("{} is not executable", path.display()))
+        }
+        Ok(_) => None,
+    }
+}
+
+/// A maildir that is not there yet is made at the first delivery.
+fn check_maildir(path: &Path) -> Option<String> {
+    match std::fs::metadata(path) {
+        Ok(meta) if !meta.is_dir() => Some(format!("{} is not a directory", path.display())),
+        Ok(_) => None,
+        Err(_) if path.parent().is_some_and(Path::is_dir) => None,
+        Err(error) => Some(format!("{}: {error}", path.display())),
+    }
+}
+
+fn parse_each<T>(
+    root: &mut Table,
+    key: &'static str,
+    problems: &mut Vec<String>,
+    mut parse: impl FnMut(Table, &mut Vec<String>) -> Option<T>,
+) -> Vec<T> {
+    root.take_tables(key, problems)
+        .into_iter()
+        .filter_map(|table| parse(table, problems))
+        .collect()
+}
+
+fn parse_site(mut table: Table, problems: &mut Vec<String>) -> Option<SiteId> {
+    let name = table.require("name", Table::parsed, problems);
+    table.finish(problems);
+    name
+}
+
+fn parse_spool(mut table: Table, problems: &mut Vec<String>) -> Option<PathBuf> {
+    let directory = table.take("directory", Table::path, problems);
+    table.finish(problems);
+    directory
+}
+
+fn parse_tls(mut table: Table, problems: &mut Vec<String>) -> Option<Tls> {
+    let certificate = table.require("certificate", Table::path, problems);
+    let key = table.require("key", Table::path, problems);
+    let ca = table.require("ca", Table::path, problems);
+    table.finish(problems);
+    Some(Tls {
+        certificate: certificate?,
+        key: key?,
+        ca: ca?,
+    })
+}
+
+fn parse_listen(mut table: Table, problems: &mut Vec<String>) -> Option<Address> {
+    let address = table.require("address", Table::parsed, problems);
+    table.finish(problems);
+    address
+}
+
+fn parse_peer(mut table: Table, problems: &mut Vec<String>) -> Option<Peer> {
+    let site = table.require("site", Table::parsed, problems);
+    let connect = table.take("connect", Table::parsed, problems);
+    let send = table.take("send", Table::boolean, problems);
+    table.finish(problems);
+    Some(Peer {
+        site: site?,
+        connect,
+        send: send.unwrap_or(false),
+    })
+}
+
+fn parse_lane(mut table: Table, site: &str, problems: &mut Vec<String>) -> Option<Lane> {
+    let name = table.require("name", lane_name, problems);
+    let script = table.take("script", absolute, problems);
+    let maildir = table.take("maildir", absolute, problems);
+    let to = match (script, maildir) {
+        (Some(path), None) => {
+            let timeout = table.take("timeout", positive, problems);
+            let timeout = timeout.unwrap_or(default::LANE_TIMEOUT);
+            Some(Destination::Script { path, timeout })
+        }
+        (None, Some(path)) => {
+            let sender = table.take("from", header_text, problems);
+            let recipient = table.take("to", header_text, problems);
+            Some(Destination::Maildir {
+                path,
+                sender: sender.unwrap_or_else(|| format!("sitewire@{site}")),
+                recipient: recipient.unwrap_or_else(|| format!("notifications@{site}")),
+            })
+        }
+        _ => {
+            problems.push(table.problem("[[lane]] needs one of `script` and `maildir`"));
+            None
+        }
+    };
+    let retry = Retry {
+        first: table
+            .take("retry", positive, problems)
+            .unwrap_or(default::LANE_RETRY),
+        longest: table
+            .take("retry_max", positive, problems)
+            .unwrap_or(default::LANE_RETRY_MAX),
+        expire: table
+            .take("expire", positive, problems)
+            .unwrap_or(default::LANE_EXPIRE),
+    };
+    table.finish(problems);
+    Some(Lane {
+        name: name?,
+        to: to?,
+        retry,
+    })
+}
+
+fn parse_state(mut table: Table, spool: &Path, problems: &mut Vec<String>) -> State {
+    let file = table.take("file", Table::path, problems);
+    let interval = table.take("interval", positive, problems);
+    table.finish(problems);
+    let default = default_state(spool);
+    State {
+        file: file.unwrap_or(default.file),
+        interval: interval.unwrap_or(default.interval),
+    }
+}
+
+fn default_state(spool: &Path) -> State {
+    State {
+        file: spool.join(default::STATE_FILE),
+        interval: default::STATE_INTERVAL,
+    }
+}
+
+/// The name stands in journal records, in the state file and in file names.
+fn lane_name(value: program::config::Value) -> Result<String, String> {
+    let name = Table::text(value)?;
+    match SiteId::new(&name) {
+        Ok(_) => Ok(name),
+        Err(_) => Err(format!(
+            "{name:?} must be 1 to {} letters, digits, underscores and dashes, no dash first",
+            objects::site::MAX_LEN
+        )),
+    }
+}
+
+fn absolute(value: program::config::Value) -> Result<PathBuf, String> {
+    let path = Table::path(value)?;
+    if path.is_absolute() {
+        Ok(path)
+    } else {
+        Err(format!("{path:?} must be an absolute path"))
+    }
+}
+
+fn positive(value: program::config::Value) -> Result<Duration, String> {
+    let duration = Table::duration(value)?;
+    if duration.is_zero() {
+        return Err("must be longer than nothing".to_owned());
+    }
+    Ok(duration)
+}
+
+fn header_text(value: program::config::Value) -> Result<String, String> {
+    let text = Table::text(value)?;
+    if text.is_empty() || text.chars().any(|c| c.is_control() || !c.is_ascii()) {
+        return Err(format!("{text:?} must be a mail address in ASCII"));
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COMPLETE: &str = r#"
+stop_timeout = "5s"
+[site]
+name = "central"
+[spool]
+directory = "/s"
+[tls]
+certificate = "/c.crt"
+key = "/c.key"
+ca = "/ca.crt"
+[[listen]]
+address = "[::1]:6555"
+[[listen]]
+address = "unix:/run/notifyd"
+[[peer]]
+site = "remote1"
+[[peer]]
+site = "other"
+connect = "other.example:6555"
+send = true
+[[lane]]
+name = "ops"
+script = "/bin/true"
+timeout = "1s"
+retry = "100ms"
+[[lane]]
+name = "mail"
+maildir = "/m"
+to = "ops@example.com"
+[state]
+file = "/x.state"
+"#;
+
+    #[test]
+    fn every_key_is_read() {
+        let c = Configuration::parse("n.toml", COMPLETE).unwrap();
+        assert_eq!(c.site.as_str(), "central");
+        assert_eq!(c.stop_timeout, Duration::from_secs(5));
+        assert_eq!(c.listen[1], Address::Unix("/run/notifyd".into()));
+        assert_eq!(c.peers.len(), 2);
+        assert!(!c.peers[0].send && c.peers[1].send);
+        assert!(matches!(&c.lanes[0].to,
+            Destination::Script { timeout, .. } if *timeout == Duration::from_secs(1)));
+        assert!(matches!(&c.lanes[1].to,
+            Destination::Maildir { sender, recipient, .. }
+                if sender == "sitewire@central" && recipient == "ops@example.com"));
+        assert_eq!(c.state.file, Path::new("/x.state"));
+    }
+
+    #[test]
+    fn little_is_enough() {
+        let c = Configuration::parse("n.toml", "[site]\nname = 'a'\n").unwrap();
+        assert_eq!(c.spool, Path::new(default::SPOOL));
+        assert_eq!(c.state.file, Path::new("/var/spool/sitewire/notifyd.state"));
+    }
+
+    #[test]
+    fn every_mistake_is_named() {
+        let change = |from: &str, to: &str| COMPLETE.replacen(from, to, 1);
+        for (name, text, want) in [
+            ("no site", String::new(), "`site` is missing"),
+            (
+                "site name",
+                change("\"central\"", "\"a b\""),
+                "is not a site id",
+            ),
+            (
+                "misspelt",
+                change("timeout = \"1s\"", "timeot = \"1s\""),
+                "did you mean `timeout`",
+            ),
+            ("no tls", change("[tls]", "[tsl]"), "did you mean `tls`"),
+            (
+                "peer is own",
+                change("remote1", "central"),
+                "this site itself",
+            ),
+            ("peer twice", change("other", "remote1"), "stands twice"),
+            ("lane twice", change("\"mail\"", "\"ops\""), "stands twice"),
+            (
+                "lane name",
+                change("\"mail\"", "\"a/b\""),
+                "letters, digits",
+            ),
+            (
+                "address",
+                change("[::1]:6555", "6555"),
+                "neither HOST:PORT nor unix:/PATH",
+            ),
+            (
+                "lane with both",
+                change("maildir = \"/m\"", "maildir = \"/m\"\nscript = \"/x\""),
+                "needs one of",
+            ),
+            ("header", change("ops@example.com", "a\\nb"), "mail address"),
+            (
+                "relative script",
+                change("/bin/true", "true"),
+                "absolute path",
+            ),
+            (
+                "no time",
+                change("\"100ms\"", "\"0s\""),
+                "longer than nothing",
+            ),
+        ] {
+            let problems = Configuration::parse("n.toml", &text).unwrap_err();
+            assert!(
+                problems
+                    .iter()
+                    .any(|p| p.starts_with("n.toml:") && p.contains(want)),
+                "{name}: {problems:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn tcp_needs_certificates() {
+        let text = "[site]\nname='a'\n[[listen]]\naddress='127.0.0.1:0'\n";
+        let problems = Configuration::parse("n.toml", text).unwrap_err();
+        assert_eq!(
+            problems,
+            ["n.toml: [tls] is missing, and 127.0.0.1:0 needs it"]
+        );
+        let text = "[site]\nname='a'\n[[listen]]\naddress='unix:/x'\n";
+        assert!(Configuration::parse("n.toml", text).is_ok());
+    }
+}

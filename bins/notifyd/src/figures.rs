@@ -1,0 +1,169 @@
+//! What can be seen of a running notifyd: the figures that the state file shows.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use objects::{SiteId, UnixTime};
+
+/// How many there are, and how old they are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Stack {
+    pub(crate) count: u64,
+    pub(crate) oldest: Option<UnixTime>,
+    pub(crate) youngest: Option<UnixTime>,
+}
+
+impl Stack {
+    pub(crate) fn add(&mut self, time: UnixTime) {
+        self.count += 1;
+        self.oldest = Some(self.oldest.map_or(time, |oldest| oldest.min(time)));
+        self.youngest = Some(self.youngest.map_or(time, |youngest| youngest.max(time)));
+    }
+}
+
+/// What one lane or one peer still has to get.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Line {
+    pub(crate) name: String,
+    pub(crate) waiting: u64,
+    pub(crate) processing: u64,
+}
+
+/// What the journal's owner knows.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct QueueFigures {
+    /// Dropped files, and notifications that no attempt was made for yet.
+    pub(crate) new: Stack,
+    /// Notifications that wait for another attempt.
+    pub(crate) deferred: Stack,
+    /// Files that could not be read.
+    pub(crate) corrupted: Stack,
+    pub(crate) lanes: Vec<Line>,
+    pub(crate) forwards: Vec<Line>,
+    pub(crate) accepted: u64,
+    pub(crate) duplicates: u64,
+    pub(crate) delivered: u64,
+    pub(crate) failed: u64,
+    /// Why the journal cannot be written, while it cannot.
+    pub(crate) disk_error: Option<String>,
+}
+
+/// The four words that Checkmk's check knows, and no other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LinkState {
+    /// Never up since the start.
+    Initial,
+    Connecting,
+    Established,
+    /// Down, with a pause before the next attempt; for a peer that connects
+    /// to us: down since it went away.
+    Cooldown,
+}
+
+impl LinkState {
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Initial => "initial",
+            Self::Connecting => "connecting",
+            Self::Established => "established",
+            Self::Cooldown => "cooldown",
+        }
+    }
+}
+
+/// The link to one peer.
+#[derive(Debug, Clone)]
+pub(crate) struct LinkFigures {
+    /// Where it was last connected to or from; empty if never.
+    pub(crate) address: String,
+    pub(crate) outgoing: bool,
+    pub(crate) state: LinkState,
+    /// Why it is in this state; may come from outside, so it is escaped.
+    pub(crate) message: String,
+    pub(crate) since: UnixTime,
+    pub(crate) connect_time: Option<Duration>,
+    pub(crate) sent: u64,
+    pub(crate) received: u64,
+    pub(crate) in_doubt: u64,
+    pub(crate) heartbeat: Duration,
+    pub(crate) last_incoming: UnixTime,
+    pub(crate) last_heartbeat: UnixTime,
+    pub(crate) clock_skew_us: Option<i64>,
+}
+
+/// The links to all peers, shared between those who drive them and those who
+/// show them.
+#[derive(Debug, Clone)]
+pub(crate) struct Links(Arc<Mutex<BTreeMap<SiteId, LinkFigures>>>);
+
+impl Links {
+    pub(crate) fn new(
+        peers: impl Iterator<Item = (SiteId, Option<String>)>,
+        now: UnixTime,
+    ) -> Self {
+        let links = peers.map(|(site, connect)| {
+            let figures = LinkFigures {
+                outgoing: connect.is_some(),
+                address: connect.unwrap_or_default(),
+                state: LinkState::Initial,
+                message: String::new(),
+                since: now,
+                connect_time: None,
+                sent: 0,
+                received: 0,
+                in_doubt: 0,
+                heartbeat: Duration::ZERO,
+                last_incoming: UnixTime::NEVER,
+                last_heartbeat: UnixTime::NEVER,
+                clock_skew_us: None,
+            };
+            (site, figures)
+        });
+        Self(Arc::new(Mutex::new(links.collect())))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<SiteId, LinkFigures>> {
+        // Whoever panicked while holding it left plain numbers behind.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All links, by peer.
+    pub(crate) fn all(&self) -> BTreeMap<SiteId, LinkFigures> {
+        self.lock().clone()
+    }
+
+    /// Changes the figures of one link.
+    pub(crate) fn update(&self, site: &SiteId, change: impl FnOnce(&mut LinkFigures)) {
+        if let Some(link) = self.lock().get_mut(site) {
+            change(link);
+        }
+    }
+
+    /// The one place where a link changes its state. Says so in the log, once
+    /// per state and reason.
+    pub(crate) fn enter(&self, site: &SiteId, state: LinkState, message: &str) {
+        let message = program::log::quote(message.as_bytes(), 300);
+        let mut links = self.lock();
+        let Some(link) = links.get_mut(site) else {
+            return;
+        };
+        let is_news = link.message != message && state != LinkState::Connecting;
+        let old = link.state;
+        if old != state {
+            link.since = std::time::SystemTime::now().into();
+            link.state = state;
+        }
+        // The reason of the last failure stays visible while we try again.
+        if state != LinkState::Connecting {
+            link.message.clone_from(&message);
+        }
+        drop(links);
+        let quiet = state == LinkState::Connecting || old == LinkState::Connecting && !is_news;
+        if quiet && state != LinkState::Established {
+            tracing::debug!(peer = %site, "{} -> {}: {message}", old.word(), state.word());
+        } else if old != state || is_news {
+            tracing::info!(peer = %site, "{} -> {}: {message}", old.word(), state.word());
+        }
+    }
+}

@@ -1,0 +1,334 @@
+//! What waits for whom, in memory: one line per lane and one per peer. The
+//! journal is the truth; these are rebuilt from it at every start.
+//!
+//! In a lane, notifications of one object (host and service) keep their order
+//! of acceptance: only the first of each object may be tried, and a younger one
+//! waits while the first waits for its next attempt. Objects overtake each
+//! other freely. A peer gets everything in order of acceptance.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use objects::NotificationId;
+use objects::notification::Context;
+
+use crate::config::Retry;
+
+/// Host and service of a notification, as one key.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Object(Box<[u8]>);
+
+impl Object {
+    /// The object that `context` is about.
+    pub(crate) fn of(context: &Context) -> Self {
+        let get = |name: &str| context.get(name).map_or(&b""[..], |value| value.as_slice());
+        // No value has a NUL in it by the time a plugin sees it.
+        Self([get("HOSTNAME"), get("SERVICEDESC")].join(&0).into())
+    }
+}
+
+/// One lane's line.
+#[derive(Debug, Default)]
+pub(crate) struct LaneLine {
+    objects: HashMap<Object, VecDeque<Waiting>>,
+    /// The first of each object, by the moment it may be tried.
+    due: BTreeSet<(Instant, u64, Object)>,
+    /// What the lane is working on: its object, whose first it is.
+    processing: Option<Object>,
+    next: u64,
+    len: u64,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    id: NotificationId,
+    attempts: u32,
+    expires: Instant,
+}
+
+/// What is to happen next in a lane.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// Try it; this is the number of the attempt.
+    Try { id: NotificationId, attempt: u32 },
+    /// Its time is over.
+    Expired { id: NotificationId },
+}
+
+impl LaneLine {
+    /// At the end of the line of its object.
+    pub(crate) fn push(
+        &mut self,
+        id: NotificationId,
+        object: Object,
+        attempts: u32,
+        due: Instant,
+        expires: Instant,
+    ) {
+        let line = self.objects.entry(object.clone()).or_default();
+        line.push_back(Waiting {
+            id,
+            attempts,
+            expires,
+        });
+        self.len += 1;
+        if line.len() == 1 {
+            self.enqueue(object, due);
+        }
+    }
+
+    fn enqueue(&mut self, object: Object, due: Instant) {
+        self.due.insert((due, self.next, object));
+        self.next += 1;
+    }
+
+    /// What may be tried now; nothing while the lane is working. After
+    /// [`Turn::Try`] comes [`LaneLine::retry`] or [`LaneLine::end`].
+    pub(crate) fn take(&mut self, now: Instant) -> Option<Turn> {
+        if self.processing.is_some() {
+            return None;
+        }
+        let (due, ..) = self.due.first()?;
+        if *due > now {
+            return None;
+        }
+        let (.., object) = self.due.pop_first()?;
+        let first = self.objects.get_mut(&object)?.front_mut()?;
+        if first.expires <= now {
+            let id = first.id;
+            self.remove_first(object, now);
+            return Some(Turn::Expired { id });
+        }
+        first.attempts += 1;
+        let (id, attempt) = (first.id, first.attempts);
+        self.processing = Some(object);
+        Some(Turn::Try { id, attempt })
+    }
+
+    /// The attempt failed; the next one is after `pause`, or when it expires.
+    pub(crate) fn retry(&mut self, now: Instant, pause: Duration) {
+        let Some(object) = self.processing.take() else {
+            return;
+        };
+        if let Some(first) = self.objects.get(&object).and_then(VecDeque::front) {
+            let due = (now + pause).min(first.expires);
+            self.enqueue(object, due);
+        }
+    }
+
+    /// What the lane worked on has ended.
+    pub(crate) fn end(&mut self, now: Instant) {
+        if let Some(object) = self.processing.take() {
+            self.remove_first(object, now);
+        }
+    }
+
+    fn remove_first(&mut self, object: Object, now: Instant) {
+        let Some(line) = self.objects.get_mut(&object) else {
+            return;
+        };
+        line.pop_front();
+        self.len -= 1;
+        if line.is_empty() {
+            self.objects.remove(&object);
+        } else {
+            self.enqueue(object, now);
+        }
+    }
+
+    /// When something may be tried next.
+    pub(crate) fn next_due(&self) -> Option<Instant> {
+        match self.processing {
+            Some(_) => None,
+            None => self.due.first().map(|(due, ..)| *due),
+        }
+    }
+
+    /// How many wait, and how many are being worked on.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        let processing = u64::from(self.processing.is_some());
+        (self.len - processing, processing)
+    }
+
+    /// Those for which at least one attempt failed.
+    pub(crate) fn deferred(&self) -> impl Iterator<Item = NotificationId> + '_ {
+        let firsts = self.objects.iter().filter_map(|(object, line)| {
+            let is_processed = self.processing.as_ref() == Some(object);
+            line.front()
+                .filter(|first| first.attempts > 0 && !is_processed)
+        });
+        firsts.map(|first| first.id)
+    }
+}
+
+/// One peer's line.
+#[derive(Debug, Default)]
+pub(crate) struct PeerLine {
+    waiting: BTreeMap<u64, NotificationId>,
+    places: HashMap<NotificationId, u64>,
+    next: u64,
+    /// Everything before this place was handed to the link that is up.
+    sent: u64,
+}
+
+impl PeerLine {
+    /// At the end of the line.
+    pub(crate) fn push(&mut self, id: NotificationId) {
+        self.waiting.insert(self.next, id);
+        self.places.insert(id, self.next);
+        self.next += 1;
+    }
+
+    /// A new link: everything is sent again, in its old order.
+    pub(crate) fn restart(&mut self) {
+        self.sent = 0;
+    }
+
+    /// The next one to send.
+    pub(crate) fn take(&mut self) -> Option<NotificationId> {
+        let (place, id) = self.waiting.range(self.sent..).next()?;
+        self.sent = place + 1;
+        Some(*id)
+    }
+
+    /// Its end at this peer is recorded.
+    pub(crate) fn end(&mut self, id: NotificationId) {
+        if let Some(place) = self.places.remove(&id) {
+            self.waiting.remove(&place);
+        }
+    }
+
+    pub(crate) fn holds(&self, id: NotificationId) -> bool {
+        self.places.contains_key(&id)
+    }
+
+    /// How many wait, and how many of them were handed to the link.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        let sent = self.waiting.range(..self.sent).count() as u64;
+        (self.waiting.len() as u64 - sent, sent)
+    }
+}
+
+/// The pause after the `attempts`th failure: doubling, up to the longest, and
+/// up to a fifth shorter, so that what failed together is not tried together.
+pub(crate) fn pause(retry: Retry, attempts: u32, id: NotificationId) -> Duration {
+    let doubled = retry.first.saturating_mul(
+        1u32.checked_shl(attempts.saturating_sub(1))
+            .unwrap_or(u32::MAX),
+    );
+    let pause = doubled.min(retry.longest.max(retry.first));
+    // The id's last bytes are random, and the attempt shifts them.
+    let bytes = id.as_bytes();
+    let random = u32::from(bytes[15]).wrapping_add(attempts.wrapping_mul(97)) % 256;
+    pause - pause.mul_f64(f64::from(random) / 256.0 * 0.2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(n: u8) -> NotificationId {
+        NotificationId::from_bytes([n; 16])
+    }
+
+    fn object(name: &str) -> Object {
+        Object::of(&Context::from([("HOSTNAME".to_owned(), name.into())]))
+    }
+
+    const HOUR: Duration = Duration::from_secs(3600);
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn tried(turn: Option<Turn>) -> Option<(u8, u32)> {
+        match turn {
+            Some(Turn::Try { id, attempt }) => Some((id.as_bytes()[0], attempt)),
+            Some(Turn::Expired { id }) => Some((id.as_bytes()[0], 0)),
+            None => None,
+        }
+    }
+
+    #[test]
+    fn an_object_keeps_its_order_and_others_overtake() {
+        let start = Instant::now();
+        let mut line = LaneLine::default();
+        for (n, name) in [(1, "a"), (2, "a"), (3, "b"), (4, "a")] {
+            line.push(id(n), object(name), 0, start, start + HOUR);
+        }
+        assert_eq!(tried(line.take(start)), Some((1, 1)));
+        assert_eq!(tried(line.take(start)), None, "one at a time");
+        line.retry(start, MINUTE);
+        assert_eq!(tried(line.take(start)), Some((3, 1)), "b overtakes");
+        line.end(start);
+        assert_eq!(tried(line.take(start)), None, "a's younger ones wait");
+        assert_eq!(line.next_due(), Some(start + MINUTE));
+        assert_eq!(line.deferred().count(), 1);
+        let later = start + MINUTE;
+        assert_eq!(tried(line.take(later)), Some((1, 2)));
+        line.end(later);
+        for n in [2, 4] {
+            assert_eq!(tried(line.take(later)), Some((n, 1)));
+            line.end(later);
+        }
+        assert_eq!(line.counts(), (0, 0));
+        assert!(line.objects.is_empty());
+    }
+
+    #[test]
+    fn what_is_expired_is_not_tried() {
+        let start = Instant::now();
+        let mut line = LaneLine::default();
+        line.push(id(1), object("a"), 0, start, start + MINUTE);
+        line.push(id(2), object("a"), 0, start, start + HOUR);
+        assert_eq!(tried(line.take(start)), Some((1, 1)));
+        line.retry(start, HOUR);
+        assert_eq!(
+            line.next_due(),
+            Some(start + MINUTE),
+            "its end is a turn too"
+        );
+        assert_eq!(tried(line.take(start + MINUTE)), Some((1, 0)));
+        assert_eq!(tried(line.take(start + MINUTE)), Some((2, 1)));
+    }
+
+    #[test]
+    fn a_peer_gets_everything_again_after_a_new_link() {
+        let mut line = PeerLine::default();
+        for n in 1..=4 {
+            line.push(id(n));
+        }
+        let take = |line: &mut PeerLine| line.take().map(|id| id.as_bytes()[0]);
+        assert_eq!([take(&mut line), take(&mut line)], [Some(1), Some(2)]);
+        assert_eq!(line.counts(), (2, 2));
+        line.end(id(1));
+        line.restart();
+        line.end(id(3));
+        assert_eq!(
+            [take(&mut line), take(&mut line), take(&mut line)],
+            [Some(2), Some(4), None]
+        );
+        line.push(id(5));
+        assert_eq!(take(&mut line), Some(5));
+    }
+
+    #[test]
+    fn pauses_double_up_to_the_longest() {
+        let retry = Retry {
+            first: Duration::from_secs(30),
+            longest: Duration::from_secs(900),
+            expire: HOUR,
+        };
+        for (attempts, want) in [
+            (1, 30),
+            (2, 60),
+            (3, 120),
+            (6, 900),
+            (40, 900),
+            (u32::MAX, 900),
+        ] {
+            for n in [0, 127, 255] {
+                let pause = pause(retry, attempts, id(n)).as_secs_f64();
+                let want = f64::from(want);
+                assert!(pause <= want && pause >= want * 0.8, "{attempts}: {pause}");
+            }
+        }
+    }
+}
