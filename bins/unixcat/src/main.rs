@@ -1,1 +1,16 @@
-fn main() {}
+//! Connects standard input and standard output to a stream socket. See
+//! unixcat(1).
+
+mod address;
+mod cli;
+mod copy;
+mod flow;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let args = cli::Args::parse();
+    program::exit("unixcat", copy::run(&args))
+}

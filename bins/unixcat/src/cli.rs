@@ -1,0 +1,47 @@
+//! The command line.
+
+use std::time::Duration;
+
+use clap::Parser;
+
+use crate::address::Address;
+
+/// Copy standard input to a socket and the socket to standard output
+///
+/// Both directions run at the same time. At the end of standard input the
+/// socket is half-closed, and what the other side still has to say is printed.
+#[derive(Debug, Parser)]
+#[command(
+    name = "unixcat",
+    version = program::VERSION,
+    after_help = "Exit status: 0 done, 1 failed, 2 used wrongly, 75 try again.\n\
+                  Manual: unixcat(1), sitewire(7)",
+    after_long_help = "\
+Examples:
+  Ask Livestatus a question:
+    printf 'GET hosts\\nColumns: name state\\n' | unixcat tmp/run/live
+  Carry the state of this site to the central one:
+    cmcdump -s tmp/run/live | ssh central unixcat ingest.d/remote1
+
+Exit status: 0 done, 1 failed, 2 used wrongly, 75 try again.
+Manual: unixcat(1), sitewire(7)"
+)]
+pub(crate) struct Args {
+    /// Give up when nothing moves for this long, such as 30s or 5m
+    ///
+    /// Counts while connecting and whenever neither direction makes progress.
+    /// Without it unixcat waits for as long as both sides stay.
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) timeout: Option<Duration>,
+
+    /// A path, unix:PATH or tcp:HOST:PORT
+    #[arg(value_name = "SOCKET")]
+    pub(crate) socket: Address,
+}
+
+fn duration(text: &str) -> Result<Duration, &'static str> {
+    match program::config::parse_duration(text) {
+        Some(duration) if !duration.is_zero() => Ok(duration),
+        _ => Err("not a duration such as 500ms, 30s or 5m"),
+    }
+}

@@ -1,0 +1,293 @@
+//! Both directions at once, in one thread that waits in poll(2).
+//!
+//! Neither direction waits for the other: a peer that answers a request only
+//! after reading all of it, one that sends without reading, and a reader of
+//! our output that is slow all get what is theirs, and the buffers do not grow.
+
+use std::io::IsTerminal;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use program::{Failure, Status};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::FileType;
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, Shutdown};
+
+use crate::cli::Args;
+use crate::flow::Flow;
+
+/// A pipe that poll(2) calls writable takes this much without blocking. It is
+/// not made non-blocking, because others may hold the same open file.
+const PIPE_ROOM: usize = 4096;
+
+/// How long the end of input may take to arrive after the peer has closed. A
+/// server that answers and closes is often faster than the program that asks
+/// is at exiting.
+const GRACE: Duration = Duration::from_secs(1);
+
+pub(crate) fn run(args: &Args) -> Result<Status, Failure> {
+    let socket = args.socket.connect(args.timeout).map_err(|error| {
+        let status = match error.kind() {
+            std::io::ErrorKind::InvalidInput | std::io::ErrorKind::InvalidFilename => {
+                Status::Failed
+            }
+            _ => Status::TryAgain,
+        };
+        Failure::caused(status, format!("cannot connect to {}", args.socket), error)
+    })?;
+    let (stdin, stdout) = (std::io::stdin(), std::io::stdout());
+    let copy = Copy {
+        stdin: stdin.as_fd(),
+        stdout: stdout.as_fd(),
+        socket: socket.as_fd(),
+        input: Input::Flowing,
+        to_socket: Flow::new(),
+        from_socket: Flow::new(),
+    };
+    match copy.run(args.timeout) {
+        Ok(()) => Ok(Status::Done),
+        Err(Error::ReaderGone) => Err(Failure::silent(Status::Failed)),
+        Err(Error::Unsent) => Err(Failure::new(
+            Status::Failed,
+            format!(
+                "{} closed the connection before it had all input",
+                args.socket
+            ),
+        )),
+        Err(Error::Idle(timeout)) => Err(Failure::new(
+            Status::TryAgain,
+            format!("{}: nothing moved for {timeout:?}", args.socket),
+        )),
+        Err(Error::System(what, errno)) => Err(Failure::caused(
+            Status::Failed,
+            what,
+            std::io::Error::from(errno),
+        )),
+    }
+}
+
+enum Error {
+    /// Whoever read our standard output went away.
+    ReaderGone,
+    /// The peer closed and there was, or may have been, more for it.
+    Unsent,
+    /// No progress for this long.
+    Idle(Duration),
+    System(&'static str, Errno),
+}
+
+/// How far standard input has come.
+///
+/// ```text
+/// Flowing ── end of input, all sent ──> Delivered
+///    ├── peer closed, nothing waits ──> PeerClosed ── end of input ──> Delivered
+///    │                                      └── more input, or GRACE over ──> Unsent
+///    └── send refused ──> Unsent
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Input {
+    Flowing,
+    PeerClosed { until: Instant },
+    Delivered,
+    Unsent,
+}
+
+struct Copy<'a> {
+    stdin: BorrowedFd<'a>,
+    stdout: BorrowedFd<'a>,
+    socket: BorrowedFd<'a>,
+    input: Input,
+    to_socket: Flow,
+    from_socket: Flow,
+}
+
+/// What poll(2) found.
+struct Ready {
+    stdin: bool,
+    stdout: bool,
+    socket: PollFlags,
+}
+
+impl Copy<'_> {
+    fn run(mut self, timeout: Option<Duration>) -> Result<(), Error> {
+        let write_most = match rustix::fs::fstat(self.stdout) {
+            Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Fifo => PIPE_ROOM,
+            _ => usize::MAX,
+        };
+        let mut last_move = Instant::now();
+        loop {
+            if self.from_socket.is_finished() {
+                match self.input {
+                    Input::Delivered => return Ok(()),
+                    Input::Unsent => return Err(Error::Unsent),
+                    Input::Flowing | Input::PeerClosed { .. } => {}
+                }
+            }
+            let idle_at = timeout.map(|timeout| last_move + timeout);
+            let ready = self.wait(idle_at)?;
+            let sent = self.send(&ready)?;
+            let received = self.receive(&ready, write_most)?;
+            self.notice_close(&ready);
+            let now = Instant::now();
+            if sent || received {
+                last_move = now;
+            } else if let Some(timeout) = timeout
+                && now >= last_move + timeout
+            {
+                return Err(Error::Idle(timeout));
+            }
+        }
+    }
+
+    fn wait(&self, idle_at: Option<Instant>) -> Result<Ready, Error> {
+        let reads_stdin = match self.input {
+            Input::Flowing => self.to_socket.wants_source(),
+            Input::PeerClosed { .. } => true,
+            Input::Delivered | Input::Unsent => false,
+        };
+        let mut events = PollFlags::empty();
+        events.set(PollFlags::IN, self.from_socket.wants_source());
+        events.set(PollFlags::OUT, self.to_socket.wants_sink());
+        // A hang-up is reported whether asked for or not, and for ever: once it
+        // is known, the socket is polled only for what is still to be read.
+        let watches_socket = !events.is_empty() || self.input == Input::Flowing;
+
+        let mut fds = Vec::with_capacity(3);
+        if reads_stdin {
+            fds.push(PollFd::from_borrowed_fd(self.stdin, PollFlags::IN));
+        }
+        if watches_socket {
+            fds.push(PollFd::from_borrowed_fd(self.socket, events));
+        }
+        if self.from_socket.wants_sink() {
+            fds.push(PollFd::from_borrowed_fd(self.stdout, PollFlags::OUT));
+        }
+        let grace = match self.input {
+            Input::PeerClosed { until } => Some(until),
+            _ => None,
+        };
+        let wake = [idle_at, grace].into_iter().flatten().min();
+        let pause = wake.map(|at| {
+            let left = at.saturating_duration_since(Instant::now());
+            Timespec::try_from(left).unwrap_or(Timespec {
+                tv_sec: i64::MAX,
+                tv_nsec: 0,
+            })
+        });
+        match poll(&mut fds, pause.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(Error::System("cannot poll", error)),
+        }
+        let mut found = fds.iter().map(PollFd::revents);
+        let mut next = |asked: bool| {
+            asked
+                .then(|| found.next())
+                .flatten()
+                .unwrap_or(PollFlags::empty())
+        };
+        Ok(Ready {
+            stdin: !next(reads_stdin).is_empty(),
+            socket: next(watches_socket),
+            stdout: !next(self.from_socket.wants_sink()).is_empty(),
+        })
+    }
+
+    /// Standard input to the socket, and the half-close at its end.
+    fn send(&mut self, ready: &Ready) -> Result<bool, Error> {
+        let mut moved = false;
+        if ready.stdin {
+            let stdin = self.stdin;
+            moved |= self
+                .to_socket
+                .fill(|room| rustix::io::read(stdin, room))
+                .map_err(|error| Error::System("cannot read standard input", error))?;
+        }
+        if let Input::PeerClosed { until } = self.input {
+            if self.to_socket.wants_sink() || Instant::now() >= until {
+                self.give_up_input();
+            } else if self.to_socket.is_finished() {
+                self.input = Input::Delivered;
+            }
+            return Ok(moved);
+        }
+        if self.to_socket.wants_sink() {
+            let socket = self.socket;
+            let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+            match self
+                .to_socket
+                .drain(|bytes| rustix::net::send(socket, bytes, flags))
+            {
+                Ok(some) => moved |= some,
+                Err(Errno::PIPE | Errno::CONNRESET) => {
+                    self.give_up_input();
+                    moved = true;
+                }
+                Err(error) => return Err(Error::System("cannot write to the socket", error)),
+            }
+        }
+        if self.input == Input::Flowing && self.to_socket.is_finished() {
+            match rustix::net::shutdown(self.socket, Shutdown::Write) {
+                Ok(()) | Err(Errno::NOTCONN) => self.input = Input::Delivered,
+                Err(error) => return Err(Error::System("cannot half-close the socket", error)),
+            }
+        }
+        Ok(moved)
+    }
+
+    /// The socket to standard output.
+    fn receive(&mut self, ready: &Ready, write_most: usize) -> Result<bool, Error> {
+        let mut moved = false;
+        let readable = PollFlags::IN | PollFlags::HUP | PollFlags::ERR;
+        if self.from_socket.wants_source() && ready.socket.intersects(readable) {
+            let socket = self.socket;
+            let read = |room: &mut [u8]| {
+                rustix::net::recv(socket, room, RecvFlags::DONTWAIT).map(|(count, _)| count)
+            };
+            match self.from_socket.fill(read) {
+                Ok(some) => moved |= some,
+                Err(Errno::CONNRESET) => {
+                    // Sent is not read: the peer closed over bytes of ours.
+                    self.from_socket.end();
+                    self.give_up_input();
+                    moved = true;
+                }
+                Err(error) => return Err(Error::System("cannot read from the socket", error)),
+            }
+        }
+        if ready.stdout {
+            let stdout = self.stdout;
+            let write = |bytes: &[u8]| {
+                let most = bytes.len().min(write_most);
+                rustix::io::write(stdout, &bytes[..most])
+            };
+            match self.from_socket.drain(write) {
+                Ok(some) => moved |= some,
+                Err(Errno::PIPE) => return Err(Error::ReaderGone),
+                Err(error) => return Err(Error::System("cannot write standard output", error)),
+            }
+        }
+        Ok(moved)
+    }
+
+    /// A Unix socket tells when the peer has closed for good; over TCP that
+    /// shows at the next send only.
+    fn notice_close(&mut self, ready: &Ready) {
+        let gone = ready.socket.intersects(PollFlags::HUP | PollFlags::ERR);
+        if gone && self.input == Input::Flowing && !self.to_socket.wants_sink() {
+            // At a terminal nobody sends an end of input after the answer.
+            self.input = if std::io::stdin().is_terminal() {
+                self.to_socket.abandon();
+                Input::Delivered
+            } else {
+                let until = Instant::now() + GRACE;
+                Input::PeerClosed { until }
+            };
+        }
+    }
+
+    fn give_up_input(&mut self) {
+        self.to_socket.abandon();
+        self.input = Input::Unsent;
+    }
+}
