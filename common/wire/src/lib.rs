@@ -1,2 +1,20 @@
+//! The protocol `sitewire-notify/1`: how two notification spoolers hand each
+//! other notifications without losing or doubling one. The format is described
+//! in sitewire-notify-protocol(5).
+//!
+//! [`Session`] is one end of one connection. It holds no socket and asks for
+//! no time: bytes, moments and decisions go in, bytes and events come out.
+
 #![warn(missing_docs)]
-//! x
+
+pub mod control;
+pub mod error;
+pub mod frame;
+mod heartbeat;
+mod incoming;
+mod outgoing;
+pub mod session;
+
+pub use control::{Disk, Health, Range, RefusalCode, Window};
+pub use error::{Cause, Error};
+pub use session::{Config, Event, PeerHello, Session};
