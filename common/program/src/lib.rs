@@ -6,6 +6,7 @@
 pub mod config;
 pub mod exit;
 pub mod file;
+pub mod lock;
 pub mod log;
 pub mod ready;
 

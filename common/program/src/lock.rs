@@ -1,0 +1,121 @@
+//! Files that say "this is in use", and by whom.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+
+/// A lock that ends with this value, or with the process, however it ends.
+///
+/// The file stays: removing it would let two processes hold locks on two files
+/// of the same name.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+/// Why a lock could not be had.
+#[derive(Debug)]
+pub enum Error {
+    /// Another process has it.
+    InUse {
+        /// The lock's file.
+        path: PathBuf,
+        /// What the other process said it is, `None` if it said nothing.
+        process: Option<u32>,
+    },
+    /// The file could not be opened or written.
+    Io {
+        /// The lock's file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl Lock {
+    /// Takes the lock at `path`, without waiting.
+    pub fn take(path: &Path) -> Result<Self, Error> {
+        let failed = |source| Error::Io {
+            path: path.to_owned(),
+            source,
+        };
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path)
+            .map_err(failed)?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                let mut text = String::new();
+                let process = match file.read_to_string(&mut text) {
+                    Ok(_) => text.trim().parse().ok(),
+                    Err(_) => None,
+                };
+                return Err(Error::InUse {
+                    path: path.to_owned(),
+                    process,
+                });
+            }
+            Err(error) => return Err(failed(error.into())),
+        }
+        file.set_len(0)
+            .and_then(|()| writeln!(file, "{}", std::process::id()))
+            .map_err(failed)?;
+        Ok(Self { _file: file })
+    }
+}
+
+impl std::fmt::Display for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::InUse {
+                path,
+                process: Some(process),
+            } => write!(f, "{} is in use by process {process}", path.display()),
+            Self::InUse {
+                path,
+                process: None,
+            } => write!(f, "{} is in use by another process", path.display()),
+            Self::Io { path, .. } => write!(f, "cannot lock {}", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Io { source, .. } => Some(source),
+            Self::InUse { .. } => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_second_one_is_told_who_has_it() {
+        let path = std::env::temp_dir().join(format!("sitewire-lock-{}", std::process::id()));
+        let first = Lock::take(&path).unwrap();
+        let error = Lock::take(&path).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "{} is in use by process {}",
+                path.display(),
+                std::process::id()
+            )
+        );
+        drop(first);
+        Lock::take(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+    }
+}
