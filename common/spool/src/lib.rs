@@ -1,2 +1,33 @@
+//! The durable queue of notifications: a drop box that anything able to rename
+//! a file can submit to, and a journal with group commit behind it.
+//!
+//! Knows durability, order, and what a half-written entry looks like. Does not
+//! know the network, the time of day, or what is inside a notification. The
+//! layout, the formats and the crash table are in sitewire-spool(5).
+//!
+//! - [`SpoolDirectory`]: the directory, its owner and its lock;
+//! - [`drop_box`]: files in `new/`, for who submits and for who takes them in;
+//! - [`Queue`]: the messages, on top of [`journal`] and a [`Storage`];
+//! - [`history`]: reading a journal without its lock, while its owner runs or not.
+
 #![warn(missing_docs)]
-//! x
+
+mod directory;
+pub mod drop_box;
+mod error;
+pub mod history;
+mod index;
+pub mod journal;
+mod queue;
+pub mod record;
+pub mod segment;
+pub mod sim;
+mod storage;
+
+pub use directory::SpoolDirectory;
+pub use error::Error;
+pub use index::{Message, TargetState};
+pub use journal::{Damage, Options, Recovery};
+pub use queue::{Accepted, Commit, Figures, Known, Queue, Settled};
+pub use record::{End, Target, Verdict};
+pub use storage::{DirectoryStorage, Storage};
