@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use bstr::BString;
+use bstr::{BString, ByteSlice};
 
 use crate::python::Position;
 
@@ -61,9 +61,9 @@ impl fmt::Display for Error {
                 key,
                 what,
             } => {
-                write!(f, "{at}: host {:?}", &**host)?;
+                write!(f, "{at}: host {:?}", host.as_bstr())?;
                 if let Some(service) = service {
-                    write!(f, ", service {:?}", &**service)?;
+                    write!(f, ", service {:?}", service.as_bstr())?;
                 }
                 if !key.is_empty() {
                     write!(f, ", key {key:?}")?;

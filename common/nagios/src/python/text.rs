@@ -292,8 +292,8 @@ fn print_escape(code: u32, out: &mut Vec<u8>) {
             out.extend([b'\\', code as u8]);
             return;
         }
-        0..=0xff => format!("\\x{code:02x}"),
-        0..=0xffff => format!("\\u{code:04x}"),
+        0..=31 | 127..=0xff => format!("\\x{code:02x}"),
+        0x100..=0xffff => format!("\\u{code:04x}"),
         _ => format!("\\U{code:08x}"),
     };
     out.extend(hexadecimal.bytes());
