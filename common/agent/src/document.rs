@@ -453,7 +453,7 @@ impl Document {
         let checks: BTreeMap<String, &RawValue> =
             serde_json::from_slice(text).map_err(Error::Json)?;
         let checks = Checks(checks);
-        if let Checked::Done(error) = checks.read::<String>("error") {
+        if let Some(error) = checks.error() {
             return Err(Error::Agent(error));
         }
         let document = Self {
@@ -462,7 +462,7 @@ impl Document {
             memory: checks.read("memory"),
             swap: checks.read("swap"),
             system_load: checks.read("system_load"),
-            disks: checks.read("disks"),
+            disks: checks.read_list("disks"),
             disk_io: checks.read("disk_io"),
             net_stats: checks.read("net_stats"),
             net_io: checks.read("net_io"),
@@ -563,17 +563,36 @@ struct ErrorObject {
 }
 
 impl Checks<'_> {
+    /// The error that stands in the place of the whole document.
+    fn error(&self) -> Option<String> {
+        serde_json::from_str(self.0.get("error")?.get()).ok()
+    }
+
+    /// A check whose value is an object.
     fn read<T: DeserializeOwned>(&self, key: &str) -> Checked<T> {
+        self.read_value(key, b'{')
+    }
+
+    /// A check whose value is a list.
+    fn read_list<T: DeserializeOwned>(&self, key: &str) -> Checked<T> {
+        self.read_value(key, b'[')
+    }
+
+    /// serde would take a list for a structure, hence the look at the first byte.
+    fn read_value<T: DeserializeOwned>(&self, key: &str, first: u8) -> Checked<T> {
         let Some(raw) = self.0.get(key).filter(|raw| raw.get() != "null") else {
             return Checked::Absent;
         };
         if let Ok(ErrorObject { error }) = serde_json::from_str(raw.get()) {
             return Checked::Failed(error);
         }
-        match serde_json::from_str(raw.get()) {
-            Ok(value) => Checked::Done(value),
-            Err(error) => Checked::Failed(format!("`{key}` of the document is wrong: {error}")),
+        let wrong = |cause: &dyn fmt::Display| {
+            Checked::Failed(format!("`{key}` of the document is wrong: {cause}"))
+        };
+        if raw.get().as_bytes().first() != Some(&first) {
+            return wrong(&"not an object or list as it should be");
         }
+        serde_json::from_str(raw.get()).map_or_else(|cause| wrong(&cause), Checked::Done)
     }
 }
 
