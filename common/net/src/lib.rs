@@ -1,2 +1,19 @@
+//! Streams and the loop that drives a session over them: addresses, TLS with
+//! certificates of both sides, the pauses between attempts to connect. What the
+//! messages mean is left to `wire` and to the programs.
+//!
+//! The only crate under `common` with an async runtime.
+
 #![warn(missing_docs)]
-//! x
+
+pub mod address;
+pub mod backoff;
+pub mod error;
+pub mod link;
+pub mod tls;
+
+pub use address::{Address, Listener, Stream};
+pub use backoff::Backoff;
+pub use error::Error;
+pub use link::{Command, drive};
+pub use tls::{Identity, TlsFiles};

@@ -1,0 +1,205 @@
+//! Drives a session over a stream.
+
+use std::time::{Duration, Instant};
+
+use objects::NotificationId;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::sync::mpsc::UnboundedReceiver;
+use wire::{Event, Health, RefusalCode, Session, Window};
+
+use crate::error::Error;
+
+/// Bytes read at once.
+const READ_BUFFER: usize = 128 << 10;
+/// Commands taken at once.
+const COMMANDS: usize = 1024;
+/// The last words of a connection, and the peer's close, are waited for this long.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// What the owner of the journal tells a session; each is the method of
+/// [`Session`] with the same name.
+#[derive(Debug)]
+pub enum Command {
+    /// The answer to [`Event::PeerHello`].
+    Resume(Vec<NotificationId>),
+    /// A message for the peer.
+    Send {
+        /// Its id.
+        id: NotificationId,
+        /// Its body.
+        body: Vec<u8>,
+    },
+    /// All messages up to this number are durable, but for those refused.
+    Stored(u64),
+    /// This message will never be taken.
+    Refuse {
+        /// Its number.
+        seq: u64,
+        /// Why, for programs.
+        code: RefusalCode,
+        /// Why, for people.
+        text: String,
+    },
+    /// What the peer said about these is recorded.
+    Settled(Vec<NotificationId>),
+    /// The answer to [`Event::Ping`].
+    Pong(Health),
+    /// What the peer may have in doubt from now on.
+    Grant(Window),
+    /// End the connection in good order.
+    GoAway {
+        /// Why.
+        reason: String,
+        /// When to come back.
+        retry_after: Duration,
+    },
+}
+
+/// Drives `session` over `stream` until either end closes it: `Ok` after a
+/// GOAWAY, or the error that ended it.
+///
+/// `on_event` hears what happens and must not block: it hands on to the owner
+/// of the journal. Neither its channel nor `commands` needs a bound of its own,
+/// because the windows of both ends bound what can be in them. When the senders
+/// of `commands` are gone, the peer is told to go away.
+pub async fn drive<S>(
+    stream: S,
+    session: Session,
+    commands: UnboundedReceiver<Command>,
+    on_event: impl FnMut(Event),
+) -> Result<(), Error>
+where
+    S: AsyncRead + AsyncWrite,
+{
+    let (reader, writer) = tokio::io::split(stream);
+    let mut link = Link {
+        reader,
+        writer,
+        session,
+        flushed: true,
+    };
+    let result = link.run(commands, on_event).await;
+    // The cause is told, not what becomes of the goodbye.
+    let _ = tokio::time::timeout(LAST_WORDS, link.last_words()).await;
+    result
+}
+
+struct Link<S> {
+    reader: ReadHalf<S>,
+    writer: WriteHalf<S>,
+    session: Session,
+    /// A TLS stream may take bytes without passing them on.
+    flushed: bool,
+}
+
+impl<S: AsyncRead + AsyncWrite> Link<S> {
+    async fn run(
+        &mut self,
+        mut commands: UnboundedReceiver<Command>,
+        mut on_event: impl FnMut(Event),
+    ) -> Result<(), Error> {
+        let mut input = vec![0; READ_BUFFER];
+        let mut waiting = Vec::new();
+        let mut has_owner = true;
+        let mut armed = Instant::now();
+        let timer = tokio::time::sleep_until(armed.into());
+        tokio::pin!(timer);
+        loop {
+            while let Some(event) = self.session.poll_event() {
+                on_event(event);
+            }
+            if self.session.is_finished() {
+                return Ok(());
+            }
+            // Most deadlines only move away: the timer is let fire too early
+            // instead of being set again for every frame.
+            if let Some(deadline) = self.session.poll_timeout()
+                && deadline < armed
+            {
+                armed = deadline;
+                timer.as_mut().reset(deadline.into());
+            }
+            let output = self.session.poll_output();
+            let (idle, flushed) = (output.is_empty(), self.flushed);
+            // All branches at once: reading never waits for writing.
+            tokio::select! {
+                len = self.reader.read(&mut input) => match len.map_err(Error::Stream)? {
+                    0 => self.session.handle_end()?,
+                    len => self.session.handle_input(&input[..len], Instant::now())?,
+                },
+                written = write_some(&mut self.writer, output), if !idle || !flushed => {
+                    let len = written.map_err(Error::Stream)?;
+                    self.session.output_written(len);
+                    self.flushed = len == 0;
+                }
+                count = commands.recv_many(&mut waiting, COMMANDS), if has_owner => {
+                    has_owner = count > 0;
+                    for command in waiting.drain(..) {
+                        obey(&mut self.session, command)?;
+                    }
+                    if !has_owner {
+                        self.session.go_away("stopping", Duration::ZERO, Instant::now());
+                    }
+                }
+                () = timer.as_mut() => {
+                    let now = Instant::now();
+                    self.session.handle_timeout(now)?;
+                    // Without a deadline the session is finished.
+                    armed = self.session.poll_timeout().unwrap_or(now);
+                    timer.as_mut().reset(armed.into());
+                }
+            }
+        }
+    }
+
+    /// Writes what is left (an ERROR, the last ACK), closes, and reads until
+    /// the peer closes too: closing with input unread would make the kernel
+    /// reset the connection, and the peer lose those last words.
+    async fn last_words(&mut self) -> std::io::Result<()> {
+        loop {
+            let output = self.session.poll_output();
+            if output.is_empty() {
+                break;
+            }
+            let len = self.writer.write(output).await?;
+            self.session.output_written(len);
+        }
+        self.writer.shutdown().await?;
+        let mut rest = [0; 4096];
+        while self.reader.read(&mut rest).await? > 0 {}
+        Ok(())
+    }
+}
+
+/// Writes as much as there is room for; flushes if there is nothing to write.
+/// Nothing is lost if it is dropped before it is done.
+async fn write_some(
+    writer: &mut (impl AsyncWrite + Unpin),
+    output: &[u8],
+) -> std::io::Result<usize> {
+    if output.is_empty() {
+        writer.flush().await?;
+        return Ok(0);
+    }
+    match writer.write(output).await? {
+        0 => Err(std::io::ErrorKind::WriteZero.into()),
+        len => Ok(len),
+    }
+}
+
+fn obey(session: &mut Session, command: Command) -> Result<(), wire::Error> {
+    match command {
+        Command::Resume(have) => session.resume(&have)?,
+        Command::Send { id, body } => session.send(id, &body)?,
+        Command::Stored(seq) => session.stored(seq)?,
+        Command::Refuse { seq, code, text } => session.refuse(seq, code, &text)?,
+        Command::Settled(ids) => ids.into_iter().for_each(|id| session.settled(id)),
+        Command::Pong(health) => session.pong(health),
+        Command::Grant(window) => session.grant(window),
+        Command::GoAway {
+            reason,
+            retry_after,
+        } => session.go_away(&reason, retry_after, Instant::now()),
+    }
+    Ok(())
+}

@@ -1,0 +1,438 @@
+//! TLS between sites: version 1.3, certificates of both sides from one CA, the
+//! site's id in the certificate.
+//!
+//! The name of a peer is the URI `sitewire:site:ID` among the alternative
+//! names of its certificate; host names and IP addresses mean nothing. Nothing
+//! is resumed and nothing sent early, so that the certificates are looked at
+//! on every connection.
+
+use std::fmt;
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use objects::{SiteId, UnixTime};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, verify_server_cert_signed_by_trust_anchor};
+use rustls::crypto::verify_tls13_signature;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, InvalidMessage, OtherError,
+    RootCertStore, ServerConfig, SignatureScheme,
+};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+
+use crate::error::Error;
+
+/// TLS must be agreed after this long.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest file of certificates or keys, in bytes.
+const MAX_FILE: u64 = 1 << 20;
+/// What the URI of a site begins with.
+pub const SITE_URI: &str = "sitewire:site:";
+
+/// Where the parts of a site's identity lie, all PEM.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct TlsFiles {
+    /// Our certificate, with intermediate ones if there are any.
+    pub certificate: PathBuf,
+    /// The private key of it.
+    pub key: PathBuf,
+    /// The certificates of those who may sign for our peers.
+    pub ca: PathBuf,
+}
+
+/// Who we are towards peers, and whom we believe.
+#[derive(Debug)]
+pub struct Identity {
+    site: SiteId,
+    expires: UnixTime,
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    roots: Arc<RootCertStore>,
+    provider: Arc<CryptoProvider>,
+    server: Arc<ServerConfig>,
+}
+
+impl Identity {
+    /// Reads and checks the files. That our certificate has expired is no
+    /// error here, see [`Self::expires`]: peers will say so, and the program
+    /// goes on without them.
+    pub fn load(files: &TlsFiles) -> Result<Self, Error> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let chain = read_certificates(&files.certificate)?;
+        let key = read_key(&files.key)?;
+        let roots = Arc::new(read_roots(&files.ca)?);
+        let bad = |what: String| Error::BadFile {
+            path: files.certificate.clone(),
+            what,
+        };
+        let leaf = Leaf::read(&chain[0]).map_err(bad)?;
+        let site = leaf.site.clone().map_err(bad)?;
+        check_own_chain(&chain, &leaf, &roots, &provider)
+            .map_err(|error| bad(format!("not usable with {}: {error}", files.ca.display())))?;
+        let server =
+            server_config(&chain, &key, &roots, &provider).map_err(|error| match error {
+                Error::Setup(rustls::Error::InconsistentKeys(_)) => Error::BadFile {
+                    path: files.key.clone(),
+                    what: format!("is not the key of {}", files.certificate.display()),
+                },
+                other => other,
+            })?;
+        Ok(Self {
+            site,
+            expires: leaf.not_after,
+            chain,
+            key,
+            roots,
+            provider,
+            server: Arc::new(server),
+        })
+    }
+
+    /// The site in our certificate.
+    pub fn site(&self) -> &SiteId {
+        &self.site
+    }
+
+    /// When our certificate ends to be valid.
+    pub fn expires(&self) -> UnixTime {
+        self.expires
+    }
+
+    /// Agrees on TLS with whoever connected, and tells which site that is.
+    pub async fn accept<S>(
+        &self,
+        stream: S,
+    ) -> Result<(tokio_rustls::server::TlsStream<S>, SiteId), Error>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let accepting = TlsAcceptor::from(Arc::clone(&self.server)).accept(stream);
+        let stream = in_time(accepting).await?;
+        let (_, connection) = stream.get_ref();
+        check_protocol(connection.alpn_protocol())?;
+        let site = peer_site(connection.peer_certificates())?;
+        Ok((stream, site))
+    }
+
+    /// Agrees on TLS with the site `expected`, and no other.
+    pub async fn connect<S>(
+        &self,
+        expected: &SiteId,
+        stream: S,
+    ) -> Result<tokio_rustls::client::TlsStream<S>, Error>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        // The name means nothing: the verifier looks at the site in the certificate.
+        let name = ServerName::try_from("site.invalid").expect("a valid name");
+        let config = Arc::new(self.client_config(expected)?);
+        let stream = in_time(TlsConnector::from(config).connect(name, stream)).await?;
+        let (_, connection) = stream.get_ref();
+        check_protocol(connection.alpn_protocol())?;
+        Ok(stream)
+    }
+
+    fn client_config(&self, expected: &SiteId) -> Result<ClientConfig, Error> {
+        let verifier = SiteVerifier {
+            expected: expected.clone(),
+            roots: Arc::clone(&self.roots),
+            provider: Arc::clone(&self.provider),
+        };
+        let mut config = ClientConfig::builder_with_provider(Arc::clone(&self.provider))
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .map_err(Error::Setup)?
+            .dangerous() // rustls' word for any verifier that is not its own
+            .with_custom_certificate_verifier(Arc::new(verifier))
+            .with_client_auth_cert(self.chain.clone(), self.key.clone_key())
+            .map_err(Error::Setup)?;
+        config.alpn_protocols = vec![wire::frame::ALPN.to_vec()];
+        config.resumption = Resumption::disabled();
+        config.enable_sni = false;
+        Ok(config)
+    }
+}
+
+/// What a certificate says, as far as we ask.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leaf {
+    /// The site, or why there is none.
+    pub site: Result<SiteId, String>,
+    /// From when it is valid.
+    pub not_before: UnixTime,
+    /// Until when it is valid.
+    pub not_after: UnixTime,
+}
+
+impl Leaf {
+    /// Reads a certificate.
+    pub fn read(certificate: &CertificateDer<'_>) -> Result<Self, String> {
+        let (_, parsed) = X509Certificate::from_der(certificate)
+            .map_err(|error| format!("is not a certificate: {error}"))?;
+        let validity = parsed.validity();
+        Ok(Self {
+            site: site_of(&parsed),
+            not_before: UnixTime::from_secs(validity.not_before.timestamp()),
+            not_after: UnixTime::from_secs(validity.not_after.timestamp()),
+        })
+    }
+}
+
+/// Exactly one site: with two, each end might believe in another.
+fn site_of(certificate: &X509Certificate<'_>) -> Result<SiteId, String> {
+    let names = certificate
+        .subject_alternative_name()
+        .map_err(|error| format!("its alternative names are unreadable: {error}"))?
+        .map_or(&[][..], |extension| &extension.value.general_names);
+    let mut sites = names.iter().filter_map(|name| match name {
+        GeneralName::URI(uri) => uri.strip_prefix(SITE_URI),
+        _ => None,
+    });
+    match (sites.next(), sites.next()) {
+        (Some(site), None) => SiteId::new(site).map_err(|error| error.to_string()),
+        (None, _) => Err(format!("has no URI {SITE_URI}ID")),
+        (Some(_), Some(_)) => Err("names more than one site".to_owned()),
+    }
+}
+
+fn server_config(
+    chain: &[CertificateDer<'static>],
+    key: &PrivateKeyDer<'static>,
+    roots: &Arc<RootCertStore>,
+    provider: &Arc<CryptoProvider>,
+) -> Result<ServerConfig, Error> {
+    let clients =
+        WebPkiClientVerifier::builder_with_provider(Arc::clone(roots), Arc::clone(provider))
+            .build()
+            .map_err(|error| Error::Setup(rustls::Error::General(error.to_string())))?;
+    let mut config = ServerConfig::builder_with_provider(Arc::clone(provider))
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(Error::Setup)?
+        .with_client_cert_verifier(clients)
+        .with_single_cert(chain.to_vec(), key.clone_key())
+        .map_err(Error::Setup)?;
+    config.alpn_protocols = vec![wire::frame::ALPN.to_vec()];
+    config.send_tls13_tickets = 0;
+    Ok(config)
+}
+
+/// Believes a server if the chain leads to one of the roots and the leaf is
+/// for the expected site.
+#[derive(Debug)]
+struct SiteVerifier {
+    expected: SiteId,
+    roots: Arc<RootCertStore>,
+    provider: Arc<CryptoProvider>,
+}
+
+/// The server's certificate is fine, but for this instead.
+#[derive(Debug)]
+struct OtherSite {
+    expected: SiteId,
+    found: String,
+}
+
+impl fmt::Display for OtherSite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "certificate is for {}", self.found)
+    }
+}
+
+impl std::error::Error for OtherSite {}
+
+impl ServerCertVerifier for SiteVerifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        now: rustls_pki_types::UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        verify_server_cert_signed_by_trust_anchor(
+            &ParsedCertificate::try_from(end_entity)?,
+            &self.roots,
+            intermediates,
+            now,
+            self.provider.signature_verification_algorithms.all,
+        )?;
+        let found = match Leaf::read(end_entity).and_then(|leaf| leaf.site) {
+            Ok(site) if site == self.expected => return Ok(ServerCertVerified::assertion()),
+            Ok(site) => format!("site {site}"),
+            Err(why) => format!("no site: it {why}"),
+        };
+        let other = OtherError(Arc::new(OtherSite {
+            expected: self.expected.clone(),
+            found,
+        }));
+        Err(CertificateError::Other(other).into())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _certificate: &CertificateDer<'_>,
+        _signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        // Never asked: only version 1.3 is offered.
+        Err(rustls::Error::General("TLS 1.2 is not spoken".to_owned()))
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(
+            message,
+            certificate,
+            signature,
+            &self.provider.signature_verification_algorithms,
+        )
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
+    }
+}
+
+async fn in_time<T>(handshake: impl Future<Output = io::Result<T>>) -> Result<T, Error> {
+    match tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake).await {
+        Ok(result) => result.map_err(classify),
+        Err(_) => Err(Error::Timeout("TLS handshake")),
+    }
+}
+
+/// Finds out what kind of failure a handshake ended with.
+fn classify(error: io::Error) -> Error {
+    let Some(cause) = error
+        .get_ref()
+        .and_then(|e| e.downcast_ref::<rustls::Error>())
+    else {
+        return Error::Stream(error);
+    };
+    match cause {
+        rustls::Error::InvalidMessage(
+            InvalidMessage::InvalidContentType
+            | InvalidMessage::UnknownProtocolVersion
+            | InvalidMessage::MessageTooLarge,
+        ) => Error::NotTls,
+        rustls::Error::NoApplicationProtocol => Error::NoProtocol,
+        rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(other))) => {
+            match other.downcast_ref::<OtherSite>() {
+                Some(other) => Error::WrongSite {
+                    expected: other.expected.clone(),
+                    found: other.found.clone(),
+                },
+                None => Error::Tls(cause.clone()),
+            }
+        }
+        _ => Error::Tls(cause.clone()),
+    }
+}
+
+fn check_protocol(agreed: Option<&[u8]>) -> Result<(), Error> {
+    match agreed {
+        Some(wire::frame::ALPN) => Ok(()),
+        _ => Err(Error::NoProtocol),
+    }
+}
+
+fn peer_site(certificates: Option<&[CertificateDer<'_>]>) -> Result<SiteId, Error> {
+    let leaf = certificates.and_then(<[_]>::first);
+    let leaf = leaf.ok_or_else(|| Error::NoSite("there is none".to_owned()))?;
+    Leaf::read(leaf)
+        .and_then(|leaf| leaf.site)
+        .map_err(Error::NoSite)
+}
+
+/// Our own certificate must be one that peers with the same CA believe, apart
+/// from its dates.
+fn check_own_chain(
+    chain: &[CertificateDer<'_>],
+    leaf: &Leaf,
+    roots: &RootCertStore,
+    provider: &CryptoProvider,
+) -> Result<(), rustls::Error> {
+    let now = rustls_pki_types::UnixTime::now().as_secs();
+    let bound = |time: UnixTime| u64::try_from(time.secs()).unwrap_or(0);
+    let valid = now.clamp(
+        bound(leaf.not_before),
+        bound(leaf.not_after).max(bound(leaf.not_before)),
+    );
+    verify_server_cert_signed_by_trust_anchor(
+        &ParsedCertificate::try_from(&chain[0])?,
+        roots,
+        &chain[1..],
+        rustls_pki_types::UnixTime::since_unix_epoch(Duration::from_secs(valid)),
+        provider.signature_verification_algorithms.all,
+    )
+}
+
+/// At least one certificate, the leaf first.
+fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let (bytes, _) = read_file(path)?;
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
+    match certificates {
+        Ok(certificates) if certificates.is_empty() => Err(bad_file(path, "has no certificate")),
+        Ok(certificates) => Ok(certificates),
+        Err(error) => Err(bad_file(path, &format!("is not PEM: {error}"))),
+    }
+}
+
+fn read_roots(path: &Path) -> Result<RootCertStore, Error> {
+    let mut roots = RootCertStore::empty();
+    for certificate in read_certificates(path)? {
+        roots
+            .add(certificate)
+            .map_err(|error| bad_file(path, &format!("is not usable as a CA: {error}")))?;
+    }
+    Ok(roots)
+}
+
+fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, Error> {
+    let (bytes, mode) = read_file(path)?;
+    if mode & 0o077 != 0 {
+        let what = format!("others than its owner may read it (mode {mode:04o}); chmod 600 it");
+        return Err(bad_file(path, &what));
+    }
+    PrivateKeyDer::from_pem_slice(&bytes)
+        .map_err(|error| bad_file(path, &format!("has no private key: {error}")))
+}
+
+/// The file's bytes and its permissions.
+fn read_file(path: &Path) -> Result<(Vec<u8>, u32), Error> {
+    let read = || {
+        let mut file = std::fs::File::open(path)?;
+        let mode = file.metadata()?.mode() & 0o7777;
+        let mut bytes = Vec::new();
+        file.by_ref().take(MAX_FILE + 1).read_to_end(&mut bytes)?;
+        Ok((bytes, mode))
+    };
+    let (bytes, mode) = read().map_err(|source| Error::File {
+        path: path.to_owned(),
+        source,
+    })?;
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(bad_file(path, "is longer than 1 MiB"));
+    }
+    Ok((bytes, mode))
+}
+
+fn bad_file(path: &Path, what: &str) -> Error {
+    Error::BadFile {
+        path: path.to_owned(),
+        what: what.to_owned(),
+    }
+}
