@@ -1,1 +1,20 @@
-fn main() {}
+//! Collects the figures of this machine. See agentd(8).
+
+mod cli;
+mod collect;
+mod cpu;
+mod disks;
+mod memory;
+mod mount_table;
+mod network;
+mod run;
+mod system;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let args = cli::Args::parse();
+    program::exit("agentd", run::run(&args))
+}
