@@ -1,1 +1,24 @@
+//! What an end-to-end test is made of: sites in temporary directories, our
+//! programs as cargo built them, and foreign servers where they are installed.
+//!
+//! Everything started here is killed when its value is dropped, and what it
+//! said is printed when the test fails.
 
+#![warn(missing_docs)]
+
+pub mod icinga2;
+pub mod livestatus;
+pub mod livestatusd;
+pub mod peer;
+pub mod ports;
+pub mod program;
+pub mod site;
+pub mod sshd;
+pub mod wait;
+
+pub use icinga2::Icinga2;
+pub use livestatusd::Livestatusd;
+pub use program::{Outcome, Program, Running};
+pub use site::Site;
+pub use sshd::Sshd;
+pub use wait::{wait_for, wait_until};

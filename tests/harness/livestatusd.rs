@@ -1,0 +1,80 @@
+//! Our status core, as the display of some sites.
+
+use std::path::PathBuf;
+
+use crate::{Program, Running, Site};
+
+/// A `livestatusd` in a site of its own.
+pub struct Livestatusd {
+    /// The process.
+    pub process: Running,
+    /// Where it runs.
+    pub site: Site,
+}
+
+impl Livestatusd {
+    /// Starts one that shows `sites`, with nothing in them yet.
+    #[track_caller]
+    pub fn start(sites: &[&str]) -> Self {
+        let site = Site::new("central");
+        for name in sites {
+            let directory = site.path("etc/shadow").join(name);
+            std::fs::create_dir_all(directory).expect("cannot make a directory");
+        }
+        for directory in ["live.d", "ingest.d"] {
+            std::fs::create_dir_all(site.socket(directory)).expect("cannot make a directory");
+        }
+        let at = site.directory().display();
+        let configuration = format!(
+            "socket = \"{at}/tmp/run/live\"\n\
+             site_sockets = \"{at}/tmp/run/live.d\"\n\
+             ingest_sockets = \"{at}/tmp/run/ingest.d\"\n\
+             configuration = \"{at}/etc/shadow\"\n\
+             snapshot = \"{at}/var/livestatusd.snapshot\"\n"
+        );
+        site.write("etc/livestatusd.toml", configuration);
+        let process = Self::launch(&site);
+        Self { process, site }
+    }
+
+    #[track_caller]
+    fn launch(site: &Site) -> Running {
+        let mut process = Program::new("livestatusd")
+            .arg("--config")
+            .arg(site.path("etc/livestatusd.toml"))
+            .start();
+        process.wait_for_socket(&site.socket("live"));
+        process
+    }
+
+    /// Kills it and starts it again in the same place.
+    #[track_caller]
+    pub fn restart(self) -> Self {
+        let Self { process, site } = self;
+        process.terminate();
+        let process = Self::launch(&site);
+        Self { process, site }
+    }
+
+    /// The socket that shows all sites.
+    pub fn merged(&self) -> PathBuf {
+        self.site.socket("live")
+    }
+
+    /// The socket that shows one site.
+    pub fn live(&self, site: &str) -> PathBuf {
+        self.site.socket("live.d").join(site)
+    }
+
+    /// The socket that takes the dumps of one site.
+    pub fn ingest(&self, site: &str) -> PathBuf {
+        self.site.socket("ingest.d").join(site)
+    }
+
+    /// Puts a shadow configuration into place and has it read.
+    pub fn configure(&self, site: &str, configuration: &[u8]) {
+        let file = format!("etc/shadow/{site}/shadow.mk");
+        self.site.write(file, configuration);
+        self.process.hang_up();
+    }
+}
