@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use bstr::{BStr, BString, ByteSlice};
-use objects::{DumpBegin, DumpEnd, Host};
+use objects::{DumpBegin, DumpEnd, Host, Service};
 
 use crate::python::{Reader, Value, print_str};
 use crate::{Error, frame};
@@ -140,6 +140,22 @@ fn read_hosts(
     })
 }
 
+/// The services of one host as they will be printed.
+///
+/// Who has to gather all services of a site before the first host can be
+/// printed needs a fraction of the memory that [`Service`] takes.
+#[derive(Debug, Clone, Default)]
+pub struct PrintedServices(BTreeMap<BString, Box<[u8]>>);
+
+impl PrintedServices {
+    /// Adds a service; one of the same description is replaced.
+    pub fn insert(&mut self, description: BString, service: &Service) {
+        let mut printed = Vec::new();
+        fields::print_service(service, &mut printed);
+        self.0.insert(description, printed.into());
+    }
+}
+
 /// Prints a shadow configuration with its frame, host by host.
 #[derive(Debug)]
 pub struct Printer<W> {
@@ -171,11 +187,26 @@ impl<W: Write> Printer<W> {
     /// Prints one host with its services. Hosts given in ascending order make
     /// equal configurations equal files.
     pub fn host(&mut self, name: &BStr, host: &Host) -> io::Result<()> {
+        self.end.records += 1 + host.services.len() as u64;
         print_str(name, &mut self.line);
         self.line.extend(b": ");
         fields::print_host(host, &mut self.line);
         self.line.extend(b",\n");
-        self.end.records += 1 + host.services.len() as u64;
+        self.write_line()
+    }
+
+    /// Prints one host with `services` in place of its own.
+    pub fn host_with(
+        &mut self,
+        name: &BStr,
+        host: &Host,
+        services: &PrintedServices,
+    ) -> io::Result<()> {
+        self.end.records += 1 + services.0.len() as u64;
+        print_str(name, &mut self.line);
+        self.line.extend(b": ");
+        fields::print_host_with(host, &services.0, &mut self.line);
+        self.line.extend(b",\n");
         self.write_line()
     }
 
@@ -198,7 +229,7 @@ impl<W: Write> Printer<W> {
 
 #[cfg(test)]
 mod tests {
-    use objects::{DumpContent, DumpMode, Service, SiteId, UnixTime};
+    use objects::{DumpContent, DumpMode, SiteId, UnixTime};
 
     use super::*;
 
@@ -312,6 +343,22 @@ mod tests {
             ..begin()
         };
         assert_eq!(read(&print(&delta, &hosts())).unwrap().begin, Some(delta));
+    }
+
+    #[test]
+    fn services_printed_beforehand_make_the_same_file() {
+        let hosts = hosts();
+        let mut out = Vec::new();
+        let mut printer = Printer::new(&mut out, &begin()).unwrap();
+        for (name, host) in &hosts {
+            let mut services = PrintedServices::default();
+            for (description, service) in host.services.iter().rev() {
+                services.insert(description.clone(), service);
+            }
+            printer.host_with(name.as_bstr(), host, &services).unwrap();
+        }
+        printer.finish().unwrap();
+        assert_eq!(out.as_bstr(), print(&begin(), &hosts).as_bstr());
     }
 
     #[test]

@@ -12,6 +12,24 @@ use crate::python::{Reader, Value, print_float, print_str};
 /// Prints a host with its services as a dict. What is empty or has its default
 /// is left out.
 pub(super) fn print_host(host: &Host, out: &mut Vec<u8>) {
+    print_with(host, &host.services, print_service, out);
+}
+
+/// The same with services that have been printed before.
+pub(super) fn print_host_with(
+    host: &Host,
+    services: &BTreeMap<BString, Box<[u8]>>,
+    out: &mut Vec<u8>,
+) {
+    print_with(host, services, |printed, out| out.extend(printed), out);
+}
+
+fn print_with<S>(
+    host: &Host,
+    services: &BTreeMap<BString, S>,
+    print: impl Fn(&S, &mut Vec<u8>),
+    out: &mut Vec<u8>,
+) {
     let mut dict = Dict::open(out);
     dict.text("address", &host.address);
     dict.text("alias", &host.alias);
@@ -28,14 +46,14 @@ pub(super) fn print_host(host: &Host, out: &mut Vec<u8>) {
     dict.text("notes", &host.notes);
     dict.list("parents", &host.parents);
     dict.float("retry_interval", host.retry_interval);
-    if !host.services.is_empty() {
+    if !services.is_empty() {
         dict.key("services");
-        let mut services = Dict::open(dict.out);
-        for (description, service) in &host.services {
-            services.key(description);
-            print_service(service, services.out);
+        let mut dict = Dict::open(dict.out);
+        for (description, service) in services {
+            dict.key(description);
+            print(service, dict.out);
         }
-        services.close();
+        dict.close();
     }
     dict.close();
 }
@@ -78,7 +96,7 @@ pub(super) fn read_host(reader: &mut Reader<'_>, name: &BString, at: usize) -> R
     Ok(host)
 }
 
-fn print_service(service: &Service, out: &mut Vec<u8>) {
+pub(super) fn print_service(service: &Service, out: &mut Vec<u8>) {
     let mut dict = Dict::open(out);
     dict.text("check_command", &service.check_command);
     dict.float("check_interval", service.check_interval);
