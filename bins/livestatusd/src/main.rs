@@ -1,1 +1,26 @@
-fn main() {}
+//! Status core for shadow objects: takes dumps and passive check results,
+//! answers Livestatus. See livestatusd(8).
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+mod check;
+mod cli;
+mod client;
+mod command;
+mod config;
+mod counters;
+mod ingest;
+mod listen;
+mod load;
+mod query;
+mod run;
+mod snapshot;
+mod store;
+mod tables;
+
+fn main() -> ExitCode {
+    let args = cli::Args::parse();
+    program::exit("livestatusd", run::run(&args))
+}

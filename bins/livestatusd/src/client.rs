@@ -1,0 +1,281 @@
+//! Serves one Livestatus client: requests in, answers out, in their order.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use livestatus::request::{CommandRequest, Limits as RequestLimits};
+use livestatus::{Query, Request, RequestError, RequestReader, RowWriter, Status, output};
+use program::log::quote;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{Instant, timeout, timeout_at};
+use tracing::{debug, warn};
+
+use crate::config::Limits;
+use crate::counters::Counters;
+use crate::store::{Site, Store};
+use crate::tables::{Table, View};
+use crate::{command, query};
+
+/// Queries over more rows than this are computed on a thread of their own, so
+/// that they hold up nobody.
+const LONG_QUERY: usize = 1000;
+
+/// Refused commands that are logged one by one for each connection.
+const LOGGED_REFUSALS: u64 = 10;
+
+/// What all connections share.
+pub(crate) struct Service {
+    /// What is known.
+    pub(crate) store: Arc<Store>,
+    /// What is counted.
+    pub(crate) counters: Arc<Counters>,
+    /// Limits of connections.
+    pub(crate) limits: Limits,
+    /// Whether dumps without a frame are taken.
+    pub(crate) allow_unmarked: bool,
+    /// True from the moment the program is to end.
+    pub(crate) stopping: watch::Receiver<bool>,
+    /// Long queries at the same time.
+    pub(crate) long_queries: Arc<Semaphore>,
+}
+
+/// What a socket shows.
+#[derive(Clone)]
+pub(crate) enum Scope {
+    /// All sites.
+    Merged,
+    /// One.
+    Site(Arc<Site>),
+}
+
+/// Serves one connection.
+pub(crate) async fn serve(stream: UnixStream, scope: Scope, service: Arc<Service>) {
+    let mut client = Client {
+        stream,
+        scope,
+        service,
+        reader: RequestReader::new(RequestLimits::default()),
+        first_bytes: Vec::new(),
+        refusals: 0,
+        faults: 0,
+        unanswered: None,
+    };
+    // The connection ends either way; what is to be said about it has been logged.
+    let _ = client.run().await;
+    if client.refusals > LOGGED_REFUSALS {
+        let more = client.refusals - LOGGED_REFUSALS;
+        warn!("{more} more commands of the same connection were refused");
+    }
+}
+
+struct Client {
+    stream: UnixStream,
+    scope: Scope,
+    service: Arc<Service>,
+    reader: RequestReader,
+    /// The beginning of what came last, for the log.
+    first_bytes: Vec<u8>,
+    refusals: u64,
+    faults: u64,
+    /// Why the last command failed, if nothing was asked since.
+    unanswered: Option<String>,
+}
+
+/// The connection is over.
+struct Over;
+
+impl Client {
+    async fn run(&mut self) -> Result<(), Over> {
+        let mut buffer = vec![0; 16 * 1024];
+        let mut request_began = None;
+        loop {
+            while let Some(request) = self.reader.poll_request() {
+                request_began = None;
+                self.service.counters.requests.add();
+                match request {
+                    Ok(Request::Query(query)) => self.query(query).await?,
+                    Ok(Request::Command(request)) => self.command(request).await?,
+                    Err(error) => self.fault(error).await?,
+                }
+            }
+            if !self.reader.is_inside_request() {
+                request_began = None;
+            } else if request_began.is_none() {
+                request_began = Some(Instant::now());
+            }
+            let length = self.read(&mut buffer, request_began).await?;
+            self.first_bytes.clear();
+            self.first_bytes
+                .extend_from_slice(&buffer[..length.min(80)]);
+            if length > 0 {
+                self.reader.push(&buffer[..length]);
+            } else {
+                return self.finish().await;
+            }
+        }
+    }
+
+    /// The next bytes; 0 at the end of the stream.
+    async fn read(
+        &mut self,
+        buffer: &mut [u8],
+        request_began: Option<Instant>,
+    ) -> Result<usize, Over> {
+        let limits = self.service.limits;
+        let deadline = match request_began {
+            Some(began) => began + limits.request_timeout,
+            None => Instant::now() + limits.idle_timeout,
+        };
+        let mut stopping = self.service.stopping.clone();
+        let read = tokio::select! {
+            biased;
+            read = timeout_at(deadline, self.stream.read(buffer)) => read,
+            _ = stopping.wait_for(|stop| *stop) => return Err(Over),
+        };
+        match read {
+            Ok(Ok(length)) => Ok(length),
+            Ok(Err(error)) => {
+                debug!("connection broke: {error}");
+                Err(Over)
+            }
+            Err(_) if request_began.is_some() => {
+                warn!(
+                    "closed a connection: its request did not end within {} s; it came to '{}'",
+                    limits.request_timeout.as_secs_f64(),
+                    quote(&self.first_bytes, 80)
+                );
+                Err(Over)
+            }
+            Err(_) => Err(Over),
+        }
+    }
+
+    /// The client has said all it wants to say.
+    async fn finish(&mut self) -> Result<(), Over> {
+        self.reader.finish();
+        while let Some(request) = self.reader.poll_request() {
+            self.service.counters.requests.add();
+            match request {
+                Ok(Request::Query(query)) => self.query(query).await?,
+                Ok(Request::Command(request)) => self.command(request).await?,
+                Err(error) => self.fault(error).await?,
+            }
+        }
+        // Nobody takes this line for a part of another answer any more.
+        if let Some(reason) = self.unanswered.take() {
+            self.write(format!("400: {reason}\n").as_bytes()).await?;
+        }
+        Err(Over)
+    }
+
+    async fn query(&mut self, query: Query) -> Result<(), Over> {
+        self.unanswered = None;
+        let keep_alive = query.keep_alive;
+        let answer = self.evaluate(query).await?;
+        self.write(&answer).await?;
+        if keep_alive { Ok(()) } else { Err(Over) }
+    }
+
+    async fn evaluate(&mut self, query: Query) -> Result<Vec<u8>, Over> {
+        let sites = self.sites();
+        let rows = Table::named(&query.table).map_or(0, |table| table.rows(&sites));
+        let counters = Arc::clone(&self.service.counters);
+        let evaluate = move || {
+            let view = View {
+                sites: &sites,
+                counters: &counters,
+                now: SystemTime::now().into(),
+            };
+            query::answer(&query, &view)
+        };
+        let (answer, refusal) = if rows <= LONG_QUERY {
+            evaluate()
+        } else {
+            let _permit = self
+                .service
+                .long_queries
+                .acquire()
+                .await
+                .map_err(|_| Over)?;
+            tokio::task::spawn_blocking(evaluate)
+                .await
+                .map_err(|_| Over)?
+        };
+        if let Some(refusal) = refusal {
+            debug!("query refused: {}", refusal.message);
+        }
+        Ok(answer)
+    }
+
+    async fn command(&mut self, request: CommandRequest) -> Result<(), Over> {
+        let sites = self.sites();
+        let now = SystemTime::now().into();
+        let result = command::execute(&request.command, &sites, &self.service.counters, now);
+        if let Err(reason) = &result {
+            self.refusals += 1;
+            if self.refusals <= LOGGED_REFUSALS {
+                warn!("command refused: {reason}");
+            }
+        }
+        if request.fixed16 {
+            let answer = match result {
+                Ok(()) => RowWriter::new(Default::default(), Default::default(), true).finish(),
+                Err(reason) => output::error(Status::BadRequest, &reason, true),
+            };
+            self.write(&answer).await
+        } else {
+            self.unanswered = result.err();
+            Ok(())
+        }
+    }
+
+    async fn fault(&mut self, error: RequestError) -> Result<(), Over> {
+        self.faults += 1;
+        if self.faults == 1 {
+            warn!(
+                "request refused: {}; it came with '{}'",
+                error.message,
+                quote(&self.first_bytes, 80)
+            );
+        }
+        if error.command && !error.fixed16 {
+            self.service.counters.refused_commands.add();
+            self.unanswered = Some(error.message);
+            return Ok(());
+        }
+        self.unanswered = None;
+        let answer = output::error(error.status, &error.message, error.fixed16);
+        self.write(&answer).await?;
+        if error.keep_alive || error.command {
+            Ok(())
+        } else {
+            Err(Over)
+        }
+    }
+
+    fn sites(&self) -> Vec<Arc<Site>> {
+        match &self.scope {
+            Scope::Merged => self.service.store.sites(),
+            Scope::Site(site) => vec![Arc::clone(site)],
+        }
+    }
+
+    /// Sends all of it, as long as the client goes on reading.
+    async fn write(&mut self, mut bytes: &[u8]) -> Result<(), Over> {
+        let patience: Duration = self.service.limits.write_timeout;
+        while !bytes.is_empty() {
+            match timeout(patience, self.stream.write(bytes)).await {
+                Ok(Ok(written @ 1..)) => bytes = &bytes[written..],
+                Ok(_) => return Err(Over),
+                Err(_) => {
+                    let waited = patience.as_secs_f64();
+                    warn!("dropped a client that did not read its answer for {waited} s");
+                    return Err(Over);
+                }
+            }
+        }
+        Ok(())
+    }
+}

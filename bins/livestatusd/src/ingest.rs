@@ -1,0 +1,362 @@
+//! Takes dumps of one site. Whoever delivers a dump can do nothing else: there
+//! are no answers to queries here, and the site is the socket's, whatever the
+//! dump says.
+//!
+//! | what comes | what happens | answer |
+//! |---|---|---|
+//! | begin mark | the site is reserved for this stream; an older dump is refused | |
+//! | record | applied, counted as unknown, or counted as refused | |
+//! | end mark that fits | the site is complete | `taken N, unknown N, refused N` |
+//! | end mark that does not fit, end of stream | the site is incomplete | `incomplete: REASON; taken …` |
+//! | anything else outside a dump | the stream is not read on | `refused: REASON` |
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bstr::ByteSlice;
+use livestatus::dump::{DumpReader, Item, Record};
+use objects::{DumpBegin, DumpContent, DumpMode, UnixTime};
+use program::log::quote;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::time::timeout;
+use tracing::{debug, info, warn};
+
+use crate::client::Service;
+use crate::counters::Counters;
+use crate::store::{DumpCounts, Receiving, Site};
+
+/// How long a refused sender is listened to, so that it reads the refusal
+/// before it finds the connection closed.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Serves one connection to the ingest socket of `site`.
+pub(crate) async fn serve(mut stream: UnixStream, site: Arc<Site>, service: Arc<Service>) {
+    let mut intake = Intake::new(Arc::clone(&site), service.allow_unmarked);
+    let mut stopping = service.stopping.clone();
+    let mut buffer = vec![0; 64 * 1024];
+    let limits = service.limits;
+    loop {
+        let read = tokio::select! {
+            read = timeout(limits.idle_timeout, stream.read(&mut buffer)) => read,
+            _ = stopping.wait_for(|stop| *stop) => {
+                intake.break_off("livestatusd was stopped", now());
+                return;
+            }
+        };
+        let answers = match &read {
+            Err(_) => intake.break_off("the sender fell silent", now()),
+            Ok(Err(error)) => intake.break_off(&format!("the connection broke: {error}"), now()),
+            Ok(Ok(0)) => intake.finish(now(), &service.counters),
+            Ok(Ok(length)) => intake.push(&buffer[..*length], now(), &service.counters),
+        };
+        let ended = !matches!(read, Ok(Ok(1..)));
+        let text: String = answers.lines.concat();
+        if !text.is_empty()
+            && !matches!(
+                timeout(limits.write_timeout, stream.write_all(text.as_bytes())).await,
+                Ok(Ok(()))
+            )
+        {
+            debug!(site = %site.id, "the sender of a dump did not wait for the answer");
+            return;
+        }
+        if ended {
+            return;
+        }
+        if answers.close {
+            let _ = stream.shutdown().await;
+            let _ = timeout(DRAIN, async {
+                while matches!(stream.read(&mut buffer).await, Ok(1..)) {}
+            })
+            .await;
+            return;
+        }
+    }
+}
+
+fn now() -> UnixTime {
+    std::time::SystemTime::now().into()
+}
+
+/// What is to be said to the sender.
+#[derive(Debug, Default, PartialEq)]
+struct Answers {
+    lines: Vec<String>,
+    close: bool,
+}
+
+/// The receiving side of one stream, without its socket.
+struct Intake {
+    site: Arc<Site>,
+    allow_unmarked: bool,
+    reader: DumpReader,
+    /// The first bytes since the last dump, for the log.
+    first_bytes: Vec<u8>,
+    phase: Phase,
+    dumps: u64,
+}
+
+enum Phase {
+    /// Between dumps.
+    Outside,
+    /// In one.
+    Inside(Box<Dump>),
+    /// The sender was told that nothing more is taken.
+    Closed,
+}
+
+struct Dump {
+    /// `None` if records came without a frame.
+    begin: Option<DumpBegin>,
+    counts: DumpCounts,
+    number: u64,
+    _receiving: Receiving,
+}
+
+impl Intake {
+    fn new(site: Arc<Site>, allow_unmarked: bool) -> Self {
+        Self {
+            site,
+            allow_unmarked,
+            reader: DumpReader::new(),
+            first_bytes: Vec::new(),
+            phase: Phase::Outside,
+            dumps: 0,
+        }
+    }
+
+    fn push(&mut self, bytes: &[u8], now: UnixTime, counters: &Counters) -> Answers {
+        if self.first_bytes.is_empty() {
+            self.first_bytes
+                .extend_from_slice(&bytes[..bytes.len().min(80)]);
+        }
+        self.reader.push(bytes);
+        self.drain(now, counters)
+    }
+
+    /// The stream has ended.
+    fn finish(&mut self, now: UnixTime, counters: &Counters) -> Answers {
+        self.reader.finish();
+        let mut answers = self.drain(now, counters);
+        match &self.phase {
+            Phase::Inside(dump) if dump.begin.is_none() => {
+                let reason = "the dump has no marks, so nobody knows whether it is complete";
+                self.end(Err(reason.to_owned()), now, &mut answers);
+            }
+            Phase::Inside(_) => self.end(Err("end mark missing".to_owned()), now, &mut answers),
+            Phase::Outside if self.dumps == 0 => {
+                self.end(
+                    Err("the stream ended before a dump began".to_owned()),
+                    now,
+                    &mut answers,
+                );
+            }
+            Phase::Outside | Phase::Closed => {}
+        }
+        answers
+    }
+
+    /// The stream is not read on.
+    fn break_off(&mut self, reason: &str, now: UnixTime) -> Answers {
+        let mut answers = Answers {
+            close: true,
+            ..Answers::default()
+        };
+        if let Phase::Inside(_) = self.phase {
+            self.end(Err(reason.to_owned()), now, &mut answers);
+        }
+        answers
+    }
+
+    fn drain(&mut self, now: UnixTime, counters: &Counters) -> Answers {
+        let mut answers = Answers::default();
+        while let Some(item) = self.reader.poll_item() {
+            match (item, &mut self.phase) {
+                (_, Phase::Closed) => break,
+                (Item::Begin(begin), _) => self.begin(*begin, &mut answers),
+                (Item::Record(record), Phase::Inside(dump)) => {
+                    apply(&self.site, record, dump, now, counters);
+                }
+                (Item::Record(record), Phase::Outside) => {
+                    self.unmarked(record, now, counters, &mut answers)
+                }
+                (Item::Refused(error), Phase::Inside(dump)) => {
+                    dump.counts.refused += 1;
+                    if dump.counts.refused == 1 {
+                        warn!(site = %self.site.id, "refused a line of a dump: {error}");
+                    }
+                }
+                (Item::Refused(error), Phase::Outside) => {
+                    let reason = if self.first_bytes.starts_with(b"GET") {
+                        "this socket takes dumps and answers no queries".to_owned()
+                    } else {
+                        format!("this is not a dump: {error}")
+                    };
+                    self.refuse(&reason, &mut answers);
+                }
+                (Item::End(end), Phase::Inside(_)) => {
+                    let end = end.map(|_| ()).map_err(|incomplete| incomplete.to_string());
+                    self.end(end, now, &mut answers);
+                }
+                (Item::End(_), Phase::Outside) => {
+                    self.refuse("an end mark without a dump", &mut answers)
+                }
+            }
+        }
+        answers
+    }
+
+    fn begin(&mut self, begin: DumpBegin, answers: &mut Answers) {
+        // The reader reports the end of a dump before it begins the next.
+        if begin.content != DumpContent::State {
+            return self.refuse(
+                "this socket takes dumps of states, not of configuration",
+                answers,
+            );
+        }
+        let Some(receiving) = self.site.receive() else {
+            return self.refuse("another dump of this site is being received", answers);
+        };
+        let version = (begin.epoch, begin.sequence);
+        let mut status = self.site.status();
+        if let Some((epoch, sequence)) = status.dumps.newest.filter(|newest| version < *newest) {
+            drop(status);
+            let reason = format!("older than the dump of epoch {epoch}, sequence {sequence}");
+            return self.refuse(&reason, answers);
+        }
+        if let DumpMode::Delta { base } = begin.mode
+            && status.dumps.last_complete != Some((begin.epoch, base))
+        {
+            drop(status);
+            let reason =
+                format!("it builds upon sequence {base}, which is not the last complete dump here");
+            return self.refuse(&reason, answers);
+        }
+        status.dumps.newest = Some(version);
+        drop(status);
+        self.phase = Phase::Inside(Box::new(Dump {
+            begin: Some(begin),
+            counts: DumpCounts::default(),
+            number: self.site.next_dump(),
+            _receiving: receiving,
+        }));
+    }
+
+    /// A record outside a dump.
+    fn unmarked(
+        &mut self,
+        record: Record,
+        now: UnixTime,
+        counters: &Counters,
+        answers: &mut Answers,
+    ) {
+        if !self.allow_unmarked {
+            let reason = "the dump has no begin mark, so nobody would know whether it is complete; \
+                          `allow_unmarked` takes such dumps";
+            return self.refuse(reason, answers);
+        }
+        let Some(receiving) = self.site.receive() else {
+            return self.refuse("another dump of this site is being received", answers);
+        };
+        let mut dump = Box::new(Dump {
+            begin: None,
+            counts: DumpCounts::default(),
+            number: self.site.next_dump(),
+            _receiving: receiving,
+        });
+        apply(&self.site, record, &mut dump, now, counters);
+        self.phase = Phase::Inside(dump);
+    }
+
+    /// Ends the dump, if one began, and notes what became of it.
+    fn end(&mut self, end: Result<(), String>, now: UnixTime, answers: &mut Answers) {
+        let phase = std::mem::replace(&mut self.phase, Phase::Outside);
+        let (begin, mut counts, number) = match &phase {
+            Phase::Inside(dump) => (dump.begin.as_ref(), dump.counts, dump.number),
+            Phase::Outside | Phase::Closed => (None, DumpCounts::default(), 0),
+        };
+        let completeness = end.and_then(|()| match counts.refused {
+            0 => Ok(()),
+            refused => Err(format!("{refused} records were refused")),
+        });
+        if completeness.is_ok() && begin.is_some_and(|begin| begin.mode == DumpMode::Full) {
+            counts.missing = self.site.objects().not_in_dump(number);
+        }
+        let line = format!(
+            "taken {}, unknown {}, refused {}\n",
+            counts.taken, counts.unknown, counts.refused
+        );
+        match &completeness {
+            Ok(()) => {
+                info!(site = %self.site.id, missing = counts.missing, "dump taken: {}", line.trim_end());
+                answers.lines.push(line);
+            }
+            Err(reason) => {
+                warn!(site = %self.site.id, "incomplete dump: {reason}; {}", line.trim_end());
+                answers.lines.push(format!("incomplete: {reason}; {line}"));
+            }
+        }
+        {
+            let mut status = self.site.status();
+            let dumps = &mut status.dumps;
+            dumps.received_at = now;
+            if let Some(begin) = begin {
+                dumps.claimed_site = Some(begin.site.clone());
+                if completeness.is_ok() {
+                    dumps.last_complete = Some((begin.epoch, begin.sequence));
+                    dumps.time = begin.time;
+                }
+            }
+            dumps.counts = counts;
+            dumps.completeness = completeness;
+        }
+        self.site.changed();
+        self.dumps += 1;
+        self.first_bytes.clear();
+    }
+
+    /// Tells the sender that nothing of this is taken.
+    fn refuse(&mut self, reason: &str, answers: &mut Answers) {
+        warn!(
+            site = %self.site.id,
+            "refused what came to the ingest socket: {reason}; it begins with '{}'",
+            quote(self.first_bytes.as_bstr(), 80)
+        );
+        answers.lines.push(format!("refused: {reason}\n"));
+        answers.close = true;
+        self.phase = Phase::Closed;
+    }
+}
+
+/// Applies one record, whole.
+fn apply(site: &Site, record: Record, dump: &mut Dump, now: UnixTime, counters: &Counters) {
+    let number = dump.number;
+    let known = match record {
+        Record::Host { host_name, state } => {
+            counters.host_checks.add();
+            site.with_host(host_name.as_bstr(), |_, host| {
+                host.take_shadow(state, number, now)
+            })
+        }
+        Record::Service {
+            host_name,
+            service_description,
+            state,
+        } => {
+            counters.service_checks.add();
+            site.with_service(
+                host_name.as_bstr(),
+                service_description.as_bstr(),
+                |_, service| {
+                    service.take_shadow(state, number, now);
+                },
+            )
+        }
+    };
+    if known {
+        dump.counts.taken += 1;
+    } else {
+        dump.counts.unknown += 1;
+    }
+}

@@ -1,0 +1,367 @@
+//! The life of the daemon: check, lock, load, bind, serve, save, end.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, SystemTime};
+
+use objects::{SiteId, UnixTime};
+use program::lock::{self, Lock};
+use program::{Failure, Status};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Semaphore, watch};
+use tracing::{error, info, warn};
+
+use crate::cli::Args;
+use crate::client::Service;
+use crate::config::{Config, check_socket};
+use crate::counters::{Counters, TICK};
+use crate::listen::{self, Listeners};
+use crate::load::{self, Found};
+use crate::snapshot;
+use crate::store::{Site, Store};
+
+/// How often states are saved, if there is something new.
+const SAVE_EVERY: Duration = Duration::from_secs(60);
+
+/// How long connections may finish what they began when the program is to end.
+const STOP_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Runs until it is told to end.
+pub(crate) fn run(args: &Args) -> Result<Status, Failure> {
+    let (config, found) = read_configuration(&args.config)?;
+    if args.check_config {
+        return Ok(check_sites(&config, &found));
+    }
+    program::log::start(program::log::Format::Text, args.verbose);
+    let _locks = take_locks(&config)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::caused(Status::Failed, "cannot start threads", error))?;
+    let result = runtime.block_on(serve(&args.config, config, &found));
+    // A query that is still being computed is not waited for: its client is gone.
+    runtime.shutdown_background();
+    result
+}
+
+/// Everything that can be wrong is found here, before anything is touched.
+fn read_configuration(path: &Path) -> Result<(Config, Found), Failure> {
+    let mut problems = Vec::new();
+    let config = Config::read(path).map_err(say)?;
+    let found = load::find_sites(&config.configuration).map_err(|error| {
+        say(vec![format!(
+            "cannot read {}: {error}",
+            config.configuration.display()
+        )])
+    })?;
+    for (site, _) in &found.sites {
+        for socket in listen::site_sockets(&config, site) {
+            check_socket(&socket, &mut problems);
+        }
+    }
+    if problems.is_empty() {
+        Ok((config, found))
+    } else {
+        Err(say(problems))
+    }
+}
+
+fn say(problems: Vec<String>) -> Failure {
+    for problem in problems {
+        eprintln!("livestatusd: {problem}");
+    }
+    Failure::silent(Status::BadConfiguration)
+}
+
+/// `--check-config`: a site that cannot be read keeps no other from being
+/// served, so it is told but is no failure.
+fn check_sites(config: &Config, found: &Found) -> Status {
+    for problem in &found.problems {
+        eprintln!("livestatusd: {problem}");
+    }
+    for (site, directory) in &found.sites {
+        if let Err(problem) = load::read_site(directory, config.allow_unmarked) {
+            eprintln!("livestatusd: site {site}: {problem}");
+        }
+    }
+    Status::Done
+}
+
+/// No two instances share a socket or a snapshot.
+fn take_locks(config: &Config) -> Result<Vec<Lock>, Failure> {
+    let failed = |error: lock::Error| {
+        let status = match error {
+            lock::Error::InUse { .. } => Status::TryAgain,
+            lock::Error::Io { .. } => Status::Failed,
+        };
+        let (what, cause) = (
+            error.to_string(),
+            std::error::Error::source(&error).map(ToString::to_string),
+        );
+        match cause {
+            Some(cause) => Failure::caused(status, what, cause),
+            None => Failure::new(status, what),
+        }
+    };
+    let beside = |path: &Path| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(".lock");
+        PathBuf::from(name)
+    };
+    let mut locks = vec![
+        Lock::take(&beside(&config.socket)).map_err(failed)?,
+        Lock::take(&beside(&config.snapshot)).map_err(failed)?,
+    ];
+    for directory in [&config.site_sockets, &config.ingest_sockets] {
+        match std::fs::create_dir(directory) {
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                let what = format!("cannot create {}", directory.display());
+                return Err(Failure::caused(Status::Failed, what, error));
+            }
+            _ => {}
+        }
+        locks.push(Lock::take(&directory.join(".lock")).map_err(failed)?);
+    }
+    Ok(locks)
+}
+
+async fn serve(file: &Path, config: Config, found: &Found) -> Result<Status, Failure> {
+    let (stop, stopping) = watch::channel(false);
+    let store = Arc::new(Store::default());
+    let threads = std::thread::available_parallelism().map_or(2, usize::from);
+    let service = Arc::new(Service {
+        store: Arc::clone(&store),
+        counters: Arc::new(Counters::new(now())),
+        limits: config.limits,
+        allow_unmarked: config.allow_unmarked,
+        stopping,
+        long_queries: Arc::new(Semaphore::new(threads)),
+    });
+    let mut daemon = Daemon {
+        file: file.to_owned(),
+        config,
+        store,
+        service,
+        saved: 0,
+    };
+    for problem in &found.problems {
+        warn!("{problem}");
+    }
+    for (id, directory) in &found.sites {
+        load_site(
+            &daemon.store.site_or_new(id),
+            directory,
+            daemon.config.allow_unmarked,
+        );
+    }
+    snapshot::load(&daemon.config.snapshot, &daemon.store);
+    daemon.saved = daemon.store.changes();
+    let mut listeners = daemon.bind()?;
+    program::ready::ready();
+    daemon.until_stopped(&mut listeners).await?;
+    info!("stopping");
+    program::ready::stopping();
+    let _ = stop.send(true);
+    let closing = listeners.close(STOP_TIMEOUT);
+    tokio::select! {
+        () = closing => {}
+        _ = ask_again() => warn!("asked to end a second time: not waiting for connections"),
+    }
+    daemon.save(true);
+    Ok(Status::Done)
+}
+
+/// The parts that signals and the clock act upon.
+struct Daemon {
+    file: PathBuf,
+    config: Config,
+    store: Arc<Store>,
+    service: Arc<Service>,
+    /// The number of changes when states were saved last.
+    saved: u64,
+}
+
+impl Daemon {
+    fn bind(&self) -> Result<Listeners, Failure> {
+        let failed = |path: &Path, error| {
+            Failure::caused(
+                Status::Failed,
+                format!("cannot listen on {}", path.display()),
+                error,
+            )
+        };
+        let ids: Vec<SiteId> = self
+            .store
+            .sites()
+            .iter()
+            .map(|site| site.id.clone())
+            .collect();
+        listen::remove_stale(&self.config, &ids)
+            .map_err(|error| Failure::caused(Status::Failed, "cannot remove old sockets", error))?;
+        let mut listeners = Listeners::new(Arc::clone(&self.service));
+        listeners
+            .bind_merged(&self.config.socket)
+            .map_err(|error| failed(&self.config.socket, error))?;
+        for site in self.store.sites() {
+            listeners
+                .bind_site(&self.config, &site)
+                .map_err(|(path, error)| failed(&path, error))?;
+        }
+        Ok(listeners)
+    }
+
+    /// Does what signals and the clock ask for, until one asks to end.
+    async fn until_stopped(&mut self, listeners: &mut Listeners) -> Result<(), Failure> {
+        let listen_to = |kind| {
+            signal(kind)
+                .map_err(|error| Failure::caused(Status::Failed, "cannot take signals", error))
+        };
+        let mut hangup = listen_to(SignalKind::hangup())?;
+        let mut terminate = listen_to(SignalKind::terminate())?;
+        let mut interrupt = listen_to(SignalKind::interrupt())?;
+        // There is no log file to reopen; without this the signal would kill.
+        let mut user1 = listen_to(SignalKind::user_defined1())?;
+        let mut user2 = listen_to(SignalKind::user_defined2())?;
+        let mut save =
+            tokio::time::interval_at(tokio::time::Instant::now() + SAVE_EVERY, SAVE_EVERY);
+        save.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut tick = tokio::time::interval(TICK);
+        loop {
+            tokio::select! {
+                _ = hangup.recv() => self.reload(listeners),
+                _ = terminate.recv() => return Ok(()),
+                _ = interrupt.recv() => return Ok(()),
+                _ = user1.recv() => {}
+                _ = user2.recv() => {
+                    self.save(true);
+                    self.tell_figures();
+                }
+                _ = save.tick() => self.save(false),
+                _ = tick.tick() => self.service.counters.tick(),
+            }
+        }
+    }
+
+    /// Reads the sites' configuration again. Whatever cannot be read leaves
+    /// in force what was.
+    fn reload(&mut self, listeners: &mut Listeners) {
+        info!("reading the configuration again");
+        match Config::read(&self.file) {
+            Err(problems) => problems.iter().for_each(|problem| error!("{problem}")),
+            Ok(config) if config != self.config => {
+                warn!(
+                    "{}: changes take effect with the next start",
+                    self.file.display()
+                );
+            }
+            Ok(_) => {}
+        }
+        let found = match load::find_sites(&self.config.configuration) {
+            Ok(found) => found,
+            Err(error) => {
+                error!(
+                    "cannot read {}: {error}; nothing was changed",
+                    self.config.configuration.display()
+                );
+                return;
+            }
+        };
+        for problem in &found.problems {
+            warn!("{problem}");
+        }
+        let ids: Vec<SiteId> = found.sites.iter().map(|(id, _)| id.clone()).collect();
+        for gone in self.store.retain(&ids) {
+            info!(site = %gone, "the site is gone");
+            listeners.unbind_site(&self.config, &gone);
+        }
+        for (id, directory) in &found.sites {
+            let site = self.store.site_or_new(id);
+            // Other threads go on serving meanwhile.
+            tokio::task::block_in_place(|| load_site(&site, directory, self.config.allow_unmarked));
+            if let Err((path, error)) = listeners.bind_site(&self.config, &site) {
+                error!(site = %id, "cannot listen on {}: {error}", path.display());
+            }
+        }
+        let program_start = now().secs().max(0) as u64;
+        self.service
+            .counters
+            .program_start
+            .store(program_start, Ordering::Relaxed);
+    }
+
+    fn save(&mut self, always: bool) {
+        let changes = self.store.changes();
+        if changes == self.saved && !always {
+            return;
+        }
+        let result = tokio::task::block_in_place(|| {
+            snapshot::save(&self.config.snapshot, &self.store, now())
+        });
+        match result {
+            Ok(()) => self.saved = changes,
+            Err(error) => error!("cannot write {}: {error}", self.config.snapshot.display()),
+        }
+    }
+
+    fn tell_figures(&self) {
+        let sites = self.store.sites();
+        let objects: Vec<_> = sites.iter().map(|site| site.objects()).collect();
+        let counters = &self.service.counters;
+        info!(
+            "{} sites, {} hosts, {} services; {} connections open; since start {} connections, {} requests, \
+             {} commands taken, {} refused",
+            sites.len(),
+            objects
+                .iter()
+                .map(|objects| objects.hosts.len())
+                .sum::<usize>(),
+            objects
+                .iter()
+                .map(|objects| objects.num_services)
+                .sum::<usize>(),
+            counters.active_connections.load(Ordering::Relaxed),
+            counters.connections.total(),
+            counters.requests.total(),
+            counters.external_commands.total(),
+            counters.refused_commands.total(),
+        );
+    }
+}
+
+/// Reads the configuration of one site; if that fails, the old one stays.
+fn load_site(site: &Site, directory: &Path, allow_unmarked: bool) {
+    match load::read_site(directory, allow_unmarked) {
+        Ok(loaded) => {
+            site.configure(loaded.hosts);
+            let mut status = site.status();
+            status.config_time = loaded.time;
+            status.config_loaded_at = now();
+            status.config_error.clear();
+            drop(status);
+            let objects = site.objects();
+            info!(site = %site.id, "configured: {} hosts, {} services", objects.hosts.len(), objects.num_services);
+        }
+        Err(problem) => {
+            error!(site = %site.id, "configuration not taken, the old one stays in force: {problem}");
+            site.status().config_error = problem;
+        }
+    }
+}
+
+async fn ask_again() {
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        return std::future::pending().await;
+    };
+    let Ok(mut interrupt) = signal(SignalKind::interrupt()) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+fn now() -> UnixTime {
+    SystemTime::now().into()
+}

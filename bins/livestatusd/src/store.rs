@@ -1,0 +1,516 @@
+//! What is known, by site and name: configuration and state of every host and
+//! service, and how old it is.
+//!
+//! The list of objects of a site is immutable and replaced as a whole; a query
+//! takes a reference to it and holds no lock but that of the host it is just
+//! looking at. Whoever changes a state holds the site's list for reading, so
+//! that no change falls between the old list and the new one.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use bstr::{BStr, BString, ByteSlice};
+use livestatus::dump::Record;
+use objects::{Host, HostState, Service, ServiceState, SiteId, UnixTime};
+
+use crate::check::{Source, State};
+
+/// All sites.
+#[derive(Default)]
+pub(crate) struct Store {
+    sites: RwLock<BTreeMap<SiteId, Arc<Site>>>,
+    changes: Arc<AtomicU64>,
+}
+
+/// One site: the unit that dumps, configuration and sockets belong to.
+pub(crate) struct Site {
+    /// Its name.
+    pub(crate) id: SiteId,
+    objects: RwLock<Arc<Objects>>,
+    status: Mutex<SiteStatus>,
+    receiving: AtomicBool,
+    dumps: AtomicU64,
+    parked: Mutex<Vec<(Source, Record)>>,
+    changes: Arc<AtomicU64>,
+}
+
+/// The configured objects of a site.
+#[derive(Default)]
+pub(crate) struct Objects {
+    /// Hosts in the order of their names.
+    pub(crate) hosts: Vec<Arc<HostEntry>>,
+    /// Services of all of them.
+    pub(crate) num_services: usize,
+}
+
+/// One host with its services.
+pub(crate) struct HostEntry {
+    /// Its name at the site.
+    pub(crate) name: BString,
+    /// Its configuration; the services stand beside it.
+    pub(crate) config: Host,
+    /// Hosts that have it as a parent.
+    pub(crate) childs: Vec<BString>,
+    /// Its services in the order of their descriptions.
+    pub(crate) services: Vec<ServiceEntry>,
+    states: RwLock<HostStates>,
+}
+
+/// One service.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct ServiceEntry {
+    /// Its description at the site.
+    pub(crate) description: BString,
+    /// Its configuration.
+    pub(crate) config: Service,
+}
+
+/// The states of a host and its services.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct HostStates {
+    /// Of the host.
+    pub(crate) host: State<HostState>,
+    /// Of the services, in their order.
+    pub(crate) services: Vec<State<ServiceState>>,
+}
+
+/// What `GET sites` says about where objects and states come from.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct SiteStatus {
+    /// The configuration's own time: that of its frame, else of its newest file.
+    pub(crate) config_time: UnixTime,
+    /// When it was taken in here.
+    pub(crate) config_loaded_at: UnixTime,
+    /// Why the files as they are now are not in force; empty if they are.
+    pub(crate) config_error: String,
+    /// The dumps of its states.
+    pub(crate) dumps: DumpStatus,
+}
+
+/// The dumps received from a site.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct DumpStatus {
+    /// Epoch and sequence of the newest dump that began.
+    pub(crate) newest: Option<(u64, u64)>,
+    /// Epoch and sequence of the last dump that was complete.
+    pub(crate) last_complete: Option<(u64, u64)>,
+    /// The source's clock at the start of the last complete dump.
+    pub(crate) time: UnixTime,
+    /// When the last dump, complete or not, ended here.
+    pub(crate) received_at: UnixTime,
+    /// Why what is known is not all of one dump.
+    pub(crate) completeness: Result<(), String>,
+    /// What the last dump carried.
+    pub(crate) counts: DumpCounts,
+    /// The site the last dump said it is from.
+    pub(crate) claimed_site: Option<SiteId>,
+}
+
+/// Records of one dump.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct DumpCounts {
+    /// Applied.
+    pub(crate) taken: u64,
+    /// About objects that are not configured.
+    pub(crate) unknown: u64,
+    /// Not understood.
+    pub(crate) refused: u64,
+    /// Configured objects that a complete full dump did not name.
+    pub(crate) missing: u64,
+}
+
+impl Default for DumpStatus {
+    fn default() -> Self {
+        Self {
+            newest: None,
+            last_complete: None,
+            time: UnixTime::NEVER,
+            received_at: UnixTime::NEVER,
+            completeness: Err("no dump was received".to_owned()),
+            counts: DumpCounts::default(),
+            claimed_site: None,
+        }
+    }
+}
+
+impl Store {
+    /// All sites in the order of their names.
+    pub(crate) fn sites(&self) -> Vec<Arc<Site>> {
+        read(&self.sites).values().cloned().collect()
+    }
+
+    /// The site of that name, made if it is new.
+    pub(crate) fn site_or_new(&self, id: &SiteId) -> Arc<Site> {
+        let mut sites = write(&self.sites);
+        let new = || Arc::new(Site::new(id.clone(), Arc::clone(&self.changes)));
+        Arc::clone(sites.entry(id.clone()).or_insert_with(new))
+    }
+
+    /// Grows with every change of anything.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Relaxed)
+    }
+
+    /// The site of that name.
+    pub(crate) fn site(&self, id: &SiteId) -> Option<Arc<Site>> {
+        read(&self.sites).get(id).cloned()
+    }
+
+    /// Forgets every site that is not in `keep`, and returns their names.
+    pub(crate) fn retain(&self, keep: &[SiteId]) -> Vec<SiteId> {
+        let mut gone = Vec::new();
+        write(&self.sites).retain(|id, _| {
+            let kept = keep.contains(id);
+            if !kept {
+                gone.push(id.clone());
+                self.changes.fetch_add(1, Ordering::Relaxed);
+            }
+            kept
+        });
+        gone
+    }
+}
+
+impl Site {
+    fn new(id: SiteId, changes: Arc<AtomicU64>) -> Self {
+        Self {
+            id,
+            objects: RwLock::default(),
+            status: Mutex::default(),
+            receiving: AtomicBool::new(false),
+            dumps: AtomicU64::new(0),
+            parked: Mutex::default(),
+            changes,
+        }
+    }
+
+    /// The objects as configured now.
+    pub(crate) fn objects(&self) -> Arc<Objects> {
+        Arc::clone(&read(&self.objects))
+    }
+
+    /// Replaces the configuration; objects of the same name keep their state.
+    pub(crate) fn configure(&self, hosts: BTreeMap<BString, Host>) {
+        let mut next = Objects::build(hosts);
+        let mut current = write(&self.objects);
+        next.inherit(&current);
+        *current = Arc::new(next);
+        drop(current);
+        self.changed();
+        for (source, record) in std::mem::take(&mut *self.parked()) {
+            self.restore(source, record);
+        }
+    }
+
+    /// Takes back a state that survived a restart. False if there is no such object.
+    pub(crate) fn restore(&self, source: Source, record: Record) -> bool {
+        match record {
+            Record::Host { host_name, state } => {
+                self.with_host(host_name.as_bstr(), |_, host| host.restore(source, state))
+            }
+            Record::Service {
+                host_name,
+                service_description,
+                state,
+            } => self.with_service(
+                host_name.as_bstr(),
+                service_description.as_bstr(),
+                |_, service| {
+                    service.restore(source, state);
+                },
+            ),
+        }
+    }
+
+    /// States that survived a restart of a site whose configuration cannot be
+    /// read: they wait for it.
+    pub(crate) fn parked(&self) -> MutexGuard<'_, Vec<(Source, Record)>> {
+        self.parked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is known about the site as a whole.
+    pub(crate) fn status(&self) -> MutexGuard<'_, SiteStatus> {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the state of a host. False if there is no such host.
+    pub(crate) fn with_host(
+        &self,
+        host_name: &BStr,
+        change: impl FnOnce(&HostEntry, &mut State<HostState>),
+    ) -> bool {
+        let objects = read(&self.objects);
+        let Some(host) = objects.host(host_name) else {
+            return false;
+        };
+        change(host, &mut write(&host.states).host);
+        self.changed();
+        true
+    }
+
+    /// Changes the state of a service. False if there is no such service.
+    pub(crate) fn with_service(
+        &self,
+        host_name: &BStr,
+        description: &BStr,
+        change: impl FnOnce(&ServiceEntry, &mut State<ServiceState>),
+    ) -> bool {
+        let objects = read(&self.objects);
+        let Some((host, index)) = objects.service(host_name, description) else {
+            return false;
+        };
+        change(
+            &host.services[index],
+            &mut write(&host.states).services[index],
+        );
+        self.changed();
+        true
+    }
+
+    /// Makes this the one stream of dumps of the site, as long as the result
+    /// lives. `None` if there is one already.
+    pub(crate) fn receive(self: &Arc<Self>) -> Option<Receiving> {
+        self.receiving
+            .compare_exchange(false, true, Ordering::AcqRel, Ordering::Acquire)
+            .ok()
+            .map(|_| Receiving(Arc::clone(self)))
+    }
+
+    /// Notes that the snapshot is out of date.
+    pub(crate) fn changed(&self) {
+        self.changes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether a dump is being received just now.
+    pub(crate) fn is_receiving(&self) -> bool {
+        self.receiving.load(Ordering::Acquire)
+    }
+
+    /// Number of a dump that begins now, from 1.
+    pub(crate) fn next_dump(&self) -> u64 {
+        self.dumps.fetch_add(1, Ordering::Relaxed) + 1
+    }
+}
+
+/// The right to send dumps of a site.
+pub(crate) struct Receiving(Arc<Site>);
+
+impl Drop for Receiving {
+    fn drop(&mut self) {
+        self.0.receiving.store(false, Ordering::Release);
+    }
+}
+
+impl Objects {
+    fn build(hosts: BTreeMap<BString, Host>) -> Self {
+        let mut childs: BTreeMap<BString, Vec<BString>> = BTreeMap::new();
+        for (name, host) in &hosts {
+            for parent in &host.parents {
+                childs.entry(parent.clone()).or_default().push(name.clone());
+            }
+        }
+        let mut num_services = 0;
+        let hosts = hosts
+            .into_iter()
+            .map(|(name, host)| {
+                let childs = childs.remove(&name).unwrap_or_default();
+                let host = HostEntry::new(name, host, childs);
+                num_services += host.services.len();
+                Arc::new(host)
+            })
+            .collect();
+        Self {
+            hosts,
+            num_services,
+        }
+    }
+
+    /// Takes the states over from the objects of the same names.
+    fn inherit(&mut self, old: &Self) {
+        for host in &mut self.hosts {
+            let Some(before) = old.host(host.name.as_bstr()) else {
+                continue;
+            };
+            if before.is_configured_as(host) {
+                *host = Arc::clone(before);
+                continue;
+            }
+            let states = before.states();
+            let mut next = write(&host.states);
+            next.host = states.host.clone();
+            for (service, state) in host.services.iter().zip(&mut next.services) {
+                if let Some(index) = before.service_index(service.description.as_bstr()) {
+                    *state = states.services[index].clone();
+                }
+            }
+        }
+    }
+
+    /// The host of that name.
+    pub(crate) fn host(&self, name: &BStr) -> Option<&Arc<HostEntry>> {
+        self.hosts
+            .binary_search_by(|host| host.name.as_bstr().cmp(name))
+            .ok()
+            .map(|index| &self.hosts[index])
+    }
+
+    /// Objects that the dump of that number did not name.
+    pub(crate) fn not_in_dump(&self, number: u64) -> u64 {
+        let mut missing = 0;
+        for host in &self.hosts {
+            let states = host.states();
+            missing += u64::from(states.host.dump != number);
+            missing += states
+                .services
+                .iter()
+                .filter(|service| service.dump != number)
+                .count() as u64;
+        }
+        missing
+    }
+
+    fn service(&self, host_name: &BStr, description: &BStr) -> Option<(&Arc<HostEntry>, usize)> {
+        let host = self.host(host_name)?;
+        Some((host, host.service_index(description)?))
+    }
+}
+
+impl HostEntry {
+    fn new(name: BString, mut config: Host, childs: Vec<BString>) -> Self {
+        let services: Vec<ServiceEntry> = std::mem::take(&mut config.services)
+            .into_iter()
+            .map(|(description, config)| ServiceEntry {
+                description,
+                config,
+            })
+            .collect();
+        let states = HostStates {
+            host: State::default(),
+            services: vec![State::default(); services.len()],
+        };
+        Self {
+            name,
+            config,
+            childs,
+            services,
+            states: RwLock::new(states),
+        }
+    }
+
+    /// The states as they are now.
+    pub(crate) fn states(&self) -> RwLockReadGuard<'_, HostStates> {
+        read(&self.states)
+    }
+
+    /// The place of the service of that description.
+    pub(crate) fn service_index(&self, description: &BStr) -> Option<usize> {
+        self.services
+            .binary_search_by(|service| service.description.as_bstr().cmp(description))
+            .ok()
+    }
+
+    fn is_configured_as(&self, other: &Self) -> bool {
+        self.config == other.config
+            && self.childs == other.childs
+            && self.services == other.services
+    }
+}
+
+// A panic in the middle of a change of one state leaves nothing that others could not read.
+fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use objects::ShadowState;
+
+    use super::*;
+
+    fn hosts(names: &[(&str, &[&str])]) -> BTreeMap<BString, Host> {
+        names
+            .iter()
+            .map(|(name, services)| {
+                let services = services
+                    .iter()
+                    .map(|d| (BString::from(*d), Service::default()))
+                    .collect();
+                (
+                    BString::from(*name),
+                    Host {
+                        services,
+                        ..Host::default()
+                    },
+                )
+            })
+            .collect()
+    }
+
+    fn set(site: &Site, host: &str, service: &str, output: &str) -> bool {
+        site.with_service(host.into(), service.into(), |_, state| {
+            let shadow = ShadowState {
+                plugin_output: output.into(),
+                ..ShadowState::default()
+            };
+            state.take_shadow(shadow, 1, UnixTime::from_secs(1));
+        })
+    }
+
+    fn output(site: &Site, host: &str, service: &str) -> BString {
+        let objects = site.objects();
+        let (host, index) = objects.service(host.into(), service.into()).unwrap();
+        host.states().services[index].now.plugin_output.clone()
+    }
+
+    #[test]
+    fn objects_of_the_same_name_keep_their_state() {
+        let site = Site::new(SiteId::new("a").unwrap(), Arc::default());
+        site.configure(hosts(&[("h1", &["cpu", "disk"]), ("h2", &["cpu"])]));
+        assert!(set(&site, "h1", "disk", "1"));
+        assert!(set(&site, "h2", "cpu", "2"));
+        assert!(!set(&site, "h2", "disk", "3"));
+        let before = site.objects();
+        // h1 gets a service in front of the others, h2 stays as it is.
+        site.configure(hosts(&[
+            ("h0", &[]),
+            ("h1", &["a", "disk"]),
+            ("h2", &["cpu"]),
+        ]));
+        assert_eq!(output(&site, "h1", "a"), "");
+        assert_eq!(output(&site, "h1", "disk"), "1");
+        assert_eq!(output(&site, "h2", "cpu"), "2");
+        assert_eq!(
+            before.hosts.len(),
+            2,
+            "who still has the old list may go on reading it"
+        );
+        assert_eq!(site.objects().num_services, 3);
+    }
+
+    #[test]
+    fn one_stream_at_a_time() {
+        let site = Arc::new(Site::new(SiteId::new("a").unwrap(), Arc::default()));
+        let first = site.receive();
+        assert!(first.is_some() && site.receive().is_none());
+        drop(first);
+        assert!(site.receive().is_some());
+    }
+
+    #[test]
+    fn childs_are_the_parents_the_other_way_round() {
+        let site = Site::new(SiteId::new("a").unwrap(), Arc::default());
+        let mut config = hosts(&[("gate", &[]), ("h1", &[])]);
+        config
+            .get_mut(b"h1".as_bstr())
+            .unwrap()
+            .parents
+            .push("gate".into());
+        site.configure(config);
+        assert_eq!(site.objects().hosts[0].childs, ["h1"]);
+    }
+}

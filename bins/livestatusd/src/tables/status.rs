@@ -1,0 +1,112 @@
+//! The table `status`: one row about this program.
+
+use livestatus::ColumnType::{Float, Int, Text, Time};
+use livestatus::Value;
+
+use std::sync::atomic::Ordering;
+
+use super::{Column, Get, View};
+use crate::counters::Counter;
+
+/// The program, as of one moment.
+pub(crate) struct StatusRow {
+    program_start: i64,
+    last_command_check: i64,
+    num_hosts: i64,
+    num_services: i64,
+    num_sites: i64,
+    active_connections: i64,
+    connections: Count,
+    requests: Count,
+    external_commands: Count,
+    refused_commands: Count,
+    host_checks: Count,
+    service_checks: Count,
+}
+
+struct Count {
+    total: i64,
+    rate: f64,
+}
+
+impl From<&Counter> for Count {
+    fn from(counter: &Counter) -> Self {
+        Self {
+            total: counter.total(),
+            rate: counter.rate(),
+        }
+    }
+}
+
+impl StatusRow {
+    /// What a query sees.
+    pub(super) fn new(view: &View<'_>) -> Self {
+        let counters = view.counters;
+        let objects = || view.sites.iter().map(|site| site.objects());
+        Self {
+            program_start: counters.program_start.load(Ordering::Relaxed) as i64,
+            last_command_check: counters.last_command_check.load(Ordering::Relaxed) as i64,
+            num_hosts: objects().map(|objects| objects.hosts.len() as i64).sum(),
+            num_services: objects().map(|objects| objects.num_services as i64).sum(),
+            num_sites: view.sites.len() as i64,
+            active_connections: counters.active_connections.load(Ordering::Relaxed) as i64,
+            connections: (&counters.connections).into(),
+            requests: (&counters.requests).into(),
+            external_commands: (&counters.external_commands).into(),
+            refused_commands: (&counters.refused_commands).into(),
+            host_checks: (&counters.host_checks).into(),
+            service_checks: (&counters.service_checks).into(),
+        }
+    }
+}
+
+/// Clients tell servers apart by these two.
+const PROGRAM_VERSION: &str = concat!("sitewire-livestatusd ", env!("CARGO_PKG_VERSION"));
+const LIVESTATUS_VERSION: &str = "1.5.0-sitewire";
+
+#[rustfmt::skip] // a list: one column after the other
+pub(super) fn columns() -> Vec<Column> {
+    let mut columns = vec![
+        Column::new("connections", Int, "Connections accepted", Get::Status(|r| Value::Int(r.connections.total))),
+        Column::new("connections_rate", Float, "The same, a second", Get::Status(|r| Value::Float(r.connections.rate))),
+        Column::new("core_pid", Int, "Process id", Get::Status(|_| Value::Int(i64::from(std::process::id())))),
+        Column::new("external_commands", Int, "Commands taken", Get::Status(|r| Value::Int(r.external_commands.total))),
+        Column::new("external_commands_rate", Float, "The same, a second", Get::Status(|r| Value::Float(r.external_commands.rate))),
+        Column::new("host_checks", Int, "Passive results and shadow states of hosts", Get::Status(|r| Value::Int(r.host_checks.total))),
+        Column::new("host_checks_rate", Float, "The same, a second", Get::Status(|r| Value::Float(r.host_checks.rate))),
+        Column::new("last_command_check", Time, "When the last command came", Get::Status(|r| Value::Int(r.last_command_check))),
+        Column::new("livestatus_active_connections", Int, "Connections open now", Get::Status(|r| Value::Int(r.active_connections))),
+        Column::new("livestatus_version", Text, "Version of Livestatus", Get::Status(|_| Value::text(LIVESTATUS_VERSION))),
+        Column::new("nagios_pid", Int, "Process id", Get::Status(|_| Value::Int(i64::from(std::process::id())))),
+        Column::new("num_hosts", Int, "Hosts in view", Get::Status(|r| Value::Int(r.num_hosts))),
+        Column::new("num_services", Int, "Services in view", Get::Status(|r| Value::Int(r.num_services))),
+        Column::new("num_sites", Int, "Sites in view", Get::Status(|r| Value::Int(r.num_sites))),
+        Column::new("program_start", Time, "When the program started or last read its configuration", Get::Status(|r| Value::Int(r.program_start))),
+        Column::new("program_version", Text, "Name and version of the program", Get::Status(|_| Value::text(PROGRAM_VERSION))),
+        Column::new("refused_commands", Int, "Commands refused", Get::Status(|r| Value::Int(r.refused_commands.total))),
+        Column::new("refused_commands_rate", Float, "The same, a second", Get::Status(|r| Value::Float(r.refused_commands.rate))),
+        Column::new("requests", Int, "Queries and commands", Get::Status(|r| Value::Int(r.requests.total))),
+        Column::new("requests_rate", Float, "The same, a second", Get::Status(|r| Value::Float(r.requests.rate))),
+        Column::new("service_checks", Int, "Passive results and shadow states of services", Get::Status(|r| Value::Int(r.service_checks.total))),
+        Column::new("service_checks_rate", Float, "The same, a second", Get::Status(|r| Value::Float(r.service_checks.rate))),
+        Column::neutral("edition", Text, "Always sitewire", || Value::text("sitewire")),
+        Column::neutral("interval_length", Int, "Seconds of an interval: 60", || Value::Int(60)),
+        Column::neutral("max_long_output_size", Int, "Longest line of a dump", || Value::Int(livestatus::dump::MAX_LINE as i64)),
+        Column::neutral("last_log_rotation", Time, "Not known here: 0", || Value::Int(0)),
+    ];
+    for name in ["accept_passive_host_checks", "accept_passive_service_checks", "check_external_commands"] {
+        columns.push(Column::neutral(name, Int, "Always 1", || Value::Int(1)));
+    }
+    for name in [
+        "cached_log_messages", "check_host_freshness", "check_service_freshness", "enable_event_handlers",
+        "enable_flap_detection", "enable_notifications", "execute_host_checks", "execute_service_checks", "forks",
+        "livechecks", "log_messages", "neb_callbacks", "obsess_over_hosts", "obsess_over_services",
+        "process_performance_data",
+    ] {
+        columns.push(Column::neutral(name, Int, "Always 0: this program does not do that", || Value::Int(0)));
+    }
+    for name in ["forks_rate", "livechecks_rate", "log_messages_rate", "neb_callbacks_rate"] {
+        columns.push(Column::neutral(name, Float, "Always 0: this program does not do that", || Value::Float(0.0)));
+    }
+    columns
+}
