@@ -147,12 +147,15 @@ impl<'a> Evaluator<'a> {
         let Some(agent) = self.document.agent.done() else {
             return format!("agent's document is {} old", seconds(age));
         };
-        let known = |text: &str| if text.is_empty() { "?" } else { text }.to_owned();
+        let known = |text: &str| match text {
+            "" => "?".to_owned(),
+            text => text.to_owned(),
+        };
+        let system = format!("{} {}", known(&agent.system), agent.mac_version);
         format!(
-            "agent {} on {} {}, document is {} old",
+            "agent {} on {}, document is {} old",
             known(&agent.agent_version),
-            known(&agent.system),
-            agent.mac_version,
+            system.trim_end(),
             seconds(age)
         )
     }
