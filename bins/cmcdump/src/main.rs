@@ -1,1 +1,20 @@
-fn main() {}
+//! Dumps the configuration or the complete state of a site. See cmcdump(1).
+
+mod address;
+mod cli;
+mod columns;
+mod configuration;
+mod output;
+mod run;
+mod site;
+mod source;
+mod state;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let args = cli::Args::parse();
+    program::exit("cmcdump", run::run(&args))
+}

@@ -1,0 +1,75 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+use objects::SiteId;
+
+use crate::address::Address;
+
+/// Dump the complete state or the configuration of a site from Livestatus
+///
+/// Asks a monitoring core (Checkmk, Nagios, Naemon, Icinga 2, livestatusd) over
+/// its Livestatus socket and writes to standard output: without options the
+/// complete state of all hosts and services, as commands for the central site;
+/// with --config the hosts and services themselves, as Checkmk configuration.
+/// A dump ends with a mark; one without it is not complete.
+#[derive(Debug, Parser)]
+#[command(name = "cmcdump", version = program::VERSION, max_term_width = 80)]
+#[command(after_help = "\
+Examples:
+  cmcdump -C > remote1.mk
+  cmcdump | ssh central unixcat /run/sitewire/ingest.d/remote1
+
+Exit status: 0 done, 1 failed, 2 used wrongly, 3 incomplete, 75 try again.
+Manual: cmcdump(1), sitewire-dump(5), sitewire(7)")]
+pub(crate) struct Args {
+    /// Livestatus socket [default: $OMD_ROOT/tmp/run/live]
+    ///
+    /// A path, unix:PATH or tcp:HOST:PORT.
+    #[arg(short, long, value_name = "SOCKET")]
+    pub(crate) socket: Option<Address>,
+
+    /// Dump the configuration
+    #[arg(short = 'C', long)]
+    pub(crate) config: bool,
+
+    /// Name of the site [default: $OMD_SITE, or the server's only site]
+    #[arg(long, value_name = "SITE")]
+    pub(crate) site: Option<SiteId>,
+
+    /// Number of the site's life; raise it when the site's clock went back
+    ///
+    /// Dumps of a greater epoch are newer, whatever the clock says.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) epoch: u64,
+
+    /// Name the configuration that this state belongs to, by the hash of FILE
+    ///
+    /// FILE is the configuration dump that the central site was given.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["config", "what"])]
+    pub(crate) config_hash: Option<PathBuf>,
+
+    /// Longest silence of the server, in seconds
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
+    pub(crate) timeout: Duration,
+
+    /// The bare word "config" is the same as --config
+    #[arg(value_name = "config")]
+    pub(crate) what: Option<What>,
+}
+
+/// What to dump, as a bare word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum What {
+    /// Dump the configuration
+    Config,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    match text.parse::<u32>() {
+        Ok(seconds) if seconds > 0 => Ok(Duration::from_secs(seconds.into())),
+        _ => Err("not a number of seconds above 0".to_owned()),
+    }
+}

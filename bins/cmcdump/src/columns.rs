@@ -1,0 +1,91 @@
+//! Which columns a server can be asked for.
+
+use bstr::ByteSlice;
+use livestatus::filter::Comparison;
+use livestatus::json::{Cell, Row};
+use livestatus::{Filter, Operator, Query, Server};
+use program::Failure;
+
+use crate::source::Source;
+
+/// The columns of a query, chosen from those that we would like to have.
+pub(crate) struct Columns {
+    asked: Vec<&'static str>,
+    /// For each wanted column its place in a row, if it was asked for.
+    places: Vec<Option<usize>>,
+}
+
+impl Columns {
+    /// Chooses from `wanted` what the server's `table` has.
+    ///
+    /// Icinga 2 has no table of columns and refuses a query for one that it
+    /// lacks; the others would send nothing for it.
+    pub(crate) fn choose(
+        source: &Source,
+        table: &str,
+        wanted: &[&'static str],
+    ) -> Result<Self, Failure> {
+        let present = if source.server().has_columns_table() {
+            columns_of(source, table)?
+        } else {
+            Vec::new()
+        };
+        let has = |column: &str| {
+            !lacks(source.server(), column)
+                && (present.is_empty() || present.iter().any(|name| name == column))
+        };
+        let mut columns = Self {
+            asked: Vec::new(),
+            places: Vec::new(),
+        };
+        for column in wanted {
+            columns
+                .places
+                .push(has(column).then_some(columns.asked.len()));
+            if has(column) {
+                columns.asked.push(column);
+            }
+        }
+        Ok(columns)
+    }
+
+    /// The names to ask for.
+    pub(crate) fn names(&self) -> &[&'static str] {
+        &self.asked
+    }
+
+    /// The cells of a row in the order of the wanted columns; what was not asked
+    /// for is null.
+    pub(crate) fn cells<'r>(&self, row: &'r Row) -> impl FnMut() -> Cell<'r> {
+        let mut places = self.places.iter();
+        move || row.cell(places.next().copied().flatten().unwrap_or(usize::MAX))
+    }
+}
+
+/// What a server does not have, or has wrong.
+fn lacks(server: Server, column: &str) -> bool {
+    match (server, column) {
+        // It is too small by a factor of 3600.
+        (Server::Icinga2, "staleness") => true,
+        (Server::Icinga2 | Server::Naemon | Server::Nagios, "labels") => true,
+        _ => false,
+    }
+}
+
+fn columns_of(source: &Source, table: &str) -> Result<Vec<String>, Failure> {
+    let mut query = Query::rows("columns", ["name"]);
+    query.filters.push(Filter::Compare {
+        column: "table".into(),
+        operator: Operator {
+            comparison: Comparison::Equal,
+            negated: false,
+        },
+        value: table.into(),
+    });
+    let mut names = Vec::new();
+    source.each_row(&query, |row| {
+        names.push(row.cell(0).text().to_str_lossy().into_owned());
+        Ok(())
+    })?;
+    Ok(names)
+}
