@@ -19,6 +19,8 @@ pub mod dump;
 pub mod error;
 pub mod filter;
 pub mod json;
+mod lines;
+mod number;
 pub mod output;
 mod pattern;
 pub mod request;
