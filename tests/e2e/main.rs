@@ -1,4 +1,5 @@
 //! The stories. Each file is one.
 
 mod icinga2_dump;
+mod manual;
 mod no_runtime;
