@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use net::{Address, TlsFiles};
 use objects::SiteId;
 use program::config::Table;
 
@@ -36,29 +37,12 @@ pub(crate) mod default {
 pub(crate) struct Configuration {
     pub(crate) site: SiteId,
     pub(crate) spool: PathBuf,
-    pub(crate) tls: Option<Tls>,
+    pub(crate) tls: Option<TlsFiles>,
     pub(crate) listen: Vec<Address>,
     pub(crate) peers: Vec<Peer>,
     pub(crate) lanes: Vec<Lane>,
     pub(crate) state: State,
     pub(crate) stop_timeout: Duration,
-}
-
-/// Who we are towards peers, as files in PEM form.
-#[derive(Debug, Clone)]
-pub(crate) struct Tls {
-    pub(crate) certificate: PathBuf,
-    pub(crate) key: PathBuf,
-    pub(crate) ca: PathBuf,
-}
-
-/// Where a link listens or connects.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Address {
-    /// `HOST:PORT`; always TLS.
-    Tcp(String),
-    /// `unix:PATH`; whoever may open the socket is trusted.
-    Unix(PathBuf),
 }
 
 /// A site that may open a link to us, or to which we open one.
@@ -105,33 +89,6 @@ pub(crate) struct Retry {
 pub(crate) struct State {
     pub(crate) file: PathBuf,
     pub(crate) interval: Duration,
-}
-
-impl std::fmt::Display for Address {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Tcp(address) => f.write_str(address),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
-    }
-}
-
-impl std::str::FromStr for Address {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if let Some(path) = text.strip_prefix("unix:") {
-            return match path.starts_with('/') {
-                true => Ok(Self::Unix(path.into())),
-                false => Err(format!("{text:?} needs an absolute path after unix:")),
-            };
-        }
-        let port = text.rsplit_once(':').filter(|(host, _)| !host.is_empty());
-        match port.map(|(_, port)| port.parse::<u16>()) {
-            Some(Ok(_)) => Ok(Self::Tcp(text.to_owned())),
-            _ => Err(format!("{text:?} is neither HOST:PORT nor unix:/PATH")),
-        }
-    }
 }
 
 /// The configuration file that is read when none is named.
@@ -227,7 +184,7 @@ impl Configuration {
             .listen
             .iter()
             .chain(self.peers.iter().filter_map(|peer| peer.connect.as_ref()));
-        let needs_tls = links.find(|address| matches!(address, Address::Tcp(_)));
+        let needs_tls = links.find(|address| matches!(address, Address::Tcp { .. }));
         if let (None, Some(address)) = (&self.tls, needs_tls) {
             complain(format!("[tls] is missing, and {address} needs it"));
         }
@@ -304,12 +261,12 @@ fn parse_spool(mut table: Table, problems: &mut Vec<String>) -> Option<PathBuf> 
     directory
 }
 
-fn parse_tls(mut table: Table, problems: &mut Vec<String>) -> Option<Tls> {
+fn parse_tls(mut table: Table, problems: &mut Vec<String>) -> Option<TlsFiles> {
     let certificate = table.require("certificate", Table::path, problems);
     let key = table.require("key", Table::path, problems);
     let ca = table.require("ca", Table::path, problems);
     table.finish(problems);
-    Some(Tls {
+    Some(TlsFiles {
         certificate: certificate?,
         key: key?,
         ca: ca?,
@@ -520,11 +477,7 @@ file = "/x.state"
                 change("\"mail\"", "\"a/b\""),
                 "letters, digits",
             ),
-            (
-                "address",
-                change("[::1]:6555", "6555"),
-                "neither HOST:PORT nor unix:/PATH",
-            ),
+            ("address", change("[::1]:6555", "6555"), "is not an address"),
             (
                 "lane with both",
                 change("maildir = \"/m\"", "maildir = \"/m\"\nscript = \"/x\""),

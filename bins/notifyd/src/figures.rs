@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use objects::{SiteId, UnixTime};
 
+use crate::config::Peer;
+
 /// How many there are, and how old they are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Stack {
@@ -75,6 +77,8 @@ impl LinkState {
 /// The link to one peer.
 #[derive(Debug, Clone)]
 pub(crate) struct LinkFigures {
+    /// Which connection these are of; 0 for none yet.
+    pub(crate) number: u64,
     /// Where it was last connected to or from; empty if never.
     pub(crate) address: String,
     pub(crate) outgoing: bool,
@@ -98,12 +102,11 @@ pub(crate) struct LinkFigures {
 pub(crate) struct Links(Arc<Mutex<BTreeMap<SiteId, LinkFigures>>>);
 
 impl Links {
-    pub(crate) fn new(
-        peers: impl Iterator<Item = (SiteId, Option<String>)>,
-        now: UnixTime,
-    ) -> Self {
-        let links = peers.map(|(site, connect)| {
+    pub(crate) fn new(peers: &[Peer], now: UnixTime) -> Self {
+        let links = peers.iter().map(|peer| {
+            let connect = peer.connect.as_ref().map(ToString::to_string);
             let figures = LinkFigures {
+                number: 0,
                 outgoing: connect.is_some(),
                 address: connect.unwrap_or_default(),
                 state: LinkState::Initial,
@@ -118,7 +121,7 @@ impl Links {
                 last_heartbeat: UnixTime::NEVER,
                 clock_skew_us: None,
             };
-            (site, figures)
+            (peer.site.clone(), figures)
         });
         Self(Arc::new(Mutex::new(links.collect())))
     }
@@ -138,6 +141,19 @@ impl Links {
         if let Some(link) = self.lock().get_mut(site) {
             change(link);
         }
+    }
+
+    /// Whether the last connection that came up is this one.
+    pub(crate) fn is_current(&self, site: &SiteId, number: u64) -> bool {
+        self.lock()
+            .get(site)
+            .is_some_and(|link| link.number == number)
+    }
+
+    pub(crate) fn is_established(&self, site: &SiteId) -> bool {
+        let links = self.lock();
+        let link = links.get(site);
+        link.is_some_and(|link| link.state == LinkState::Established)
     }
 
     /// The one place where a link changes its state. Says so in the log, once

@@ -1,0 +1,126 @@
+//! The daemon's hand in the drop box: which files are taken in next, and what
+//! happens to those that cannot be.
+
+use std::collections::VecDeque;
+use std::ffi::{OsStr, OsString};
+use std::time::{Duration, Instant};
+
+use spool::Error;
+use spool::drop_box::{DropBox, Dropped, Found, Grace};
+
+/// Most files taken in with one commit.
+const GROUP_FILES: usize = 256;
+/// Most bytes taken in with one commit.
+const GROUP_BYTES: usize = 4 << 20;
+/// Most names read by one scan.
+const SCAN: usize = 100_000;
+/// How long a file that is empty or not yet a notification may stay so.
+const GRACE: Duration = Duration::from_secs(10);
+/// When such a file is looked at again.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// When the drop box is scanned though nothing was heard of it.
+const RESCAN: Duration = Duration::from_secs(60);
+
+/// The drop box and how far it was read.
+pub(crate) struct Intake {
+    drop_box: DropBox,
+    grace: Grace,
+    /// Names found by the last scan and not looked at yet.
+    names: VecDeque<OsString>,
+    /// When to scan next.
+    scan: Instant,
+}
+
+impl Intake {
+    pub(crate) fn new(drop_box: DropBox, now: Instant) -> Self {
+        Self {
+            drop_box,
+            grace: Grace::default(),
+            names: VecDeque::new(),
+            scan: now,
+        }
+    }
+
+    /// Something was dropped.
+    pub(crate) fn wake(&mut self, now: Instant) {
+        self.scan = now;
+    }
+
+    /// When [`Intake::next_group`] has something to do.
+    pub(crate) fn next_due(&self, now: Instant) -> Instant {
+        if self.names.is_empty() {
+            self.scan
+        } else {
+            now
+        }
+    }
+
+    /// The next files to take in. Names are in order of creation, because
+    /// what submits names files by the notification's id.
+    pub(crate) fn next_group(&mut self, now: Instant) -> Result<Vec<Dropped>, Error> {
+        if self.names.is_empty() {
+            if now < self.scan {
+                return Ok(Vec::new());
+            }
+            let mut names = self.drop_box.names(SCAN)?;
+            names.sort_unstable();
+            // A full scan may have left some out.
+            self.scan = now
+                + if names.len() < SCAN {
+                    RESCAN
+                } else {
+                    LOOK_AGAIN
+                };
+            self.names = names.into();
+        }
+        let (mut files, mut bytes) = (Vec::new(), 0);
+        while files.len() < GROUP_FILES && bytes < GROUP_BYTES {
+            let Some(name) = self.names.pop_front() else {
+                break;
+            };
+            match self.drop_box.look(&name)? {
+                Found::File(file) => {
+                    bytes += file.body.len();
+                    files.push(file);
+                }
+                Found::NotYet(why) => self.not_yet(&name, &why, now)?,
+                Found::Never(why) => self.set_aside(&name, &why)?,
+                Found::Gone => self.grace.forget(&name),
+            }
+        }
+        Ok(files)
+    }
+
+    /// What this file holds is no notification: perhaps it is still written.
+    pub(crate) fn not_yet(&mut self, name: &OsStr, why: &str, now: Instant) -> Result<(), Error> {
+        if self.grace.is_over(name, now, GRACE) {
+            return self.set_aside(name, why);
+        }
+        self.scan = self.scan.min(now + LOOK_AGAIN);
+        Ok(())
+    }
+
+    /// This file is no notification and never will be.
+    pub(crate) fn set_aside(&mut self, name: &OsStr, why: &str) -> Result<(), Error> {
+        let quoted = program::log::quote(name.as_encoded_bytes(), 100);
+        tracing::warn!("dropped file {quoted} goes to corrupt/: {why}");
+        self.grace.forget(name);
+        self.drop_box.set_aside(name, why)
+    }
+
+    /// The file's content is in the journal, durably.
+    pub(crate) fn absorbed(&mut self, file: &Dropped) {
+        self.grace.forget(&file.name);
+        if let Err(error) = self.drop_box.remove(file) {
+            // It will be found again and recognised by its id.
+            tracing::warn!("{}", program::exit::chain(&error));
+        }
+    }
+
+    /// How many files there are.
+    pub(crate) fn count(&self) -> u64 {
+        self.drop_box
+            .names(SCAN)
+            .map_or(0, |names| names.len() as u64)
+    }
+}

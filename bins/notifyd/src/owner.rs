@@ -1,0 +1,389 @@
+//! The owner of the journal: one thread through which everything goes that
+//! must be durable.
+//!
+//! It takes all that waits for it, applies it to the queue, commits once, and
+//! only then answers: acknowledges to peers, starts deliveries, removes dropped
+//! files. While the disk refuses commits nothing is answered and nothing more
+//! is taken in; what was said so far is kept and committed when it heals.
+
+mod lanes;
+mod peers;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant, SystemTime};
+
+use objects::{Envelope, NotificationId, SiteId, UnixTime};
+use program::exit::chain;
+use spool::drop_box::Dropped;
+use spool::{Accepted, DirectoryStorage, End, Message, Queue, SpoolDirectory, Target};
+use tokio::sync::mpsc::UnboundedSender;
+use wire::RefusalCode;
+
+use crate::config::{Configuration, Lane};
+use crate::delivery::{Job, Outcome};
+use crate::figures::{QueueFigures, Stack};
+use crate::intake::Intake;
+use crate::route::{Incoming, Refusal, Route};
+use crate::stop::Stop;
+
+use lanes::LaneWork;
+use peers::PeerWork;
+
+/// Most requests answered by one commit.
+const GROUP: usize = 4096;
+/// While the disk refuses, it is asked again after this long.
+const DISK_RETRY: Duration = Duration::from_secs(1);
+
+/// What the owner is asked. The channel needs no bound of its own: a peer has
+/// at most a window in it, a lane one outcome, everybody else one question.
+pub(crate) enum Request {
+    /// Something may have been dropped.
+    LookIntoDropBox,
+    /// From the link with this number to this peer.
+    Link {
+        peer: SiteId,
+        number: u64,
+        what: FromLink,
+    },
+    /// A lane's attempt has ended.
+    Finished { lane: usize, outcome: Outcome },
+    /// For the state file.
+    Figures(Sender<QueueFigures>),
+    /// The daemon is to end.
+    Stop,
+}
+
+/// What a link tells.
+pub(crate) enum FromLink {
+    /// The peer has introduced itself.
+    Up {
+        commands: UnboundedSender<net::Command>,
+        /// Whether we opened the connection.
+        outgoing: bool,
+        /// Whether the peer takes messages.
+        accepts: bool,
+    },
+    Event(wire::Event),
+    Down,
+}
+
+/// Everything the thread has.
+pub(crate) struct Owner {
+    site: SiteId,
+    directory: SpoolDirectory,
+    queue: Queue<DirectoryStorage>,
+    intake: Intake,
+    lanes: Vec<LaneWork>,
+    peers: BTreeMap<SiteId, PeerWork>,
+    stop: Stop,
+    /// Dropped files that are in the journal after the next commit.
+    absorbed: Vec<Dropped>,
+    /// Since when the disk refuses commits.
+    failing: Option<UnixTime>,
+    stopping: bool,
+    counters: Counters,
+    corrupt: PathBuf,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Counters {
+    accepted: u64,
+    duplicates: u64,
+    delivered: u64,
+    failed: u64,
+}
+
+fn now() -> UnixTime {
+    SystemTime::now().into()
+}
+
+impl Owner {
+    /// Takes over a recovered queue: what is open in it gets its places in the
+    /// lines again. `jobs` leads to the thread of each lane.
+    pub(crate) fn new(
+        configuration: &Configuration,
+        directory: SpoolDirectory,
+        queue: Queue<DirectoryStorage>,
+        jobs: Vec<Sender<Job>>,
+        stop: Stop,
+    ) -> Result<Self, spool::Error> {
+        let lane = |(lane, jobs): (&Lane, _)| LaneWork::new(lane.clone(), jobs);
+        let peers = configuration.peers.iter();
+        let mut owner = Self {
+            site: configuration.site.clone(),
+            intake: Intake::new(directory.drop_box()?, Instant::now()),
+            lanes: configuration.lanes.iter().zip(jobs).map(lane).collect(),
+            peers: peers
+                .map(|peer| (peer.site.clone(), PeerWork::new(peer.send)))
+                .collect(),
+            stop,
+            absorbed: Vec::new(),
+            failing: None,
+            stopping: false,
+            counters: Counters::default(),
+            corrupt: directory.path().join("corrupt"),
+            directory,
+            queue,
+        };
+        let open: Vec<Message> = owner.queue.open().collect();
+        let mut orphans = BTreeMap::<String, usize>::new();
+        for message in &open {
+            owner.restore(message, &mut orphans)?;
+        }
+        for (target, count) in orphans {
+            tracing::warn!(
+                "{count} notifications wait for {target}, which is not in the configuration"
+            );
+        }
+        Ok(owner)
+    }
+
+    /// Puts an open message of an earlier run into its lines. An error if the
+    /// disk does not give it out now.
+    fn restore(
+        &mut self,
+        message: &Message,
+        orphans: &mut BTreeMap<String, usize>,
+    ) -> Result<(), spool::Error> {
+        let body = match self.queue.body(message.id) {
+            Err(error) if error.is_temporary() => return Err(error),
+            other => other.map_err(|error| chain(&error)),
+        };
+        let route = match body.and_then(|body| read_route(body.unwrap_or_default())) {
+            Ok(route) => route,
+            Err(why) => {
+                tracing::error!(id = %message.id, "stored body cannot be used: {why}");
+                self.queue.end(message.id, End::Refused, &why, now());
+                return Ok(());
+            }
+        };
+        if message.targets.is_empty() {
+            // The records were torn apart between acceptance and assignment.
+            self.assign(message.id, &route);
+            return Ok(());
+        }
+        for target in message.targets.iter().filter(|target| target.end.is_none()) {
+            let known = match &target.target {
+                Target::Peer(peer) => self.push_peer(peer, message.id),
+                Target::Lane(lane) => {
+                    let (accepted, attempts) = (message.accepted, target.attempts);
+                    self.push_lane(lane, message.id, accepted, attempts, &route)
+                }
+            };
+            if !known {
+                *orphans.entry(target.target.to_string()).or_default() += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Works until told to stop and everything is in order, or until the time
+    /// for that is over.
+    pub(crate) fn run(mut self, requests: &Receiver<Request>) {
+        loop {
+            let pause = self.next_due().saturating_duration_since(Instant::now());
+            match requests.recv_timeout(pause) {
+                Ok(request) => self.handle(request),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            for request in requests.try_iter().take(GROUP) {
+                self.handle(request);
+            }
+            self.work();
+            self.commit();
+            let idle = self.peers.values().all(PeerWork::is_down)
+                && self.lanes.iter().all(LaneWork::is_idle);
+            if self.stopping && (idle || self.stop.is_over(Instant::now())) {
+                // What the last commit did not take, the next start finds
+                // where it came from.
+                return;
+            }
+        }
+    }
+
+    fn next_due(&self) -> Instant {
+        let now = Instant::now();
+        if self.failing.is_some() || self.stopping {
+            return now + DISK_RETRY;
+        }
+        let lanes = self.lanes.iter().filter_map(LaneWork::next_due);
+        lanes.fold(self.intake.next_due(now), Instant::min)
+    }
+
+    fn handle(&mut self, request: Request) {
+        match request {
+            Request::LookIntoDropBox => self.intake.wake(Instant::now()),
+            Request::Link { peer, number, what } => self.handle_link(&peer, number, what),
+            Request::Finished { lane, outcome } => self.handle_finished(lane, outcome),
+            Request::Figures(reply) => {
+                // Who asked may have given up waiting.
+                let _ = reply.send(self.figures());
+            }
+            Request::Stop => {
+                self.stopping = true;
+                self.send_links_away();
+            }
+        }
+    }
+
+    /// What is to do without being asked.
+    fn work(&mut self) {
+        if self.stopping || self.failing.is_some() {
+            return;
+        }
+        if let Err(error) = self.absorb() {
+            tracing::error!("drop box: {}", chain(&error));
+        }
+        self.take_turns();
+    }
+
+    /// Takes a group of dropped files in.
+    fn absorb(&mut self) -> Result<(), spool::Error> {
+        let at = Instant::now();
+        for file in self.intake.next_group(at)? {
+            match Incoming::read(&file.body, &self.site) {
+                Ok(incoming) => match self.accept(incoming, None) {
+                    Ok(()) => self.absorbed.push(file),
+                    Err(refusal) => self.intake.set_aside(&file.name, &refusal.why)?,
+                },
+                Err(refusal) if refusal.code == RefusalCode::Corrupt => {
+                    self.intake.not_yet(&file.name, &refusal.why, at)?;
+                }
+                Err(refusal) => self.intake.set_aside(&file.name, &refusal.why)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Stores a notification and decides where it goes, unless it is known.
+    fn accept(&mut self, incoming: Incoming, from: Option<&SiteId>) -> Result<(), Refusal> {
+        let Incoming { id, body, route } = incoming;
+        let accepted = self.queue.accept(id, from, body.as_bytes(), now());
+        match accepted {
+            Ok(Accepted::New) => {
+                self.counters.accepted += 1;
+                tracing::debug!(%id, "accepted");
+                self.assign(id, &route);
+                Ok(())
+            }
+            Ok(Accepted::Duplicate(_)) => {
+                self.counters.duplicates += 1;
+                tracing::debug!(%id, "known already");
+                Ok(())
+            }
+            Err(error) => Err(Refusal {
+                code: RefusalCode::TooLarge,
+                why: chain(&error),
+            }),
+        }
+    }
+
+    fn assign(&mut self, id: NotificationId, route: &Route) {
+        let peers = self.peers.iter().filter(|(_, peer)| peer.send);
+        let targets = route.targets(
+            peers.map(|(site, _)| site),
+            self.lanes.iter().map(|lane| lane.name.as_str()),
+        );
+        if targets.is_empty() {
+            self.queue.end(id, End::NobodyToNotify, "", now());
+            return;
+        }
+        self.queue.assign(id, &targets, now());
+        for target in &targets {
+            match target {
+                Target::Peer(peer) => self.push_peer(peer, id),
+                Target::Lane(lane) => self.push_lane(lane, id, now(), 0, route),
+            };
+        }
+    }
+
+    /// Keeps the body of what can never be delivered, for people to look at.
+    /// Must come before the record that lets the body go.
+    fn keep_refused(&self, id: NotificationId, why: &str) {
+        let stored = self.queue.body(id).and_then(|body| match body {
+            Some(body) => self.directory.store_refused(&id.to_string(), &body, why),
+            None => Ok(()),
+        });
+        if let Err(error) = stored {
+            tracing::error!(%id, "cannot keep a refused notification: {}", chain(&error));
+        }
+    }
+
+    /// Makes everything durable; answers if that worked.
+    fn commit(&mut self) {
+        match self.queue.commit() {
+            Ok(_) => {
+                if self.failing.take().is_some() {
+                    tracing::info!("the disk takes records again");
+                    self.grant_all();
+                }
+                for file in std::mem::take(&mut self.absorbed) {
+                    self.intake.absorbed(&file);
+                }
+                self.answer_links();
+                self.start_jobs();
+            }
+            Err(error) => {
+                if self.failing.is_none() {
+                    tracing::error!("disk error, nothing is acknowledged: {}", chain(&error));
+                    self.failing = Some(now());
+                    self.grant_all();
+                }
+                self.pong_links();
+            }
+        }
+    }
+
+    fn figures(&self) -> QueueFigures {
+        let (mut new, mut deferred) = (Stack::default(), Stack::default());
+        let waits_for_retry = self.deferred();
+        for message in self.queue.open() {
+            if waits_for_retry.contains(&message.id) {
+                deferred.add(message.accepted);
+            } else {
+                new.add(message.accepted);
+            }
+        }
+        new.count += self.intake.count();
+        QueueFigures {
+            new,
+            deferred,
+            corrupted: files_in(&self.corrupt),
+            lanes: self.lanes.iter().map(LaneWork::figures).collect(),
+            forwards: self.forward_figures(),
+            accepted: self.counters.accepted,
+            duplicates: self.counters.duplicates,
+            delivered: self.counters.delivered,
+            failed: self.counters.failed,
+            disk_error: self.queue.failing().map(|error| chain(error)),
+        }
+    }
+}
+
+fn read_route(body: Vec<u8>) -> Result<Route, String> {
+    let body = String::from_utf8(body).map_err(|error| error.to_string())?;
+    let envelope = Envelope::parse(&body).map_err(|error| chain(&error))?;
+    Route::of(&envelope).map_err(|error| chain(&error))
+}
+
+/// The files of a directory, but for the reasons beside them.
+fn files_in(directory: &std::path::Path) -> Stack {
+    let mut stack = Stack::default();
+    let Ok(entries) = std::fs::read_dir(directory) else {
+        return stack;
+    };
+    for entry in entries.flatten() {
+        if entry
+            .path()
+            .extension()
+            .is_none_or(|ending| ending != "why")
+            && let Ok(time) = entry.metadata().and_then(|metadata| metadata.modified())
+        {
+            stack.add(time.into());
+        }
+    }
+    stack
+}

@@ -1,0 +1,206 @@
+//! The owner's side of delivery: whose turn it is in each lane, the record
+//! before an attempt and the record after it.
+
+use std::collections::HashSet;
+use std::sync::mpsc::Sender;
+use std::time::{Duration, Instant};
+
+use bstr::ByteSlice;
+use objects::{NotificationId, UnixTime};
+use program::exit::chain;
+use spool::{End, Target};
+
+use super::{Owner, now};
+use crate::config::{Lane, Retry};
+use crate::delivery::{Job, Outcome, Verdict};
+use crate::figures::Line;
+use crate::route::Route;
+use crate::waiting::{self, LaneLine, Turn};
+
+/// One lane.
+pub(super) struct LaneWork {
+    pub(super) name: String,
+    target: Target,
+    retry: Retry,
+    line: LaneLine,
+    jobs: Sender<Job>,
+    state: State,
+}
+
+/// What the lane's thread is doing.
+enum State {
+    Idle,
+    /// The attempt is recorded, and starts after the commit.
+    Starting {
+        id: NotificationId,
+        attempt: u32,
+    },
+    /// The attempt runs.
+    Running {
+        id: NotificationId,
+        attempt: u32,
+    },
+}
+
+impl LaneWork {
+    pub(super) fn new(lane: Lane, jobs: Sender<Job>) -> Self {
+        Self {
+            target: Target::Lane(lane.name.clone()),
+            name: lane.name,
+            retry: lane.retry,
+            line: LaneLine::default(),
+            jobs,
+            state: State::Idle,
+        }
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        matches!(self.state, State::Idle)
+    }
+
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.line.next_due()
+    }
+
+    pub(super) fn figures(&self) -> Line {
+        let (waiting, processing) = self.line.counts();
+        Line {
+            name: self.name.clone(),
+            waiting,
+            processing,
+        }
+    }
+
+    /// The moment at which a notification accepted at `accepted` expires. Told
+    /// by durations: clocks of two sites differ, and clocks jump.
+    fn expires(&self, accepted: UnixTime, route: &Route) -> Instant {
+        let micros = |us: i64| Duration::from_micros(u64::try_from(us).unwrap_or(0));
+        let lifetime = route.lifetime_us.map_or(self.retry.expire, micros);
+        let age = micros(now().micros().saturating_sub(accepted.micros()));
+        let left = lifetime.saturating_sub(age);
+        let at = Instant::now();
+        // An absurd lifetime is a long one.
+        at.checked_add(left)
+            .unwrap_or(at + Duration::from_secs(10 * 365 * 86_400))
+    }
+}
+
+impl Owner {
+    /// Puts a notification into the lane's line; `false` if there is no such
+    /// lane any more.
+    pub(super) fn push_lane(
+        &mut self,
+        name: &str,
+        id: NotificationId,
+        accepted: UnixTime,
+        attempts: u32,
+        route: &Route,
+    ) -> bool {
+        let Some(lane) = self.lanes.iter_mut().find(|lane| lane.name == name) else {
+            return false;
+        };
+        let expires = lane.expires(accepted, route);
+        let object = route.object.clone();
+        lane.line
+            .push(id, object, attempts, Instant::now(), expires);
+        true
+    }
+
+    /// Records the start of every attempt whose turn it is.
+    pub(super) fn take_turns(&mut self) {
+        for lane in self.lanes.iter_mut().filter(|lane| lane.is_idle()) {
+            while let Some(turn) = lane.line.take(Instant::now()) {
+                match turn {
+                    Turn::Expired { id } => {
+                        tracing::warn!(%id, lane = lane.name, "expired undelivered");
+                        self.counters.failed += 1;
+                        let detail = "not delivered in time";
+                        self.queue
+                            .settle(id, &lane.target, End::Expired, detail, now());
+                    }
+                    Turn::Try { id, attempt } => {
+                        if self.queue.attempt(id, &lane.target, attempt, now()) {
+                            lane.state = State::Starting { id, attempt };
+                            break;
+                        }
+                        lane.line.end(Instant::now());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Starts the attempts that are recorded now.
+    pub(super) fn start_jobs(&mut self) {
+        for at in 0..self.lanes.len() {
+            let State::Starting { id, attempt } = self.lanes[at].state else {
+                continue;
+            };
+            self.lanes[at].state = State::Running { id, attempt };
+            match self.stored_text(id) {
+                Ok(body) => {
+                    let job = Job { id, attempt, body };
+                    // A lane's thread ends with the daemon only.
+                    let _ = self.lanes[at].jobs.send(job);
+                }
+                Err(why) => {
+                    tracing::error!(%id, "stored body cannot be read: {why}");
+                    self.handle_finished(at, Outcome::new(Verdict::Temporary, why));
+                }
+            }
+        }
+    }
+
+    fn stored_text(&self, id: NotificationId) -> Result<String, String> {
+        match self.queue.body(id) {
+            Ok(Some(body)) => String::from_utf8(body).map_err(|error| error.to_string()),
+            Ok(None) => Err("it has ended".to_owned()),
+            Err(error) => Err(chain(&error)),
+        }
+    }
+
+    /// Records how an attempt went, and what follows from it.
+    pub(super) fn handle_finished(&mut self, at: usize, outcome: Outcome) {
+        let lane = &self.lanes[at];
+        let State::Running { id, attempt } = lane.state else {
+            return;
+        };
+        let (target, pause) = (lane.target.clone(), waiting::pause(lane.retry, attempt, id));
+        let verdict = match outcome.verdict {
+            Verdict::Delivered => spool::Verdict::Success,
+            Verdict::Temporary => spool::Verdict::Temporary,
+            Verdict::Permanent => spool::Verdict::Permanent,
+        };
+        self.queue
+            .result(id, &target, attempt, verdict, &outcome.text, now());
+        let said = program::log::quote(outcome.text.lines().next().unwrap_or(b""), 300);
+        match outcome.verdict {
+            Verdict::Delivered => {
+                tracing::debug!(%id, %target, attempt, "delivered: {said}");
+                self.counters.delivered += 1;
+                self.queue.settle(id, &target, End::Delivered, "", now());
+            }
+            Verdict::Temporary => {
+                tracing::warn!(%id, %target, attempt, "next attempt in {} s: {said}", pause.as_secs());
+            }
+            Verdict::Permanent => {
+                tracing::warn!(%id, %target, attempt, "refused: {said}");
+                self.counters.failed += 1;
+                self.keep_refused(id, &format!("{target}: {said}"));
+                self.queue.settle(id, &target, End::Refused, &said, now());
+            }
+        }
+        let lane = &mut self.lanes[at];
+        lane.state = State::Idle;
+        match outcome.verdict {
+            Verdict::Temporary => lane.line.retry(Instant::now(), pause),
+            Verdict::Delivered | Verdict::Permanent => lane.line.end(Instant::now()),
+        }
+    }
+
+    /// All that wait for another attempt, in any lane.
+    pub(super) fn deferred(&self) -> HashSet<NotificationId> {
+        let lanes = self.lanes.iter();
+        lanes.flat_map(|lane| lane.line.deferred()).collect()
+    }
+}

@@ -1,0 +1,350 @@
+//! The owner's side of the links: what goes to which peer, and what a peer is
+//! told after each commit.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use net::Command;
+use objects::{NotificationId, SiteId};
+use program::exit::chain;
+use spool::{End, Target};
+use tokio::sync::mpsc::UnboundedSender;
+use wire::{Disk, Event, Health, RefusalCode, Window};
+
+use super::{FromLink, Owner, now};
+use crate::figures::Line;
+use crate::link::WINDOW;
+use crate::route::{Incoming, Refusal};
+use crate::waiting::PeerLine;
+
+/// The pause we ask a peer to make whose second connection we close.
+const DUPLICATE_PAUSE: Duration = Duration::from_secs(60);
+
+/// One peer.
+pub(super) struct PeerWork {
+    /// Whether notifications are forwarded to it.
+    pub(super) send: bool,
+    line: PeerLine,
+    link: Option<Link>,
+}
+
+/// The link that is up, and what it is told after the next commit.
+struct Link {
+    number: u64,
+    outgoing: bool,
+    accepts: bool,
+    commands: UnboundedSender<Command>,
+    /// What may be sent: nothing before the peer's RESUME.
+    window: Option<Window>,
+    /// Sent and not settled, with the lengths of the bodies.
+    in_doubt: HashMap<NotificationId, u64>,
+    /// The sum of those.
+    bytes_in_doubt: u64,
+    stored: Option<u64>,
+    refused: Vec<(u64, Refusal)>,
+    settled: Vec<NotificationId>,
+    ping: bool,
+}
+
+impl Link {
+    fn tell(&self, command: Command) {
+        // A link that is gone reports it itself.
+        let _ = self.commands.send(command);
+    }
+
+    fn has_room(&self) -> bool {
+        self.window.is_some_and(|window| {
+            self.accepts
+                && self.in_doubt.len() < window.msgs as usize
+                && self.bytes_in_doubt < window.bytes
+        })
+    }
+
+    fn send(&mut self, id: NotificationId, body: Vec<u8>) {
+        let len = body.len() as u64;
+        self.in_doubt.insert(id, len);
+        self.bytes_in_doubt += len;
+        self.tell(Command::Send { id, body });
+    }
+
+    /// Frees the places of what is recorded now.
+    fn tell_settled(&mut self) {
+        for id in &self.settled {
+            self.bytes_in_doubt -= self.in_doubt.remove(id).unwrap_or(0);
+        }
+        if !self.settled.is_empty() {
+            let settled = std::mem::take(&mut self.settled);
+            self.tell(Command::Settled(settled));
+        }
+    }
+
+    fn go_away(&self, reason: &str, retry_after: Duration) {
+        self.tell(Command::GoAway {
+            reason: reason.to_owned(),
+            retry_after,
+        });
+    }
+}
+
+impl PeerWork {
+    pub(super) fn new(send: bool) -> Self {
+        Self {
+            send,
+            line: PeerLine::default(),
+            link: None,
+        }
+    }
+
+    pub(super) fn is_down(&self) -> bool {
+        self.link.is_none()
+    }
+}
+
+impl Owner {
+    /// Puts a notification into the peer's line; `false` if nothing is sent to
+    /// it any more.
+    pub(super) fn push_peer(&mut self, peer: &SiteId, id: NotificationId) -> bool {
+        match self.peers.get_mut(peer) {
+            Some(work) if work.send => {
+                work.line.push(id);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    pub(super) fn handle_link(&mut self, peer: &SiteId, number: u64, what: FromLink) {
+        if let FromLink::Up {
+            commands,
+            outgoing,
+            accepts,
+        } = what
+        {
+            self.link_up(peer, number, commands, outgoing, accepts);
+            return;
+        }
+        let Some(work) = self.peers.get_mut(peer) else {
+            return;
+        };
+        let Some(link) = work.link.as_mut().filter(|link| link.number == number) else {
+            return;
+        };
+        match what {
+            FromLink::Up { .. } => {}
+            FromLink::Down => work.link = None,
+            FromLink::Event(event) => match event {
+                Event::Resumed { have, window } => {
+                    link.window = Some(window);
+                    work.line.restart();
+                    self.stored_by_peer(peer, have);
+                }
+                Event::Acknowledged { ids } => self.stored_by_peer(peer, ids),
+                Event::Refused { id, code, text } => self.refused_by_peer(peer, id, &code, &text),
+                Event::Message { seq, id, body } => self.message_from(peer, seq, id, &body),
+                Event::Window(window) => link.window = Some(window),
+                Event::Ping { .. } => link.ping = true,
+                Event::PeerHello(_)
+                | Event::PeerSettled { .. }
+                | Event::Pong { .. }
+                | Event::GoAway { .. } => {}
+            },
+        }
+    }
+
+    fn link_up(
+        &mut self,
+        peer: &SiteId,
+        number: u64,
+        commands: UnboundedSender<Command>,
+        outgoing: bool,
+        accepts: bool,
+    ) {
+        let have = self.queue.accepted_from(peer);
+        let own = self.site.clone();
+        let Some(work) = self.peers.get_mut(peer) else {
+            return;
+        };
+        let new = Link {
+            number,
+            outgoing,
+            accepts,
+            commands,
+            window: None,
+            in_doubt: HashMap::new(),
+            bytes_in_doubt: 0,
+            stored: None,
+            refused: Vec::new(),
+            settled: Vec::new(),
+            ping: false,
+        };
+        if let Some(old) = &work.link {
+            // Both connect to each other: the connection that the smaller site
+            // opened stays. Of two in one direction the peer knows only the
+            // newer one.
+            let opened_by_smaller = new.outgoing == (own < *peer);
+            if old.outgoing != new.outgoing && !opened_by_smaller {
+                new.go_away("duplicate", DUPLICATE_PAUSE);
+                return;
+            }
+            old.go_away("duplicate", DUPLICATE_PAUSE);
+        }
+        // What does not fit into the window any more cannot be in doubt.
+        let recent = have.len().saturating_sub(WINDOW.msgs as usize);
+        new.tell(Command::Resume(have[recent..].to_vec()));
+        if self.failing.is_some() {
+            new.tell(Command::Grant(Window::CLOSED));
+        }
+        if self.stopping {
+            new.go_away("stopping", Duration::ZERO);
+        }
+        work.link = Some(new);
+    }
+
+    fn stored_by_peer(&mut self, peer: &SiteId, ids: Vec<NotificationId>) {
+        let target = Target::Peer(peer.clone());
+        let Some(work) = self.peers.get_mut(peer) else {
+            return;
+        };
+        for id in ids {
+            if work.line.holds(id) {
+                self.queue.settle(id, &target, End::StoredByPeer, "", now());
+                work.line.end(id);
+            }
+            if let Some(link) = &mut work.link {
+                link.settled.push(id);
+            }
+        }
+    }
+
+    fn refused_by_peer(
+        &mut self,
+        peer: &SiteId,
+        id: NotificationId,
+        code: &RefusalCode,
+        text: &str,
+    ) {
+        let text = program::log::quote(text.as_bytes(), 300);
+        let why = format!(
+            "{}: {text}",
+            program::log::quote(code.word().as_bytes(), 40)
+        );
+        tracing::warn!(%id, %peer, "refused by peer: {why}");
+        self.counters.failed += 1;
+        self.keep_refused(id, &format!("peer {peer}: {why}"));
+        let target = Target::Peer(peer.clone());
+        self.queue.settle(id, &target, End::Refused, &why, now());
+        if let Some(work) = self.peers.get_mut(peer) {
+            work.line.end(id);
+            if let Some(link) = &mut work.link {
+                link.settled.push(id);
+            }
+        }
+    }
+
+    fn message_from(&mut self, peer: &SiteId, seq: u64, id: NotificationId, body: &[u8]) {
+        let refusal = match Incoming::read(body, &self.site) {
+            Ok(incoming) if incoming.id != id => Some(Refusal {
+                code: RefusalCode::Corrupt,
+                why: format!("its body has the id {}", incoming.id),
+            }),
+            Ok(incoming) => self.accept(incoming, Some(peer)).err(),
+            Err(refusal) => Some(refusal),
+        };
+        let link = self.peers.get_mut(peer).and_then(|work| work.link.as_mut());
+        let Some(link) = link else { return };
+        if let Some(refusal) = refusal {
+            tracing::warn!(%id, %peer, "refused: {}", refusal.why);
+            link.refused.push((seq, refusal));
+        }
+        link.stored = Some(seq);
+    }
+
+    /// What was said to the links since the last commit is durable now.
+    pub(super) fn answer_links(&mut self) {
+        for work in self.peers.values_mut() {
+            let Some(link) = &mut work.link else { continue };
+            for (seq, refusal) in link.refused.drain(..) {
+                let _ = link.commands.send(Command::Refuse {
+                    seq,
+                    code: refusal.code,
+                    text: refusal.why,
+                });
+            }
+            if let Some(seq) = link.stored.take() {
+                link.tell(Command::Stored(seq));
+            }
+            link.tell_settled();
+        }
+        self.pong_links();
+        if !self.stopping {
+            self.feed_links();
+        }
+    }
+
+    /// Hands every link as much as its window takes, oldest first.
+    fn feed_links(&mut self) {
+        for (peer, work) in &mut self.peers {
+            let Some(link) = &mut work.link else { continue };
+            while link.has_room() {
+                let Some(id) = work.line.take() else { break };
+                match self.queue.body(id) {
+                    Ok(Some(body)) => link.send(id, body),
+                    Ok(None) => work.line.end(id),
+                    // It keeps its place and is tried with the next link.
+                    Err(error) => {
+                        tracing::error!(%id, %peer, "cannot be sent: {}", chain(&error));
+                    }
+                }
+            }
+        }
+    }
+
+    pub(super) fn pong_links(&mut self) {
+        let health = Health {
+            disk: match self.failing {
+                Some(_) => Disk::Full,
+                None => Disk::Ok,
+            },
+            queued: self.queue.figures().open as u64,
+            oldest_us: 0,
+        };
+        let links = self
+            .peers
+            .values_mut()
+            .filter_map(|work| work.link.as_mut());
+        for link in links.filter(|link| link.ping) {
+            link.ping = false;
+            link.tell(Command::Pong(health));
+        }
+    }
+
+    /// The window of every peer, by whether the disk takes records.
+    pub(super) fn grant_all(&self) {
+        let window = match self.failing {
+            Some(_) => Window::CLOSED,
+            None => WINDOW,
+        };
+        for link in self.peers.values().filter_map(|work| work.link.as_ref()) {
+            link.tell(Command::Grant(window));
+        }
+    }
+
+    pub(super) fn send_links_away(&self) {
+        for link in self.peers.values().filter_map(|work| work.link.as_ref()) {
+            link.go_away("stopping", Duration::ZERO);
+        }
+    }
+
+    pub(super) fn forward_figures(&self) -> Vec<Line> {
+        let sending = self.peers.iter().filter(|(_, work)| work.send);
+        let line = |(site, work): (&SiteId, &super::PeerWork)| {
+            let (waiting, processing) = work.line.counts();
+            Line {
+                name: site.to_string(),
+                waiting,
+                processing,
+            }
+        };
+        sending.map(line).collect()
+    }
+}

@@ -1,0 +1,105 @@
+//! The thread that writes the state file, at its interval and when asked to.
+
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, SystemTime};
+
+use objects::{SiteId, UnixTime};
+
+use crate::config::State as StateConfig;
+use crate::figures::{LinkState, Links, QueueFigures};
+use crate::owner::Request;
+use crate::state_file::State;
+
+/// The owner answers between two commits; a disk that hangs holds it up.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Who writes the state file.
+pub(crate) struct Reporter {
+    pub(crate) site: SiteId,
+    pub(crate) started: UnixTime,
+    pub(crate) state: StateConfig,
+    pub(crate) links: Links,
+    pub(crate) owner: Sender<Request>,
+}
+
+impl Reporter {
+    /// Starts the thread. What is sent on the channel that comes back makes it
+    /// write at once; it ends, after a last time, when the sender is dropped.
+    pub(crate) fn start(self) -> std::io::Result<(Sender<()>, std::thread::JoinHandle<()>)> {
+        let (wake, woken) = channel();
+        let thread = std::thread::Builder::new().name("state-file".to_owned());
+        let handle = thread.spawn(move || self.run(&woken))?;
+        Ok((wake, handle))
+    }
+
+    fn run(&self, woken: &Receiver<()>) {
+        let mut last = QueueFigures::default();
+        let mut complaint = String::new();
+        loop {
+            self.write(&mut last, &mut complaint);
+            match woken.recv_timeout(self.state.interval) {
+                Ok(()) => tracing::info!("{}", summary(&last, &self.links)),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => {
+                    self.write(&mut last, &mut complaint);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn write(&self, last: &mut QueueFigures, complaint: &mut String) {
+        self.ask(last);
+        let state = State {
+            site: self.site.clone(),
+            updated: SystemTime::now().into(),
+            started: self.started,
+            configuration: self.started,
+            queue: last.clone(),
+            links: self.links.all().into_iter().collect(),
+        };
+        program::ready::status(&summary(last, &self.links));
+        let file: &PathBuf = &self.state.file;
+        let now = match state.write(file) {
+            Ok(()) => String::new(),
+            Err(error) => format!("cannot write {}: {error}", file.display()),
+        };
+        // The same complaint once, not at every interval.
+        if !now.is_empty() && now != *complaint {
+            tracing::error!("{now}");
+        }
+        *complaint = now;
+    }
+
+    /// The owner's figures, or the last ones with the remark that there are no newer.
+    fn ask(&self, last: &mut QueueFigures) {
+        let (reply, answer) = channel();
+        if self.owner.send(Request::Figures(reply)).is_err() {
+            return;
+        }
+        match answer.recv_timeout(PATIENCE) {
+            Ok(figures) => *last = figures,
+            Err(RecvTimeoutError::Timeout) => {
+                last.disk_error = Some("the journal does not answer".to_owned());
+            }
+            // It has ended in good order.
+            Err(RecvTimeoutError::Disconnected) => {}
+        }
+    }
+}
+
+/// `1 of 2 peers up, 3 waiting, 1 deferred`
+fn summary(figures: &QueueFigures, links: &Links) -> String {
+    let links = links.all();
+    let up = links
+        .values()
+        .filter(|link| link.state == LinkState::Established);
+    format!(
+        "{} of {} peers up, {} waiting, {} deferred",
+        up.count(),
+        links.len(),
+        figures.new.count,
+        figures.deferred.count
+    )
+}

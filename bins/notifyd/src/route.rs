@@ -1,0 +1,166 @@
+//! Which peers and lanes a notification goes to, and whether it is taken at all.
+
+use std::borrow::Cow;
+
+use objects::notification::{self, Kind, MAX_BODY};
+use objects::{Envelope, NotificationId, SiteId};
+use spool::Target;
+use wire::RefusalCode;
+
+use crate::waiting::Object;
+
+/// A notification fit to be stored.
+#[derive(Debug)]
+pub(crate) struct Incoming {
+    pub(crate) id: NotificationId,
+    /// With our site at the end of its path.
+    pub(crate) body: String,
+    pub(crate) route: Route,
+}
+
+/// What decides where a stored notification goes.
+#[derive(Debug)]
+pub(crate) struct Route {
+    pub(crate) object: Object,
+    pub(crate) kind: Kind,
+    pub(crate) path: Vec<SiteId>,
+    /// How long it may live, in microseconds, if it says so itself.
+    pub(crate) lifetime_us: Option<i64>,
+}
+
+/// Why a notification is never taken.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    pub(crate) code: RefusalCode,
+    pub(crate) why: String,
+}
+
+impl Incoming {
+    /// Checks what came from a peer or out of the drop box, and appends `own`
+    /// to its path.
+    pub(crate) fn read(body: &[u8], own: &SiteId) -> Result<Self, Refusal> {
+        if body.len() > MAX_BODY {
+            return Err(notification::Error::TooLarge(body.len()).into());
+        }
+        let text: Cow<'_, str> = notification::to_utf8(body);
+        let envelope = Envelope::parse(&text)?;
+        let route = Route::of(&envelope)?;
+        let body = envelope.append_hop(own)?;
+        // It must still be readable with the hop in it.
+        if body.len() > MAX_BODY {
+            return Err(notification::Error::TooLarge(body.len()).into());
+        }
+        Ok(Self {
+            id: envelope.id,
+            body,
+            route,
+        })
+    }
+}
+
+impl Route {
+    /// Reads what decides from a body.
+    pub(crate) fn of(envelope: &Envelope<'_>) -> Result<Self, notification::Error> {
+        let context = envelope.context()?;
+        let lifetime =
+            |expires: objects::UnixTime| expires.micros().saturating_sub(envelope.created.micros());
+        Ok(Self {
+            object: Object::of(&context),
+            kind: envelope.kind.clone(),
+            path: envelope.path.clone(),
+            lifetime_us: envelope.expires.map(lifetime),
+        })
+    }
+
+    /// All targets among `peers` and `lanes`. No peer that has it already gets
+    /// it again. Kinds that are not for people go to peers only.
+    pub(crate) fn targets<'a>(
+        &self,
+        peers: impl Iterator<Item = &'a SiteId>,
+        lanes: impl Iterator<Item = &'a str>,
+    ) -> Vec<Target> {
+        let for_people = matches!(self.kind, Kind::Raw | Kind::Canary);
+        let peers = peers
+            .filter(|peer| !self.path.contains(peer))
+            .map(|peer| Target::Peer(peer.clone()));
+        let lanes = lanes
+            .filter(|_| for_people)
+            .map(|lane| Target::Lane(lane.to_owned()));
+        peers.chain(lanes).collect()
+    }
+}
+
+impl From<notification::Error> for Refusal {
+    fn from(error: notification::Error) -> Self {
+        use notification::Error;
+        let code = match &error {
+            Error::TooLarge(_) => RefusalCode::TooLarge,
+            Error::NewerFormat(_) => RefusalCode::Unsupported,
+            Error::Loop { .. } => RefusalCode::Loop,
+            _ => RefusalCode::Corrupt,
+        };
+        Self {
+            code,
+            why: program::exit::chain(&error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn site(name: &str) -> SiteId {
+        SiteId::new(name).unwrap()
+    }
+
+    fn body(kind: &str, path: &str, extra: &str) -> Vec<u8> {
+        format!(
+            "{{\"v\":1,\"id\":\"0199d3a8-0000-7000-8000-000000000001\",\"kind\":\"{kind}\",\"created_us\":10,\
+             \"site\":\"a\",\"path\":{path}{extra},\"context\":{{\"HOSTNAME\":\"db1\"}}}}"
+        )
+        .into_bytes()
+    }
+
+    #[test]
+    fn it_goes_to_all_lanes_and_to_peers_that_do_not_have_it() {
+        let (b, c) = (site("b"), site("c"));
+        for (kind, path, want) in [
+            ("raw", "[]", "peer b, peer c, lane ops"),
+            ("canary", "[\"a\",\"b\"]", "peer c, lane ops"),
+            ("result", "[\"b\",\"c\"]", ""),
+            ("later", "[]", "peer b, peer c"),
+        ] {
+            let incoming = Incoming::read(&body(kind, path, ""), &site("own")).unwrap();
+            let targets = incoming
+                .route
+                .targets([&b, &c].into_iter(), ["ops"].into_iter());
+            let targets: Vec<String> = targets.iter().map(ToString::to_string).collect();
+            assert_eq!(targets.join(", "), want, "{kind} {path}");
+            assert!(incoming.body.contains("\"own\"]"), "{}", incoming.body);
+        }
+    }
+
+    #[test]
+    fn what_is_refused_has_a_code() {
+        let mut large = body("raw", "[]", "");
+        large.resize(MAX_BODY - 1, b' ');
+        for (name, body, want) in [
+            ("garbage", b"GET / HTTP/1.1".to_vec(), RefusalCode::Corrupt),
+            ("empty", Vec::new(), RefusalCode::Corrupt),
+            ("loop", body("raw", "[\"own\"]", ""), RefusalCode::Loop),
+            ("newer", b"{\"v\":9,\"id\":\"\",\"kind\":\"\",\"created_us\":1,\"site\":\"a\",\"context\":{}}".to_vec(), RefusalCode::Unsupported),
+            ("too large with the hop", large, RefusalCode::TooLarge),
+            ("too large", vec![b' '; MAX_BODY + 1], RefusalCode::TooLarge),
+        ] {
+            let refusal = Incoming::read(&body, &site("own")).unwrap_err();
+            assert_eq!(refusal.code, want, "{name}: {}", refusal.why);
+        }
+    }
+
+    #[test]
+    fn the_lifetime_is_a_duration() {
+        let incoming = Incoming::read(&body("raw", "[]", ",\"expires_us\":25"), &site("own"));
+        assert_eq!(incoming.unwrap().route.lifetime_us, Some(15));
+    }
+}

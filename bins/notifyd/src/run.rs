@@ -1,0 +1,300 @@
+//! From the command line to the end: read, check, take the spool, bind, serve, stop.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant, SystemTime};
+
+use net::{Identity, Listener};
+use program::exit::chain;
+use program::{Failure, Status};
+use spool::{DirectoryStorage, Options, Queue, SpoolDirectory};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{oneshot, watch};
+
+use crate::cli::Args;
+use crate::config::{self, Configuration};
+use crate::figures::Links;
+use crate::link::{self, Network};
+use crate::owner::{Owner, Request};
+use crate::report::Reporter;
+use crate::stop::Stop;
+use crate::{drop_watch, lane};
+
+/// Files that a killed submitter left in `tmp/` are removed at this age.
+const LEFTOVERS: Duration = Duration::from_secs(3600);
+/// How much longer than the lanes the owner may take to end.
+const LAST_COMMIT: Duration = Duration::from_secs(10);
+
+/// Runs the daemon.
+pub(crate) fn run(args: &Args) -> Result<Status, Failure> {
+    let path = args.config.clone().unwrap_or_else(config::default_path);
+    let (configuration, identity) = read(&path).map_err(|problems| {
+        for problem in problems {
+            eprintln!("notifyd: {problem}");
+        }
+        Failure::silent(Status::BadConfiguration)
+    })?;
+    if args.check_config {
+        return Ok(Status::Done);
+    }
+    program::log::start(program::log::Format::Text, args.verbose);
+    let (directory, queue) = take_spool(&configuration.spool)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::caused(Status::TryAgain, "cannot start", error))?;
+    let result = runtime.block_on(serve(configuration, identity, directory, queue));
+    // What hangs in a link's goodbye has had its time.
+    runtime.shutdown_timeout(Duration::ZERO);
+    result
+}
+
+/// The configuration and what it names, or all that is wrong with them.
+fn read(path: &Path) -> Result<(Configuration, Option<Identity>), Vec<String>> {
+    let configuration = Configuration::read(path)?;
+    let mut problems = Vec::new();
+    configuration.check_files(&mut problems);
+    let identity = configuration.tls.as_ref().map(Identity::load);
+    let identity = match identity.transpose() {
+        Ok(identity) => identity,
+        Err(error) => {
+            problems.push(format!("[tls] {}", chain(&error)));
+            None
+        }
+    };
+    if let Some(identity) = &identity
+        && *identity.site() != configuration.site
+    {
+        problems.push(format!(
+            "[tls] the certificate is for site {}, but [site] name is {}",
+            identity.site(),
+            configuration.site
+        ));
+    }
+    if problems.is_empty() {
+        return Ok((configuration, identity));
+    }
+    let named = |problem| format!("{}: {problem}", path.display());
+    Err(problems.into_iter().map(named).collect())
+}
+
+/// Makes the spool ours and recovers its journal.
+fn take_spool(path: &Path) -> Result<(SpoolDirectory, Queue<DirectoryStorage>), Failure> {
+    let failed = |error: spool::Error| {
+        let status = match error.is_temporary() {
+            true => Status::TryAgain,
+            false => Status::Failed,
+        };
+        Failure::caused(status, "cannot use the spool", error)
+    };
+    let directory = SpoolDirectory::open(path).map_err(failed)?;
+    let storage = directory.journal().map_err(failed)?;
+    let (queue, recovery) = Queue::recover(storage, Options::default()).map_err(failed)?;
+    tracing::info!("{}: {recovery}", path.display());
+    for damage in &recovery.damages {
+        if let Err(error) = directory.set_aside(damage) {
+            tracing::error!("{}", chain(&error));
+        }
+    }
+    let leftovers = directory
+        .drop_box()
+        .and_then(|drop_box| drop_box.remove_leftovers(SystemTime::now(), LEFTOVERS));
+    match leftovers {
+        Ok(0) => {}
+        Ok(count) => tracing::info!("{count} files of killed submitters removed from tmp/"),
+        Err(error) => tracing::warn!("{}", chain(&error)),
+    }
+    Ok((directory, queue))
+}
+
+async fn serve(
+    configuration: Configuration,
+    identity: Option<Identity>,
+    directory: SpoolDirectory,
+    queue: Queue<DirectoryStorage>,
+) -> Result<Status, Failure> {
+    let started = SystemTime::now().into();
+    let mut signals = Signals::new()?;
+    let listeners = bind(&configuration).await?;
+    let (requests, inbox) = channel();
+    let stop = Stop::default();
+    let links = Links::new(&configuration.peers, started);
+    let jobs = start_lanes(&configuration, &requests, &stop)?;
+    watch_drop_box(directory.path(), &requests);
+    let owner = Owner::new(&configuration, directory, queue, jobs, stop.clone())
+        .map_err(|error| Failure::caused(Status::TryAgain, "cannot read the spool", error))?;
+    let ended = start_owner(owner, inbox)?;
+    let reporter = Reporter {
+        site: configuration.site.clone(),
+        started,
+        state: configuration.state.clone(),
+        links: links.clone(),
+        owner: requests.clone(),
+    };
+    let (wake, reporter) = reporter.start().map_err(cannot_start)?;
+    let (end, stopping) = watch::channel(false);
+    let network = Arc::new(Network::new(
+        configuration.site.clone(),
+        identity,
+        &configuration.peers,
+        links,
+        requests.clone(),
+        stopping,
+    ));
+    start_links(&network, &configuration, listeners);
+    program::ready::ready();
+    let mut ended = ended;
+    let early = signals.wait_for_end(&wake, &mut ended).await;
+    program::ready::stopping();
+    if early {
+        return Err(Failure::new(
+            Status::Failed,
+            "the journal's thread has ended",
+        ));
+    }
+    tracing::info!("stopping");
+    // Nobody listens any more if everything has ended already.
+    let _ = end.send(true);
+    stop.begin(Instant::now() + configuration.stop_timeout);
+    let _ = requests.send(Request::Stop);
+    let patience = configuration.stop_timeout + LAST_COMMIT;
+    tokio::select! {
+        _ = &mut ended => {}
+        () = tokio::time::sleep(patience) => tracing::error!("the journal's thread does not end"),
+        () = signals.wait_for_second() => tracing::warn!("stopping at once"),
+    }
+    drop(wake);
+    let _ = tokio::task::spawn_blocking(move || reporter.join()).await;
+    tracing::info!("stopped");
+    Ok(Status::Done)
+}
+
+fn cannot_start(error: std::io::Error) -> Failure {
+    Failure::caused(Status::TryAgain, "cannot start a thread", error)
+}
+
+/// Binds all listeners, or none.
+async fn bind(configuration: &Configuration) -> Result<Vec<Listener>, Failure> {
+    let mut listeners = Vec::new();
+    for address in &configuration.listen {
+        let listener = address
+            .listen()
+            .await
+            .map_err(|error| Failure::new(Status::TryAgain, chain(&error)))?;
+        listeners.push(listener);
+    }
+    Ok(listeners)
+}
+
+/// One thread per lane; what leads to each, in the order of the configuration.
+fn start_lanes(
+    configuration: &Configuration,
+    requests: &Sender<Request>,
+    stop: &Stop,
+) -> Result<Vec<Sender<crate::delivery::Job>>, Failure> {
+    let mut all = Vec::new();
+    for (number, lane) in configuration.lanes.iter().enumerate() {
+        let (jobs, inbox) = channel();
+        let site = configuration.site.clone();
+        let owner = requests.clone();
+        lane::start(number, lane.clone(), site, inbox, owner, stop.clone())
+            .map_err(cannot_start)?;
+        all.push(jobs);
+    }
+    Ok(all)
+}
+
+/// Without inotify the drop box is scanned every minute.
+fn watch_drop_box(spool: &Path, requests: &Sender<Request>) {
+    let requests = requests.clone();
+    let wake = move || requests.send(Request::LookIntoDropBox).is_ok();
+    if let Err(error) = drop_watch::start(&spool.join("new"), wake) {
+        tracing::warn!("cannot watch the drop box, it is looked at every minute: {error}");
+    }
+}
+
+/// The owner's thread; the channel says when it has ended.
+fn start_owner(owner: Owner, inbox: Receiver<Request>) -> Result<oneshot::Receiver<()>, Failure> {
+    let (end, ended) = oneshot::channel();
+    let work = move || {
+        // Dropped at the end of this thread, however it comes.
+        let _end: oneshot::Sender<()> = end;
+        owner.run(&inbox);
+    };
+    std::thread::Builder::new()
+        .name("journal".to_owned())
+        .spawn(work)
+        .map_err(cannot_start)?;
+    Ok(ended)
+}
+
+fn start_links(network: &Arc<Network>, configuration: &Configuration, listeners: Vec<Listener>) {
+    for listener in listeners {
+        if let Ok(address) = listener.address() {
+            tracing::info!("listening on {address}");
+        }
+        tokio::spawn(link::listen(Arc::clone(network), listener));
+    }
+    for peer in &configuration.peers {
+        if let Some(address) = peer.connect.clone() {
+            tokio::spawn(link::connect(
+                Arc::clone(network),
+                peer.site.clone(),
+                address,
+            ));
+        }
+    }
+}
+
+/// The signals this daemon knows.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+    show: Signal,
+    reopen: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        let catch = |kind| {
+            signal(kind)
+                .map_err(|error| Failure::caused(Status::TryAgain, "cannot catch signals", error))
+        };
+        Ok(Self {
+            terminate: catch(SignalKind::terminate())?,
+            interrupt: catch(SignalKind::interrupt())?,
+            hangup: catch(SignalKind::hangup())?,
+            show: catch(SignalKind::user_defined2())?,
+            reopen: catch(SignalKind::user_defined1())?,
+        })
+    }
+
+    /// Serves signals until one that means the end; `true` if the owner ended
+    /// before.
+    async fn wait_for_end(&mut self, wake: &Sender<()>, ended: &mut oneshot::Receiver<()>) -> bool {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return false,
+                _ = self.interrupt.recv() => return false,
+                _ = &mut *ended => return true,
+                _ = self.show.recv() => {
+                    let _ = wake.send(());
+                }
+                _ = self.hangup.recv() => {
+                    tracing::warn!("the configuration is read at the start only: restart to change it");
+                }
+                // The log goes to standard error, which whoever opened it reopens.
+                _ = self.reopen.recv() => {}
+            }
+        }
+    }
+
+    async fn wait_for_second(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
