@@ -2,7 +2,7 @@
 
 use objects::{Host, Service};
 
-use crate::document::{Disk, Document, NetStats};
+use crate::document::{Disk, Document};
 use crate::item::{self, Item};
 
 /// Seconds in the unit in which a core counts check intervals.
@@ -25,7 +25,7 @@ pub fn discover(document: &Document) -> Host {
     };
     let services = item::items(document)
         .into_iter()
-        .filter(|(_, item)| is_wanted(*item))
+        .filter(|(description, item)| is_expressible(description) && is_wanted(document, *item))
         .map(|(description, _)| (description, service.clone()))
         .collect();
     Host {
@@ -42,13 +42,25 @@ pub fn discover(document: &Document) -> Host {
 /// What feeds the results, for show: nothing is run by that name.
 const COMMAND: &str = "agentpoll";
 
-fn is_wanted(item: Item<'_>) -> bool {
+/// Results are submitted in lines whose fields end at a semicolon.
+fn is_expressible(description: &[u8]) -> bool {
+    !description
+        .iter()
+        .any(|b| *b == b';' || b.is_ascii_control())
+}
+
+fn is_wanted(document: &Document, item: Item<'_>) -> bool {
+    let links = document.net_stats.done();
     match item {
         // The same figure as the usage, seen from the other side.
         Item::DiskFree(_) => false,
         Item::DiskUsage(disk) => can_fill_up(disk),
         Item::DiskStats(disk_io) => disk_io.load_percent.is_some(),
-        Item::NetworkState(NetStats { isup, .. }) => *isup == Some(true),
+        Item::NetworkState(link) => link.isup == Some(true),
+        Item::NetworkStats(name, _) => {
+            let link = links.and_then(|links| links.get(name));
+            link.is_none_or(|link| link.isup == Some(true))
+        }
         // macOS has no figure for it.
         Item::SystemTime(ntp) => ntp.sync_status == Some(true),
         _ => true,

@@ -493,6 +493,18 @@ impl Document {
         Some(UnixTime::from_secs(secs))
     }
 
+    /// Whether this is the first document since the agent started, in which
+    /// openITCOCKPIT's agent has zeros for every rate: those need two
+    /// collections. It shows in the `m=+SECONDS` that Go appends to a time.
+    pub fn is_first_collection(&self) -> bool {
+        let running = self
+            .agent
+            .done()
+            .and_then(|agent| agent.last_updated.split_once("m=+"))
+            .and_then(|(_, secs)| secs.trim().parse::<f64>().ok());
+        running.is_some_and(|secs| secs < self.check_interval() as f64)
+    }
+
     /// Seconds between two collections.
     pub fn check_interval(&self) -> u64 {
         let told = self.agent.done().and_then(|agent| agent.check_interval);

@@ -360,14 +360,21 @@ impl<'a> Evaluator<'a> {
         Some(mbit * BYTES_PER_MBIT)
     }
 
-    fn network_stats(&self, net_io: &NetIo, thresholds: Thresholds) -> Verdict {
-        // Rates need two collections: the first after a start has zeros
-        // everywhere, which is not a measurement.
+    fn has_rates(&self) -> bool {
         let all = self.document.net_io.done().into_iter().flatten();
-        if all.clone().all(|(_, net_io)| !has_rates(net_io)) {
+        all.map(|(_, net_io)| net_io).any(|net_io| {
+            net_io.avg_bytes_sent_ps > 0
+                || net_io.avg_bytes_recv_ps > 0
+                || net_io.avg_packets_sent_ps > 0
+                || net_io.avg_packets_recv_ps > 0
+        })
+    }
+
+    fn network_stats(&self, net_io: &NetIo, thresholds: Thresholds) -> Verdict {
+        if self.document.is_first_collection() && !self.has_rates() {
             return Verdict {
                 state: ServiceState::Ok,
-                ..Verdict::unknown("collecting: no interface shows any traffic yet".to_owned())
+                ..Verdict::unknown("collecting: the agent has just started".to_owned())
             };
         }
         let sum = |a: u64, b: u64| a as f64 + b as f64;
@@ -475,17 +482,6 @@ impl Verdict {
             self.state = state;
         }
     }
-}
-
-fn has_rates(net_io: &NetIo) -> bool {
-    [
-        net_io.avg_bytes_sent_ps,
-        net_io.avg_bytes_recv_ps,
-        net_io.avg_packets_sent_ps,
-        net_io.avg_packets_recv_ps,
-    ]
-    .iter()
-    .any(|rate| *rate > 0)
 }
 
 fn system_time(ntp: &Ntp, thresholds: Thresholds) -> Verdict {

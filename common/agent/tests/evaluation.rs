@@ -97,7 +97,6 @@ fn discovery_takes_what_is_worth_watching() {
             "Network state of: ens3",
             "Network state of: lo",
             "Network stats of: ens3",
-            "Network stats of: ens4",
             "Network stats of: lo",
             "Sensor: k10temp_tctl",
             "Swap",
@@ -125,6 +124,14 @@ fn discovery_takes_what_is_worth_watching() {
     let macos = services("macos");
     assert!(!macos.contains(&"System Time".to_owned()), "{macos:?}");
     assert!(macos.contains(&"CPU load".to_owned()), "{macos:?}");
+}
+
+#[test]
+fn what_no_command_can_name_is_not_discovered() {
+    let text = r#"{"agent": {}, "customchecks": {"a;b": {}, "c\nd": {}, "e": {}}}"#;
+    let host = discover(&Document::parse(text.as_bytes()).unwrap());
+    let services: Vec<_> = host.services.keys().collect();
+    assert_eq!(services, ["Custom check: e", "Uptime"]);
 }
 
 #[test]
@@ -223,6 +230,24 @@ fn what_is_absent_is_unknown_and_says_why() {
         let want = (3, format!("UNKNOWN - {why}"));
         assert_eq!(result_of(&document, Some(service), NOW), want, "{service}");
     }
+}
+
+#[test]
+fn rates_of_the_first_collection_are_not_taken_for_measured() {
+    let service = "Network stats of: Ethernet 2";
+    let mut document = fixture("windows");
+    let (code, output) = result_of(&document, Some(service), NOW);
+    assert_eq!(
+        (code, output.as_str()),
+        (0, "OK - collecting: the agent has just started")
+    );
+    let Checked::Done(agent) = &mut document.agent else {
+        panic!("the fixture has an agent");
+    };
+    agent.last_updated = agent.last_updated.replace("m=+4.1", "m=+34.1");
+    let (code, output) = result_of(&document, Some(service), NOW);
+    assert_eq!(code, 0);
+    assert!(output.starts_with("OK - sent 0 B/s"), "{output}");
 }
 
 #[test]

@@ -1,0 +1,132 @@
+//! The core that takes the results, behind its Livestatus socket.
+//!
+//! A command has no answer in Livestatus: one that is refused leaves an error
+//! text on the connection, one that is taken nothing at all. So the commands
+//! are followed by a framed query, and whatever comes before the frame is the
+//! core's complaint.
+
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use bstr::{BString, ByteSlice};
+use livestatus::filter::Comparison;
+use livestatus::{Error, Event, Filter, Query, ResponseReader};
+use program::{Failure, Status};
+
+/// How long the core may be silent, or not take what it is sent.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Longest row of an answer: one name.
+const ROW_LIMIT: usize = 1 << 20;
+
+/// A Livestatus socket.
+pub(crate) struct Core<'a> {
+    socket: &'a Path,
+}
+
+impl<'a> Core<'a> {
+    pub(crate) fn new(socket: &'a Path) -> Self {
+        Self { socket }
+    }
+
+    /// Descriptions of the services that the core has for this host. A core
+    /// that does not know the host may just not have read its configuration
+    /// again.
+    pub(crate) fn services(&self, host_name: &BString) -> Result<Vec<BString>, Failure> {
+        let names = |table: &str, column: &str, filter: &str| {
+            let mut query = Query::rows(table, [column]);
+            query.filters.push(Filter::compare(
+                filter,
+                Comparison::Equal,
+                host_name.clone(),
+            ));
+            self.ask(&[], &query)
+        };
+        if names("hosts", "name", "name")?.is_empty() {
+            let what = format!("{} has no host {host_name:?}", self.socket.display());
+            return Err(Failure::new(Status::TryAgain, what));
+        }
+        names("services", "description", "host_name")
+    }
+
+    /// Hands in the commands, and returns when the core has read them all.
+    pub(crate) fn submit(&self, commands: &[u8]) -> Result<Status, Failure> {
+        let query = Query::rows("status", ["program_version"]);
+        self.ask(commands, &query).map(|_| Status::Done)
+    }
+
+    /// Sends `first` and the query; returns the first cell of every row.
+    fn ask(&self, first: &[u8], query: &Query) -> Result<Vec<BString>, Failure> {
+        let mut request = first.to_vec();
+        let query = query
+            .print()
+            .map_err(|error| self.failed(Status::Failed, error))?;
+        request.extend_from_slice(&query);
+        let mut stream = self.connect().map_err(|error| {
+            let what = format!("cannot connect to {}", self.socket.display());
+            Failure::caused(Status::TryAgain, what, error)
+        })?;
+        // A core that does not like what it gets says so and closes: its words
+        // are worth more than our "broken pipe".
+        let written = stream.write_all(&request);
+        let answer = read_rows(&mut stream);
+        match (written, answer) {
+            (Ok(()), Ok(rows)) => Ok(rows),
+            (_, Err(Answer::Bad(error))) => Err(self.failed(Status::Failed, error)),
+            (Err(error), _) | (Ok(()), Err(Answer::Broken(error))) => {
+                Err(self.failed(Status::TryAgain, error))
+            }
+        }
+    }
+
+    fn connect(&self) -> io::Result<UnixStream> {
+        let stream = UnixStream::connect(self.socket)?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
+        stream.set_write_timeout(Some(TIMEOUT))?;
+        Ok(stream)
+    }
+
+    fn failed(
+        &self,
+        status: Status,
+        error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Failure {
+        Failure::caused(status, self.socket.display().to_string(), error)
+    }
+}
+
+/// Why there is no answer.
+enum Answer {
+    /// The core said something else.
+    Bad(Error),
+    /// The connection ended, or nothing came for too long.
+    Broken(io::Error),
+}
+
+fn read_rows(stream: &mut UnixStream) -> Result<Vec<BString>, Answer> {
+    let mut reader = ResponseReader::new(ROW_LIMIT);
+    let mut buffer = vec![0; 64 << 10];
+    let mut rows = Vec::new();
+    loop {
+        match reader.poll_event() {
+            Ok(Event::Row(row)) => rows.push(row.cell(0).text().as_bytes().into()),
+            Ok(Event::End) => return Ok(rows),
+            Ok(Event::NeedInput) => match stream.read(&mut buffer) {
+                Ok(0) => reader.finish(),
+                Ok(length) => reader.push(&buffer[..length]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let silent = format!("no answer within {} s", TIMEOUT.as_secs());
+                    return Err(Answer::Broken(io::Error::other(silent)));
+                }
+                Err(error) => return Err(Answer::Broken(error)),
+            },
+            Err(error @ Error::Truncated { .. }) => {
+                return Err(Answer::Broken(io::Error::other(error)));
+            }
+            Err(error) => return Err(Answer::Bad(error)),
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! A document as check results, for the services that the core has.
+
+use agent::{Document, Evaluator, Rules};
+use bstr::{BString, ByteSlice};
+use livestatus::Command;
+use objects::CheckResult;
+use program::{Failure, Status};
+
+use crate::cli::Once;
+use crate::core::Core;
+use crate::run::{host_name, now, print, read_document};
+
+pub(crate) fn run(args: &Once) -> Result<Status, Failure> {
+    let document = read_document(&args.file)?;
+    let host_name = host_name(args.host.as_deref());
+    let core = args.socket.as_deref().map(Core::new);
+    let services = match &core {
+        Some(core) => core.services(&host_name)?,
+        None => agent::discover(&document).services.into_keys().collect(),
+    };
+    let rules = Rules::new(args.threshold.clone());
+    for rule in rules.unused(&services) {
+        eprintln!(
+            "agentpoll: --threshold {}: there is no such service",
+            rule.pattern()
+        );
+    }
+    let commands = commands(&evaluate(&document, &host_name, &services, &rules))?;
+    match core {
+        Some(core) if !args.dry_run => core.submit(&commands),
+        _ => print(&commands),
+    }
+}
+
+/// The result for the host first: a core that sees a problem of a service
+/// looks at its host.
+fn evaluate(
+    document: &Document,
+    host_name: &BString,
+    services: &[BString],
+    rules: &Rules,
+) -> Vec<CheckResult> {
+    let evaluator = Evaluator::new(document, host_name.clone(), now(), rules);
+    let services = services
+        .iter()
+        .filter_map(|description| evaluator.service(description.as_bstr()));
+    std::iter::once(evaluator.host()).chain(services).collect()
+}
+
+fn commands(results: &[CheckResult]) -> Result<Vec<u8>, Failure> {
+    let mut commands = Vec::new();
+    for result in results {
+        Command::from_check_result(result)
+            .map_err(|error| Failure::caused(Status::Failed, "cannot submit a result", error))?
+            .print(&mut commands);
+    }
+    Ok(commands)
+}
