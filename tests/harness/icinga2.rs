@@ -19,7 +19,7 @@ object IcingaApplication "app" { enable_flapping = true }
 object CheckerComponent "checker" { }
 // Prints a file and ends with a code, as a plugin that says odd things.
 object CheckCommand "says" {
-  command = [ "/bin/sh", "-c", "cat \"$0\"; exit $1", "$file$", "$code$" ]
+  command = [ "/bin/sh", "-c", "cat \"$$0\"; exit $$1", "$file$", "$code$" ]
 }
 template Host "quiet" { check_command = "says", enable_active_checks = false }
 template Service "quiet" { check_command = "says", enable_active_checks = false }

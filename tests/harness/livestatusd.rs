@@ -16,6 +16,12 @@ impl Livestatusd {
     /// Starts one that shows `sites`, with nothing in them yet.
     #[track_caller]
     pub fn start(sites: &[&str]) -> Self {
+        Self::start_with(sites, "")
+    }
+
+    /// As [`Livestatusd::start`], with more lines of configuration.
+    #[track_caller]
+    pub fn start_with(sites: &[&str], more: &str) -> Self {
         let site = Site::new("central");
         for name in sites {
             let directory = site.path("etc/shadow").join(name);
@@ -30,7 +36,7 @@ impl Livestatusd {
              site_sockets = \"{at}/tmp/run/live.d\"\n\
              ingest_sockets = \"{at}/tmp/run/ingest.d\"\n\
              configuration = \"{at}/etc/shadow\"\n\
-             snapshot = \"{at}/var/livestatusd.snapshot\"\n"
+             snapshot = \"{at}/var/livestatusd.snapshot\"\n{more}\n"
         );
         site.write("etc/livestatusd.toml", configuration);
         let process = Self::launch(&site);
