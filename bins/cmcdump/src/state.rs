@@ -100,9 +100,7 @@ struct Dump<'a> {
 
 impl Dump<'_> {
     fn host(&mut self, name: &BString, state: &mut ShadowState<HostState>) -> Result<(), Failure> {
-        self.record(&[name], state, |writer, state, out| {
-            writer.host(name, state, out)
-        })
+        self.record(state, |writer, state, out| writer.host(name, state, out))
     }
 
     fn service(
@@ -111,14 +109,13 @@ impl Dump<'_> {
         description: &BString,
         state: &mut ShadowState<ServiceState>,
     ) -> Result<(), Failure> {
-        self.record(&[host_name, description], state, |writer, state, out| {
+        self.record(state, |writer, state, out| {
             writer.service(host_name, description, state, out)
         })
     }
 
     fn record<S>(
         &mut self,
-        names: &[&BString],
         state: &mut ShadowState<S>,
         print: impl Fn(&mut DumpWriter, &ShadowState<S>, &mut Vec<u8>) -> Result<(), livestatus::Error>,
     ) -> Result<(), Failure> {
@@ -127,11 +124,10 @@ impl Dump<'_> {
             .writer
             .get_or_insert_with(|| DumpWriter::begin(self.begin, out));
         if let Err(error) = print(writer, state, out) {
-            let object = program::log::quote(&bstr::join("/", names), 200);
-            eprintln!("cmcdump: {object}: {error}: only the beginning of its output is dumped");
+            eprintln!("cmcdump: {error}: only the beginning of its output is dumped");
             shorten(state);
             print(writer, state, out)
-                .map_err(|error| Failure::caused(Status::Failed, object, error))?;
+                .map_err(|error| Failure::caused(Status::Failed, "a record", error))?;
         }
         self.out.settle()
     }
