@@ -1,1 +1,18 @@
-fn main() {}
+//! notifyctl: see `cli.rs` for what it does, and `run.rs` for how.
+
+mod cli;
+mod place;
+mod queue;
+mod run;
+mod status;
+mod trace;
+mod words;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let args = cli::Args::parse();
+    program::exit("notifyctl", run::run(&args))
+}

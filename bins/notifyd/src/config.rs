@@ -516,4 +516,41 @@ file = "/x.state"
         let text = "[site]\nname='a'\n[[listen]]\naddress='unix:/x'\n";
         assert!(Configuration::parse("n.toml", text).is_ok());
     }
+
+    #[test]
+    fn the_examples_can_be_used() {
+        for text in [
+            include_str!("../../../packaging/examples/notifyd-remote.toml"),
+            include_str!("../../../packaging/examples/notifyd-central.toml"),
+        ] {
+            Configuration::parse("example", text).unwrap();
+        }
+    }
+
+    #[test]
+    fn the_manual_has_every_key_and_no_other() {
+        let read = |word: &str| word.split('"').next().unwrap_or("").to_owned();
+        // Keys stand right after these calls, or on the next line after `take(`.
+        let source = include_str!("config.rs")
+            .split("#[cfg(test)]")
+            .next()
+            .unwrap();
+        let source: String = source.split_whitespace().collect();
+        let tables = ["site", "spool", "tls", "listen", "peer", "lane", "state"];
+        let mut keys = BTreeSet::new();
+        for call in ["take(\"", "require(\""] {
+            keys.extend(source.split(call).skip(1).map(read));
+        }
+        keys.retain(|key| !tables.contains(&key.as_str()));
+        // `[[peer]] site` is named as a table is.
+        keys.insert("site".to_owned());
+        let page = include_str!("../../../man/notifyd.toml.5");
+        let items = page.lines().filter_map(|line| line.strip_prefix(".It Ic "));
+        let documented = items.filter_map(|item| item.split(' ').next());
+        let documented: BTreeSet<String> = documented.map(str::to_owned).collect();
+        assert_eq!(documented, keys);
+        for table in tables {
+            assert!(page.contains(&format!("[{table}]")), "{table}");
+        }
+    }
 }

@@ -1,0 +1,59 @@
+//! The command line of notifyctl.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+/// Show what a notification spool holds and what became of a notification
+///
+/// Only reads: the spool's journal and the state file of notifyd. Works while
+/// notifyd runs and while it does not.
+#[derive(Debug, Parser)]
+#[command(
+    name = "notifyctl",
+    version = program::VERSION,
+    after_help = "Exit status: 0 done, 1 failed or not found, 2 used wrongly, 78 bad configuration.\n\
+                  Manual: notifyctl(1), notifyd(8), sitewire(7)",
+    after_long_help = "Examples:\n  \
+                  notifyctl status\n  \
+                  notifyctl --spool /var/spool/sitewire queue\n  \
+                  notifyctl trace 0199d3a8-6f0c-7bb2-9d0e-51a7c3f0e1d2\n\n\
+                  Exit status: 0 done, 1 failed or not found, 2 used wrongly, 78 bad configuration.\n\
+                  Manual: notifyctl(1), notifyd(8), sitewire(7)"
+)]
+pub(crate) struct Args {
+    /// Configuration file of the notifyd to look at
+    ///
+    /// Without this option: $OMD_ROOT/etc/sitewire/notifyd.toml inside an OMD
+    /// site, else /etc/sitewire/notifyd.toml.
+    #[arg(short, long, value_name = "FILE", global = true)]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Spool directory; no configuration is read then
+    #[arg(long, value_name = "DIR", global = true, conflicts_with = "config")]
+    pub(crate) spool: Option<PathBuf>,
+
+    /// Print JSON
+    ///
+    /// status: one object; queue and trace: one object a line. Times are
+    /// RFC 3339 in UTC, durations seconds in members that end in _s.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show whether notifyd runs, what waits, and how the links are
+    Status,
+    /// List the notifications that have not ended yet
+    Queue,
+    /// Show everything that happened to one notification here
+    Trace {
+        /// Its id
+        #[arg(value_name = "ID")]
+        id: String,
+    },
+}

@@ -1,0 +1,148 @@
+//! `notifyctl status`: what notifyd last said about itself, and how long ago.
+
+use std::io::Write;
+use std::path::Path;
+
+use program::{Failure, Status};
+use serde_json::Value;
+
+use crate::place::Place;
+use crate::run::line;
+use crate::words;
+
+/// A state file that is older than this was not written by a daemon that works.
+const STALE_SECS: i64 = 90;
+
+/// Whether what the state file says can be believed.
+enum Life {
+    Running,
+    /// The process is gone.
+    Dead,
+    /// The process is there but has not written for long.
+    Hangs,
+}
+
+pub(crate) fn show(place: &Place, json: bool, out: &mut dyn Write) -> Result<Status, Failure> {
+    let mut state = read(&place.state)?;
+    let age = age_secs(&state);
+    let life = life(&state, age);
+    let word = match life {
+        Life::Running => "running",
+        Life::Dead => "not running",
+        Life::Hangs => "hangs",
+    };
+    if json {
+        state["age_s"] = age.into();
+        state["life"] = word.into();
+        line(out, &state.to_string())?;
+    } else {
+        print(&state, word, age, out)?;
+    }
+    match life {
+        Life::Running => Ok(Status::Done),
+        Life::Dead => Err(Failure::new(
+            Status::Failed,
+            format!(
+                "notifyd is not running; it last wrote its state {} ago",
+                words::duration(age)
+            ),
+        )),
+        Life::Hangs => Err(Failure::new(
+            Status::Failed,
+            format!(
+                "notifyd has not written its state for {}",
+                words::duration(age)
+            ),
+        )),
+    }
+}
+
+fn read(path: &Path) -> Result<Value, Failure> {
+    let failure = |error: Box<dyn std::error::Error + Send + Sync>| {
+        let what = format!("cannot read the state of notifyd from {}", path.display());
+        Failure::caused(Status::Failed, what, error)
+    };
+    let text = std::fs::read(path).map_err(|error| failure(error.into()))?;
+    serde_json::from_slice(&text).map_err(|error| failure(error.into()))
+}
+
+fn age_secs(state: &Value) -> i64 {
+    let updated = state["updated"].as_str().unwrap_or("");
+    let updated = updated.parse::<jiff::Timestamp>().unwrap_or_default();
+    (jiff::Timestamp::now().as_second() - updated.as_second()).max(0)
+}
+
+/// A process of that number may be another program by now, so its name counts.
+fn life(state: &Value, age: i64) -> Life {
+    let name = state["pid"]
+        .as_u64()
+        .and_then(|pid| std::fs::read_to_string(format!("/proc/{pid}/comm")).ok());
+    match name {
+        Some(name) if name.trim_end() == "notifyd" && age < STALE_SECS => Life::Running,
+        Some(name) if name.trim_end() == "notifyd" => Life::Hangs,
+        _ => Life::Dead,
+    }
+}
+
+fn print(state: &Value, life: &str, age: i64, out: &mut dyn Write) -> Result<(), Failure> {
+    let text = |value: &Value| value.as_str().unwrap_or("").to_owned();
+    line(
+        out,
+        &format!(
+            "{}: notifyd {} {life}, process {}, state {} old",
+            text(&state["site"]),
+            text(&state["version"]),
+            state["pid"],
+            words::duration(age)
+        ),
+    )?;
+    if let Some(error) = state["disk_error"].as_str() {
+        line(out, &format!("DISK ERROR: {error}"))?;
+    }
+    for name in ["new", "deferred", "corrupted"] {
+        let stack = &state[name];
+        let oldest = stack["oldest_s"].as_i64().map_or_else(String::new, |secs| {
+            format!(", oldest {}", words::duration(secs + age))
+        });
+        line(out, &format!("{name:<10} {}{oldest}", stack["count"]))?;
+    }
+    line(
+        out,
+        &format!(
+            "since start: {} accepted, {} duplicates, {} delivered, {} failed",
+            state["accepted"], state["duplicates"], state["delivered"], state["failed"]
+        ),
+    )?;
+    for (what, key) in [("lane", "lanes"), ("forward", "forwards")] {
+        for one in array(&state[key]) {
+            let (waiting, processing) = (&one["waiting"], &one["processing"]);
+            let name = text(&one["name"]);
+            line(
+                out,
+                &format!("{what} {name}: {waiting} waiting, {processing} in work"),
+            )?;
+        }
+    }
+    for peer in array(&state["peers"]) {
+        let message = match text(&peer["message"]) {
+            message if message.is_empty() => message,
+            message => format!(": {message}"),
+        };
+        line(
+            out,
+            &format!(
+                "peer {} ({}): {}{message}; sent {}, received {}",
+                text(&peer["site"]),
+                text(&peer["type"]),
+                text(&peer["state"]),
+                peer["sent"],
+                peer["received"]
+            ),
+        )?;
+    }
+    Ok(())
+}
+
+fn array(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}

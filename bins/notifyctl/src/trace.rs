@@ -1,0 +1,182 @@
+//! `notifyctl trace ID`: everything the journal of this site says about one
+//! notification, in order, in words.
+
+use std::io::Write;
+use std::path::Path;
+
+use objects::{Envelope, NotificationId, UnixTime};
+use program::{Failure, Status};
+use serde_json::{Value, json};
+use spool::record::Event;
+use spool::{End, Target};
+
+use crate::place::Place;
+use crate::queue::{cannot_read, object_of, shown};
+use crate::run::line;
+use crate::words;
+
+pub(crate) fn show(
+    place: &Place,
+    id: &str,
+    json: bool,
+    out: &mut dyn Write,
+) -> Result<Status, Failure> {
+    let Some(id) = NotificationId::parse(id) else {
+        let what = format!("{:?} is not the id of a notification", id);
+        return Err(Failure::new(Status::Usage, what));
+    };
+    let history = spool::history::of(&place.spool, id).map_err(cannot_read)?;
+    if !json && let Some(object) = object(&history) {
+        line(out, &format!("{id} {object}"))?;
+    }
+    for (time, event) in &history {
+        let text = describe(event);
+        if json {
+            line(out, &print_json(id, *time, event, &text).to_string())?;
+        } else {
+            line(out, &format!("{}  {text}", words::local(*time)))?;
+        }
+    }
+    if is_dropped(&place.spool, id) {
+        let text = "in the drop box, not taken in by notifyd yet";
+        let all = if json {
+            json!({"id": id.to_string(), "event": "dropped", "text": text}).to_string()
+        } else {
+            text.to_owned()
+        };
+        return line(out, &all).map(|()| Status::Done);
+    }
+    if history.is_empty() {
+        let what = format!("{id} is not known here (or its records are gone already)");
+        return Err(Failure::new(Status::Failed, what));
+    }
+    Ok(Status::Done)
+}
+
+fn is_dropped(spool: &Path, id: NotificationId) -> bool {
+    let text = id.to_string();
+    let Ok(names) = std::fs::read_dir(spool.join("new")) else {
+        return false;
+    };
+    names.flatten().any(|file| {
+        let name = file.file_name();
+        name.to_str().is_some_and(|name| name.starts_with(&text))
+    })
+}
+
+/// What it is about, from its body.
+fn object(history: &[(UnixTime, Event<'static>)]) -> Option<String> {
+    history.iter().find_map(|(_, event)| match event {
+        Event::Accepted { body, .. } => Some(object_of(body)).filter(|object| !object.is_empty()),
+        _ => None,
+    })
+}
+
+/// One event in words.
+fn describe(event: &Event<'_>) -> String {
+    let with = |text: String, detail: &[u8]| match shown(detail) {
+        detail if detail.is_empty() => text,
+        detail => format!("{text}: {detail}"),
+    };
+    match event {
+        Event::Accepted { from, body, .. } => {
+            let way = match from {
+                Some(site) => format!("accepted from {site}"),
+                None => "accepted, submitted here".to_owned(),
+            };
+            match path_of(body) {
+                Some(path) => format!("{way} (path {path})"),
+                None => way,
+            }
+        }
+        Event::Assigned { targets } => {
+            let targets: Vec<String> = targets.iter().map(ToString::to_string).collect();
+            format!("assigned to {}", targets.join(", "))
+        }
+        Event::Attempt { target, number } => format!("{target}: attempt {number} started"),
+        Event::Result {
+            target,
+            number,
+            verdict,
+            text,
+        } => with(format!("{target}: attempt {number} ended, {verdict}"), text),
+        Event::Settled {
+            target,
+            end,
+            detail,
+        } => with(settled(target, *end), detail),
+        Event::Ended { end, detail } => with(format!("ended: {end}"), detail),
+        Event::Standing { targets } => {
+            let one = |(target, attempts, end): &(Target, u32, Option<End>)| match end {
+                Some(end) => format!("{target} {end}"),
+                None => format!("{target} open after {attempts} attempts"),
+            };
+            let targets: Vec<String> = targets.iter().map(one).collect();
+            format!("earlier records tidied away; {}", targets.join(", "))
+        }
+        other => format!("something of a later release ({other:?})"),
+    }
+}
+
+/// `stored by central`, `lane ops: delivered`
+fn settled(target: &Target, end: End) -> String {
+    match (target, end) {
+        (Target::Peer(site), End::StoredByPeer) => format!("stored by {site}"),
+        (target, end) => format!("{target}: {end}"),
+    }
+}
+
+fn path_of(body: &[u8]) -> Option<String> {
+    let text = objects::notification::to_utf8(body);
+    let envelope = Envelope::parse(&text).ok()?;
+    let path: Vec<&str> = envelope.path.iter().map(objects::SiteId::as_str).collect();
+    (!path.is_empty()).then(|| path.join(" -> "))
+}
+
+fn print_json(id: NotificationId, time: UnixTime, event: &Event<'_>, text: &str) -> Value {
+    let mut all = json!({
+        "id": id.to_string(),
+        "time": words::utc(time),
+        "event": word(event),
+        "text": text,
+    });
+    match event {
+        Event::Accepted { from, .. } => {
+            all["from"] = json!(from.as_ref().map(ToString::to_string));
+        }
+        Event::Attempt { target, number } => {
+            all["target"] = target.to_string().into();
+            all["attempt"] = (*number).into();
+        }
+        Event::Result {
+            target,
+            number,
+            verdict,
+            ..
+        } => {
+            all["target"] = target.to_string().into();
+            all["attempt"] = (*number).into();
+            all["verdict"] = verdict.words().into();
+        }
+        Event::Settled { target, end, .. } => {
+            all["target"] = target.to_string().into();
+            all["end"] = end.words().into();
+        }
+        Event::Ended { end, .. } => all["end"] = end.words().into(),
+        _ => {}
+    }
+    all
+}
+
+fn word(event: &Event<'_>) -> &'static str {
+    match event {
+        Event::Accepted { .. } => "accepted",
+        Event::Assigned { .. } => "assigned",
+        Event::Attempt { .. } => "attempt",
+        Event::Result { .. } => "result",
+        Event::Settled { .. } => "settled",
+        Event::Ended { .. } => "ended",
+        Event::Standing { .. } => "standing",
+        _ => "unknown",
+    }
+}
