@@ -1,9 +1,13 @@
 //! The messages of a spool.
 
+use std::collections::HashSet;
+
 use objects::{NotificationId, SiteId, UnixTime};
 
-use crate::journal::{Options, Recovery};
-use crate::record::{End, Event, Target, Verdict};
+use crate::index::{Entry, Index, Whereabouts};
+use crate::journal::{Draft, Journal, Options, Place, Recovery};
+use crate::record::{ACCEPTED, End, Event, Record, Target, Verdict};
+use crate::segment::{COPY, Frame, MAX_RECORD};
 use crate::{Error, Message, Storage};
 
 /// What [`Queue::accept`] found.
@@ -62,15 +66,63 @@ pub struct Figures {
 /// Nothing said to it is durable, or may be acknowledged, before the next
 /// [`Queue::commit`] has returned `Ok`. One commit covers everything since the last.
 pub struct Queue<S: Storage> {
-    _storage: S,
+    journal: Journal<S>,
+    index: Index,
+    options: Options,
+    pending: Vec<Pending>,
+    /// The number of the first of `pending`, counted over the life of the queue.
+    first_pending: u64,
+    /// Records of later releases, with the message each is about.
+    unknown: Vec<(Place, Option<NotificationId>)>,
+    failing: Option<String>,
 }
+
+struct Pending {
+    draft: Draft,
+    /// For an acceptance: the message whose body this is.
+    order: Option<u64>,
+}
+
+/// Most messages copied to the head after one commit, so that it stays short.
+const COPY_AT_ONCE: usize = 256;
+/// Most segments kept because they are small.
+const MOST_SEGMENTS: usize = 64;
+/// Longest body.
+const MAX_BODY: usize = MAX_RECORD - 1024;
 
 impl<S: Storage> Queue<S> {
     /// Reads the journal. If the disk refuses to take what recovery has to
     /// write, the queue is there nevertheless, and [`Queue::failing`].
     pub fn recover(storage: S, options: Options) -> Result<(Self, Recovery), Error> {
-        let _ = (storage, options);
-        todo!()
+        let mut index = Index::new(&options);
+        let mut unknown = Vec::new();
+        let mut visit = |place: Place, frame: &Frame<'_>| {
+            let record = Record::read(frame.kind, frame.body);
+            if let Some(about) = of_later_release(&record) {
+                unknown.push((place, about));
+            }
+            index.apply(&record, frame.flags & COPY != 0, Whereabouts::Stored(place));
+        };
+        let (journal, doubtful, mut recovery) =
+            Journal::recover(storage, options.segment_size, &mut visit)?;
+        index.finish_replay();
+        recovery.open = index.len();
+        let mut queue = Self {
+            journal,
+            index,
+            options,
+            pending: Vec::new(),
+            first_pending: 0,
+            unknown,
+            failing: None,
+        };
+        for (place, draft) in doubtful {
+            queue.unknown.retain(|(unknown, _)| *unknown != place);
+            queue.write_again(place, draft);
+        }
+        // A failure is remembered, and told by `failing`.
+        let _ = queue.commit();
+        Ok((queue, recovery))
     }
 
     /// Takes a message. `from` is the peer that sent it, none if it was submitted
@@ -82,21 +134,44 @@ impl<S: Storage> Queue<S> {
         body: &[u8],
         time: UnixTime,
     ) -> Result<Accepted, Error> {
-        let _ = (id, from, body, time);
-        todo!()
+        if let Some(known) = self.index.knows(id) {
+            return Ok(Accepted::Duplicate(known));
+        }
+        if body.len() > MAX_BODY {
+            return Err(Error::TooLarge {
+                len: body.len(),
+                limit: MAX_BODY,
+            });
+        }
+        let event = Event::Accepted {
+            order: self.index.next_order(),
+            from: from.cloned(),
+            body: body.into(),
+        };
+        self.record(id, time, event);
+        Ok(Accepted::New)
     }
 
     /// Whether an id was ever accepted, as far as is remembered.
     pub fn knows(&self, id: NotificationId) -> Option<Known> {
-        let _ = id;
-        todo!()
+        self.index.knows(id)
     }
 
     /// Adds targets to an open message; those it has already stay as they are.
     /// `false` if there is no such open message.
+    ///
+    /// With all its targets settled a message ends: assign all at once, or
+    /// before the first of them is settled.
     pub fn assign(&mut self, id: NotificationId, targets: &[Target], time: UnixTime) -> bool {
-        let _ = (id, targets, time);
-        todo!()
+        if self.index.order(id).is_none() {
+            return false;
+        }
+        let mut targets = targets.to_vec();
+        targets.retain(|target| self.index.end_at(id, target).is_none());
+        if !targets.is_empty() {
+            self.record(id, time, Event::Assigned { targets });
+        }
+        true
     }
 
     /// Records that delivery number `number` (from 1) starts. Commit before starting it.
@@ -108,8 +183,12 @@ impl<S: Storage> Queue<S> {
         number: u32,
         time: UnixTime,
     ) -> bool {
-        let _ = (id, target, number, time);
-        todo!()
+        let open = self.index.end_at(id, target) == Some(None);
+        if open {
+            let target = target.clone();
+            self.record(id, time, Event::Attempt { target, number });
+        }
+        open
     }
 
     /// Records how a delivery went. Does not settle the target.
@@ -123,8 +202,17 @@ impl<S: Storage> Queue<S> {
         text: &[u8],
         time: UnixTime,
     ) -> bool {
-        let _ = (id, target, number, verdict, text, time);
-        todo!()
+        let open = self.index.end_at(id, target) == Some(None);
+        if open {
+            let event = Event::Result {
+                target: target.clone(),
+                number,
+                verdict,
+                text: text.into(),
+            };
+            self.record(id, time, event);
+        }
+        open
     }
 
     /// Records that one target needs the message no more. With the last target
@@ -137,15 +225,33 @@ impl<S: Storage> Queue<S> {
         detail: &str,
         time: UnixTime,
     ) -> Settled {
-        let _ = (id, target, end, detail, time);
-        todo!()
+        if self.index.end_at(id, target) != Some(None) {
+            return Settled::Unknown;
+        }
+        let event = Event::Settled {
+            target: target.clone(),
+            end,
+            detail: detail.as_bytes().into(),
+        };
+        self.record(id, time, event);
+        match self.index.settled_everywhere(id) {
+            Some(end) => {
+                self.end(id, end, detail, time);
+                Settled::Ended
+            }
+            None => Settled::Open,
+        }
     }
 
     /// Ends a message as a whole, whatever its targets: dropped by hand, refused
     /// as unreadable, expired, nobody to notify. `false` if it is not open.
     pub fn end(&mut self, id: NotificationId, end: End, detail: &str, time: UnixTime) -> bool {
-        let _ = (id, end, detail, time);
-        todo!()
+        let open = self.index.order(id).is_some();
+        if open {
+            let detail = detail.as_bytes().into();
+            self.record(id, time, Event::Ended { end, detail });
+        }
+        open
     }
 
     /// Makes everything since the last commit durable, with one sync.
@@ -154,45 +260,279 @@ impl<S: Storage> Queue<S> {
     /// commit tries it again in a new segment: so stop taking in, and commit again
     /// from time to time until it succeeds.
     pub fn commit(&mut self) -> Result<Commit, Error> {
-        todo!()
+        let mut commit = Commit::default();
+        while !self.pending.is_empty() {
+            let drafts: Vec<&Draft> = self.pending.iter().map(|p| &p.draft).collect();
+            let places = match self.journal.commit(&drafts) {
+                Ok(places) => places,
+                Err(error) => {
+                    self.failing = Some(with_cause(&error));
+                    return Err(error);
+                }
+            };
+            commit.records += places.len();
+            for (pending, place) in self.pending.drain(..places.len()).zip(&places) {
+                commit.bytes += u64::from(place.len);
+                let at = Whereabouts::Pending(self.first_pending);
+                self.first_pending += 1;
+                if let Some(order) = pending.order {
+                    self.index.move_from(order, at, Whereabouts::Stored(*place));
+                }
+            }
+        }
+        // What was asked for is durable. If tidying up fails, the next commit
+        // finds the disk in the same condition and says so.
+        self.failing = self.tidy().err().as_ref().map(with_cause);
+        Ok(commit)
     }
 
     /// Why the last commit failed, if it did.
-    pub fn failing(&self) -> Option<&Error> {
-        todo!()
+    pub fn failing(&self) -> Option<&str> {
+        self.failing.as_deref()
     }
 
     /// The body of an open message; none if it is not open.
     pub fn body(&self, id: NotificationId) -> Result<Option<Vec<u8>>, Error> {
-        let _ = id;
-        todo!()
+        let Some(entry) = self.index.entry(id) else {
+            return Ok(None);
+        };
+        let bytes = match entry.at {
+            Whereabouts::Stored(place) => self.journal.read(place)?,
+            Whereabouts::Pending(number) => {
+                let at = (number - self.first_pending) as usize;
+                self.pending[at].draft.body.clone()
+            }
+        };
+        match Record::decode(ACCEPTED, &bytes) {
+            Some(Record::Message {
+                event: Event::Accepted { body, .. },
+                ..
+            }) => Ok(Some(body.into_owned())),
+            _ => Ok(None),
+        }
     }
 
     /// One open message. Also one that is not durable yet.
     pub fn message(&self, id: NotificationId) -> Option<Message> {
-        let _ = id;
-        todo!()
+        self.index.message(self.index.order(id)?)
     }
 
     /// The open messages that are durable, in the order of acceptance.
     pub fn open(&self) -> impl Iterator<Item = Message> + '_ {
-        std::iter::empty()
+        let entries = self.index.entries();
+        let durable = entries.filter(|(_, entry)| matches!(entry.at, Whereabouts::Stored(_)));
+        durable.filter_map(|(order, _)| self.index.message(order))
     }
 
     /// The ids accepted durably from a peer, as far as remembered, oldest first.
     pub fn accepted_from(&self, peer: &SiteId) -> Vec<NotificationId> {
-        let _ = peer;
-        todo!()
+        let accepted = self.pending.iter().filter(|p| p.order.is_some());
+        let pending: HashSet<&[u8]> = accepted.filter_map(|p| p.draft.body.get(..16)).collect();
+        let durable = |id: &NotificationId| !pending.contains(&id.as_bytes()[..]);
+        self.index.remembered(peer).filter(durable).collect()
     }
 
     /// All that the journal still has about an id, oldest first.
     pub fn history(&self, id: NotificationId) -> Result<Vec<(UnixTime, Event<'static>)>, Error> {
-        let _ = id;
-        todo!()
+        let mut trace = Trace::new(id);
+        self.journal.visit(&mut |_, frame| trace.add(frame))?;
+        Ok(trace.into_events())
     }
 
     /// How full it is.
     pub fn figures(&self) -> Figures {
-        todo!()
+        Figures {
+            open: self.index.len(),
+            segments: self.journal.segments().len(),
+            bytes: self.journal.bytes(),
+            pending: self.pending.len(),
+        }
+    }
+
+    fn record(&mut self, id: NotificationId, time: UnixTime, event: Event<'_>) {
+        let order = match &event {
+            Event::Accepted { order, .. } => Some(*order),
+            _ => None,
+        };
+        let record = Record::Message { id, time, event };
+        let at = Whereabouts::Pending(self.first_pending + self.pending.len() as u64);
+        self.index.apply(&record, false, at);
+        let draft = draft(&record, false);
+        self.pending.push(Pending { draft, order });
+    }
+
+    /// Puts a record that recovery found at `place` into the next commit.
+    fn write_again(&mut self, place: Place, draft: Draft) {
+        let mut order = None;
+        if draft.kind == ACCEPTED
+            && let Some(id) = draft.body.first_chunk()
+        {
+            order = self.index.order(NotificationId::from_bytes(*id));
+        }
+        let at = Whereabouts::Pending(self.first_pending + self.pending.len() as u64);
+        if let Some(order) = order {
+            self.index.move_from(order, Whereabouts::Stored(place), at);
+        }
+        self.pending.push(Pending { draft, order });
+    }
+
+    /// Removes old segments nobody needs, or copies out of the oldest what is
+    /// still needed there.
+    fn tidy(&mut self) -> Result<(), Error> {
+        let segments: Vec<(u32, u64)> = self.journal.segments().collect();
+        let removable = self.removable(&segments);
+        if removable > 0 {
+            let last = segments[removable - 1].0;
+            self.write_checkpoint(last)?;
+            for _ in 0..removable {
+                self.journal.remove_oldest()?;
+            }
+        } else if segments.len() > self.options.compact_above
+            && self.index.live_bytes() < self.journal.bytes() / 2
+        {
+            self.copy_from(segments[0].0)?;
+        }
+        Ok(())
+    }
+
+    /// How many of the oldest segments hold no open message and are more than
+    /// should be kept.
+    fn removable(&self, segments: &[(u32, u64)]) -> usize {
+        let keep = self.options.keep_segments.max(2);
+        let enough = self.options.segment_size * keep as u64;
+        let mut bytes: u64 = segments.iter().map(|(_, len)| len).sum();
+        let mut left = segments.len();
+        let mut count = 0;
+        for (number, len) in segments {
+            let too_many = left > keep && (bytes > enough || left > MOST_SEGMENTS);
+            if !too_many || self.index.live_count(*number) > 0 {
+                break;
+            }
+            bytes -= len;
+            left -= 1;
+            count += 1;
+        }
+        count
+    }
+
+    /// Writes down what only the segments up to `last` may still say.
+    fn write_checkpoint(&mut self, last: u32) -> Result<(), Error> {
+        let mut drafts: Vec<Draft> = Vec::new();
+        for record in self.index.checkpoints() {
+            drafts.push(draft(&record, false));
+        }
+        let index = &self.index;
+        self.unknown.retain(|(place, about)| {
+            place.segment > last || about.is_none_or(|id| index.order(id).is_some())
+        });
+        let moving = |place: &Place| place.segment <= last;
+        for (place, _) in self.unknown.iter().filter(|(place, _)| moving(place)) {
+            let copy = self.journal.read_draft(*place)?;
+            drafts.push(Draft { copy: true, ..copy });
+        }
+        let places = self.commit_drafts(&drafts)?;
+        let moved = self.unknown.iter_mut().filter(|(place, _)| moving(place));
+        for (unknown, place) in moved.rev().zip(places.iter().rev()) {
+            unknown.0 = *place;
+        }
+        Ok(())
+    }
+
+    /// Copies some open messages of `segment` to the head, each with how far it
+    /// has come. They keep their place in the order.
+    fn copy_from(&mut self, segment: u32) -> Result<(), Error> {
+        let there =
+            |entry: &Entry| matches!(entry.at, Whereabouts::Stored(p) if p.segment == segment);
+        let entries = self.index.entries().filter(|(_, entry)| there(entry));
+        let moving: Vec<(u64, Whereabouts)> = entries
+            .map(|(order, entry)| (order, entry.at))
+            .take(self.index.live_count(segment).min(COPY_AT_ONCE))
+            .collect();
+        let mut drafts = Vec::with_capacity(2 * moving.len());
+        for (order, at) in &moving {
+            if let (Whereabouts::Stored(place), Some(standing)) = (at, self.index.standing(*order))
+            {
+                let accepted = self.journal.read_draft(*place)?;
+                drafts.push(Draft {
+                    copy: true,
+                    ..accepted
+                });
+                drafts.push(draft(&standing, true));
+            }
+        }
+        let places = self.commit_drafts(&drafts)?;
+        for ((order, at), place) in moving.into_iter().zip(places.iter().step_by(2)) {
+            self.index.move_from(order, at, Whereabouts::Stored(*place));
+        }
+        Ok(())
+    }
+
+    fn commit_drafts(&mut self, drafts: &[Draft]) -> Result<Vec<Place>, Error> {
+        let drafts: Vec<&Draft> = drafts.iter().collect();
+        let mut places = Vec::with_capacity(drafts.len());
+        while places.len() < drafts.len() {
+            places.extend(self.journal.commit(&drafts[places.len()..])?);
+        }
+        Ok(places)
+    }
+}
+
+/// For a record of a later release: the message it is about, if it is about one.
+fn of_later_release(record: &Record<'_>) -> Option<Option<NotificationId>> {
+    match record {
+        Record::Message {
+            id,
+            event: Event::Unknown { .. },
+            ..
+        } => Some(Some(*id)),
+        Record::Unknown { .. } => Some(None),
+        _ => None,
+    }
+}
+
+fn draft(record: &Record<'_>, copy: bool) -> Draft {
+    let mut body = Vec::new();
+    record.encode(&mut body);
+    let kind = record.kind();
+    Draft { kind, copy, body }
+}
+
+fn with_cause(error: &Error) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}
+
+/// Collects what a journal says about one message. Copies of the same record
+/// count once.
+pub(crate) struct Trace {
+    id: NotificationId,
+    seen: HashSet<(u8, Vec<u8>)>,
+    events: Vec<(UnixTime, Event<'static>)>,
+}
+
+impl Trace {
+    pub(crate) fn new(id: NotificationId) -> Self {
+        Self {
+            id,
+            seen: HashSet::new(),
+            events: Vec::new(),
+        }
+    }
+
+    pub(crate) fn add(&mut self, frame: &Frame<'_>) {
+        if !frame.body.starts_with(self.id.as_bytes()) {
+            return;
+        }
+        if let Record::Message { time, event, .. } = Record::read(frame.kind, frame.body)
+            && self.seen.insert((frame.kind, frame.body.to_vec()))
+        {
+            self.events.push((time, event.into_owned()));
+        }
+    }
+
+    pub(crate) fn into_events(self) -> Vec<(UnixTime, Event<'static>)> {
+        self.events
     }
 }

@@ -173,6 +173,8 @@ impl fmt::Display for Verdict {
 
 /// First kind that is not about one notification.
 pub(crate) const FIRST_GLOBAL_KIND: u8 = 128;
+/// The kind whose record holds the notification.
+pub(crate) const ACCEPTED: u8 = 1;
 
 /// One record, decoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -346,6 +348,21 @@ impl<'a> Record<'a> {
             }
             Self::Unknown { .. } => {}
         }
+    }
+
+    /// Decodes the body of a valid record. What this release cannot read is
+    /// of a later one.
+    pub fn read(kind: u8, body: &'a [u8]) -> Self {
+        let unknown = || {
+            let id = body.first_chunk().filter(|_| kind < FIRST_GLOBAL_KIND)?;
+            Some(Self::Message {
+                id: NotificationId::from_bytes(*id),
+                time: UnixTime::NEVER,
+                event: Event::Unknown { kind },
+            })
+        };
+        let known = Self::decode(kind, body).or_else(unknown);
+        known.unwrap_or(Self::Unknown { kind })
     }
 
     /// Decodes a body. `None` if it is not what its kind says.

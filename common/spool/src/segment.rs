@@ -174,6 +174,12 @@ impl<'a> Frame<'a> {
         out.resize(start + padded(len), 0);
     }
 
+    /// Length of header and body, without padding.
+    #[expect(clippy::len_without_is_empty, reason = "a record is never empty")]
+    pub fn len(&self) -> usize {
+        RECORD_HEADER + self.body.len()
+    }
+
     /// Where the next record begins.
     pub fn end(&self) -> usize {
         self.offset + padded(RECORD_HEADER + self.body.len())
