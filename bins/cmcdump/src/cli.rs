@@ -51,12 +51,14 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["config", "what"])]
     pub(crate) config_hash: Option<PathBuf>,
 
-    /// Longest silence of the server, in seconds
-    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
+    /// Longest silence of the server
+    ///
+    /// A number with a unit: 500ms, 30s, 5m.
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
     pub(crate) timeout: Duration,
 
     /// The bare word "config" is the same as --config
-    #[arg(value_name = "config")]
+    #[arg(value_name = "config", hide_possible_values = true)]
     pub(crate) what: Option<What>,
 }
 
@@ -67,9 +69,8 @@ pub(crate) enum What {
     Config,
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
-    match text.parse::<u32>() {
-        Ok(seconds) if seconds > 0 => Ok(Duration::from_secs(seconds.into())),
-        _ => Err("not a number of seconds above 0".to_owned()),
-    }
+fn duration(text: &str) -> Result<Duration, &'static str> {
+    program::config::parse_duration(text)
+        .filter(|duration| !duration.is_zero())
+        .ok_or("not a duration above 0 such as 30s")
 }

@@ -432,7 +432,7 @@ fn a_server_that_is_not_there_is_asked_again_later() {
         (Path::new(&tcp), "Connection refused"),
         (&silent, "the server does not answer"),
     ] {
-        let output = run(socket, &["--site", "a", "--timeout", "1"]);
+        let output = run(socket, &["--site", "a", "--timeout", "300ms"]);
         assert_eq!(output.status.code(), Some(75), "{output:?}");
         assert!(stderr(&output).contains(want), "{}", stderr(&output));
         assert_eq!(stdout(&output), "");
@@ -506,7 +506,8 @@ fn the_command_line_is_strict() {
         (&["--version"], 0),
         (&["nonsense"], 2),
         (&["--site", "../x"], 2),
-        (&["--timeout", "0"], 2),
+        (&["--timeout", "0s"], 2),
+        (&["--timeout", "60"], 2),
         (&["-C", "--config-hash", "x"], 2),
         (&["config", "--config-hash", "x"], 2),
         (&["--site", "x"], 2),

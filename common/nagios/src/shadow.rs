@@ -6,7 +6,7 @@
 //! shadow_hosts.update({
 //! 'db1': {'address': '10.1.1.5', 'alias': 'Database', 'services': {'Disk /': {}}},
 //! })
-//! # sitewire-end records=2 crc32c=89ab12cd
+//! # sitewire-end records=2 crc32c=3286ba3e
 //! ```
 //!
 //! The comments frame it; sitewire-dump(5) describes the whole. Printing and
