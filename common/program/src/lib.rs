@@ -1,8 +1,9 @@
-//! How every program of the suite starts, logs, reports errors, replaces
-//! files and ends. Knows no program's flags or keys.
+//! How every program of the suite starts, connects, logs, reports errors,
+//! replaces files and ends. Knows no program's flags or keys.
 
 #![warn(missing_docs)]
 
+pub mod address;
 pub mod config;
 pub mod exit;
 pub mod file;
@@ -10,6 +11,7 @@ pub mod lock;
 pub mod log;
 pub mod ready;
 
+pub use address::Address;
 pub use exit::{Failure, Status, exit};
 
 /// What `--version` prints after the program's name: release, suite, commit.
