@@ -25,6 +25,8 @@ const LARGEST_WINDOW: Window = Window {
 /// What is on its way to the peer.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
+    /// A batch of more than one message grows no longer than this, with its length.
+    longest_batch: usize,
     /// What the peer allows to be in doubt.
     window: Window,
     /// Messages sent on this connection and not settled, in order of their
@@ -62,8 +64,10 @@ struct OpenBatch {
 }
 
 impl Outgoing {
-    pub(crate) fn new(window: Window) -> Self {
+    /// `limit` is the longest frame agreed on.
+    pub(crate) fn new(window: Window, limit: u32) -> Self {
         Self {
+            longest_batch: frame::MAX_BATCH_BYTES.min(limit as usize + 4),
             window: window.min(LARGEST_WINDOW),
             slots: VecDeque::new(),
             first_slot: 1,
@@ -143,7 +147,7 @@ impl Outgoing {
         let fits = match (&self.open, self.batches.back()) {
             (Some(open), Some(batch)) => {
                 open.messages < frame::MAX_BATCH_MESSAGES
-                    && batch.len() + needed <= frame::MAX_BATCH_BYTES
+                    && batch.len() + needed <= self.longest_batch
             }
             _ => false,
         };

@@ -663,11 +663,12 @@ impl Linked {
             msgs: hello.window_msgs,
             bytes: hello.window_bytes,
         };
+        let limit = config.max_frame.min(hello.max_frame);
         let peer_dead = Duration::from_millis(hello.dead_ms);
         Self {
             phase: Phase::Resuming(Missing::Both),
-            limit: config.max_frame.min(hello.max_frame),
-            outgoing: Outgoing::new(window),
+            limit,
+            outgoing: Outgoing::new(window, limit),
             incoming: Incoming::new(config.window),
             heartbeat: Heartbeat::new(config.heartbeat, config.dead, peer_dead, now),
             ping: None,
