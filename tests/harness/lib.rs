@@ -6,6 +6,7 @@
 
 #![warn(missing_docs)]
 
+pub mod authority;
 pub mod icinga2;
 pub mod livestatus;
 pub mod livestatusd;
@@ -16,6 +17,7 @@ pub mod site;
 pub mod sshd;
 pub mod wait;
 
+pub use authority::Authority;
 pub use icinga2::Icinga2;
 pub use livestatusd::Livestatusd;
 pub use program::{Outcome, Program, Running};
