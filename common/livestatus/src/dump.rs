@@ -519,13 +519,16 @@ fn parse_service(arguments: &[u8]) -> Result<Record, Error> {
 }
 
 fn split_name<'a>(text: &'a [u8], what: &str) -> Result<(BString, &'a [u8]), Error> {
-    match text.split_once_str(";") {
-        Some((name, rest)) if !name.is_empty() => Ok((unescape(name), rest)),
-        _ => Err(Error::BadRecord {
-            object: String::new(),
-            what: format!("{what} is missing"),
-        }),
+    if let Some((name, rest)) = text.split_once_str(";") {
+        let name = unescape(name);
+        if !name.is_empty() {
+            return Ok((name, rest));
+        }
     }
+    Err(Error::BadRecord {
+        object: String::new(),
+        what: format!("{what} is missing"),
+    })
 }
 
 fn parse_state<S: StateCode + Default>(
@@ -751,16 +754,18 @@ fn escape(out: &mut Vec<u8>, text: &[u8]) {
 fn unescape(text: &[u8]) -> BString {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text;
-    while let Some(at) = memchr::memchr(b'\\', rest) {
+    while let Some(at) = memchr::memchr2(b'\\', 0, rest) {
         out.extend_from_slice(&rest[..at]);
-        let (plain, taken) = match rest.get(at + 1) {
-            Some(b'\\') => (b'\\', 2),
-            Some(b'n') => (b'\n', 2),
-            Some(b's') => (b';', 2),
-            Some(b'r') => (b'\r', 2),
-            _ => (b'\\', 1),
+        let (plain, taken) = match (rest[at], rest.get(at + 1)) {
+            // No core keeps text behind a NUL, so none is let in.
+            (0, _) => (None, 1),
+            (_, Some(b'\\')) => (Some(b'\\'), 2),
+            (_, Some(b'n')) => (Some(b'\n'), 2),
+            (_, Some(b's')) => (Some(b';'), 2),
+            (_, Some(b'r')) => (Some(b'\r'), 2),
+            _ => (Some(b'\\'), 1),
         };
-        out.push(plain);
+        out.extend(plain);
         rest = &rest[at + taken..];
     }
     out.extend_from_slice(rest);

@@ -160,7 +160,7 @@ fn print_filter(filter: &Filter, out: &mut Vec<u8>) -> Result<(), Error> {
             operator,
             value,
         } => {
-            if value.find_byteset(b"\n\r\0").is_some() || value.trim() != value.as_bytes() {
+            if value.find_byteset(b"\n\r\0").is_some() || value.trim_ascii() != value.as_bytes() {
                 return Err(not_expressible("filter value", value));
             }
             let operator = operator.to_string();
@@ -317,7 +317,7 @@ impl RequestReader {
 }
 
 fn begins_request(line: &[u8]) -> bool {
-    matches!(line.fields().next(), Some(b"GET" | b"COMMAND"))
+    matches!(split_word(line).0, b"GET" | b"COMMAND")
 }
 
 /// A request of which some lines have been read.
@@ -358,8 +358,7 @@ impl Draft {
     }
 
     fn begin(line: &[u8]) -> Self {
-        let (verb, rest) = line.split_at(line.find_byteset(b" \t").unwrap_or(line.len()));
-        let rest = rest.trim_ascii();
+        let (verb, rest) = split_word(line);
         match verb {
             b"GET" => {
                 let mut query = Query::new(rest.to_str_lossy());
@@ -488,7 +487,7 @@ impl GetDraft {
     }
 
     fn columns(&mut self, value: &[u8]) -> Result<(), String> {
-        let names = value.fields().map(|name| name.to_str_lossy().into_owned());
+        let names = words(value).map(|name| name.to_str_lossy().into_owned());
         self.query.columns.extend(names);
         self.query.column_headers = false;
         if self.query.columns.len() > MAX_COLUMNS {
@@ -598,8 +597,7 @@ fn count(value: &[u8]) -> Result<u64, String> {
 }
 
 fn separators(value: &[u8]) -> Result<Separators, String> {
-    let codes: Option<Vec<u8>> = value
-        .fields()
+    let codes: Option<Vec<u8>> = words(value)
         .map(|code| parse_count(code).and_then(|code| u8::try_from(code).ok()))
         .collect();
     match codes.as_deref() {
@@ -611,6 +609,12 @@ fn separators(value: &[u8]) -> Result<Separators, String> {
         }),
         _ => Err("expected four character codes".to_owned()),
     }
+}
+
+/// Only ASCII blanks part words: any other byte may belong to a name.
+fn words(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    text.split(u8::is_ascii_whitespace)
+        .filter(|word| !word.is_empty())
 }
 
 /// The first word and what follows it, without blanks around.
