@@ -61,7 +61,7 @@ impl<S: StateCode> State<S> {
             (StateType::Hard, _) => self.last_hard_state = state.state,
             // A soft state is on its way from or to the good one, whatever was seen of it here.
             (StateType::Soft, Some(good)) if !self.now.has_been_checked => {
-                self.last_hard_state = good
+                self.last_hard_state = good;
             }
             (StateType::Soft, _) => {}
         }

@@ -106,14 +106,13 @@ impl Client {
                 request_began = Some(Instant::now());
             }
             let length = self.read(&mut buffer, request_began).await?;
+            if length == 0 {
+                return self.finish().await;
+            }
             self.first_bytes.clear();
             self.first_bytes
                 .extend_from_slice(&buffer[..length.min(80)]);
-            if length > 0 {
-                self.reader.push(&buffer[..length]);
-            } else {
-                return self.finish().await;
-            }
+            self.reader.push(&buffer[..length]);
         }
     }
 

@@ -73,7 +73,7 @@ fn take_host(
     let mut outcome = Ok(());
     // Nobody checks a host here again, so its state is confirmed at once.
     let found = site.with_host(host_name, |_, host| {
-        outcome = host.take_result(state, result, 1, now)
+        outcome = host.take_result(state, result, 1, now);
     });
     if !found {
         return Err(unknown_host(host_name));

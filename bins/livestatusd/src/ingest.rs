@@ -75,6 +75,8 @@ pub(crate) async fn serve(mut stream: UnixStream, site: Arc<Site>, service: Arc<
     }
 }
 
+const NOTHING: &str = "the stream ended before a dump began";
+
 fn now() -> UnixTime {
     std::time::SystemTime::now().into()
 }
@@ -94,7 +96,9 @@ struct Intake {
     /// The first bytes since the last dump, for the log.
     first_bytes: Vec<u8>,
     phase: Phase,
+    /// Dumps that ended, complete or not.
     dumps: u64,
+    stream_ended: bool,
 }
 
 enum Phase {
@@ -123,6 +127,7 @@ impl Intake {
             first_bytes: Vec::new(),
             phase: Phase::Outside,
             dumps: 0,
+            stream_ended: false,
         }
     }
 
@@ -137,6 +142,7 @@ impl Intake {
 
     /// The stream has ended.
     fn finish(&mut self, now: UnixTime, counters: &Counters) -> Answers {
+        self.stream_ended = true;
         self.reader.finish();
         let mut answers = self.drain(now, counters);
         match &self.phase {
@@ -176,10 +182,10 @@ impl Intake {
                 (_, Phase::Closed) => break,
                 (Item::Begin(begin), _) => self.begin(*begin, &mut answers),
                 (Item::Record(record), Phase::Inside(dump)) => {
-                    apply(&self.site, record, dump, now, counters);
+                    apply(&self.site, *record, dump, now, counters);
                 }
                 (Item::Record(record), Phase::Outside) => {
-                    self.unmarked(record, now, counters, &mut answers)
+                    self.unmarked(*record, now, counters, &mut answers);
                 }
                 (Item::Refused(error), Phase::Inside(dump)) => {
                     dump.counts.refused += 1;
@@ -188,19 +194,14 @@ impl Intake {
                     }
                 }
                 (Item::Refused(error), Phase::Outside) => {
-                    let reason = if self.first_bytes.starts_with(b"GET") {
-                        "this socket takes dumps and answers no queries".to_owned()
-                    } else {
-                        format!("this is not a dump: {error}")
-                    };
-                    self.refuse(&reason, &mut answers);
+                    self.not_a_dump(&error, now, &mut answers);
                 }
                 (Item::End(end), Phase::Inside(_)) => {
                     let end = end.map(|_| ()).map_err(|incomplete| incomplete.to_string());
                     self.end(end, now, &mut answers);
                 }
                 (Item::End(_), Phase::Outside) => {
-                    self.refuse("an end mark without a dump", &mut answers)
+                    self.refuse("an end mark without a dump", &mut answers);
                 }
             }
         }
@@ -241,6 +242,19 @@ impl Intake {
             number: self.site.next_dump(),
             _receiving: receiving,
         }));
+    }
+
+    /// A line outside a dump that does not begin one.
+    fn not_a_dump(&mut self, error: &livestatus::Error, now: UnixTime, answers: &mut Answers) {
+        let is_command =
+            self.first_bytes.starts_with(b"COMMAND") || b"COMMAND".starts_with(&self.first_bytes);
+        if self.stream_ended && is_command {
+            return self.end(Err(NOTHING.to_owned()), now, answers);
+        }
+        if self.first_bytes.starts_with(b"GET") {
+            return self.refuse("this socket takes dumps and answers no queries", answers);
+        }
+        self.refuse(&format!("this is not a dump: {error}"), answers);
     }
 
     /// A record outside a dump.
@@ -336,7 +350,7 @@ fn apply(site: &Site, record: Record, dump: &mut Dump, now: UnixTime, counters: 
         Record::Host { host_name, state } => {
             counters.host_checks.add();
             site.with_host(host_name.as_bstr(), |_, host| {
-                host.take_shadow(state, number, now)
+                host.take_shadow(state, number, now);
             })
         }
         Record::Service {

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use objects::{SiteId, UnixTime};
 use program::lock::{self, Lock};
 use program::{Failure, Status};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 use tracing::{error, info, warn};
 
@@ -127,6 +127,7 @@ fn take_locks(config: &Config) -> Result<Vec<Lock>, Failure> {
 }
 
 async fn serve(file: &Path, config: Config, found: &Found) -> Result<Status, Failure> {
+    let mut signals = Signals::new()?;
     let (stop, stopping) = watch::channel(false);
     let store = Arc::new(Store::default());
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
@@ -159,14 +160,14 @@ async fn serve(file: &Path, config: Config, found: &Found) -> Result<Status, Fai
     daemon.saved = daemon.store.changes();
     let mut listeners = daemon.bind()?;
     program::ready::ready();
-    daemon.until_stopped(&mut listeners).await?;
+    daemon.until_stopped(&mut signals, &mut listeners).await;
     info!("stopping");
     program::ready::stopping();
     let _ = stop.send(true);
     let closing = listeners.close(STOP_TIMEOUT);
     tokio::select! {
         () = closing => {}
-        _ = ask_again() => warn!("asked to end a second time: not waiting for connections"),
+        () = signals.end() => warn!("asked to end a second time: not waiting for connections"),
     }
     daemon.save(true);
     Ok(Status::Done)
@@ -212,28 +213,18 @@ impl Daemon {
     }
 
     /// Does what signals and the clock ask for, until one asks to end.
-    async fn until_stopped(&mut self, listeners: &mut Listeners) -> Result<(), Failure> {
-        let listen_to = |kind| {
-            signal(kind)
-                .map_err(|error| Failure::caused(Status::Failed, "cannot take signals", error))
-        };
-        let mut hangup = listen_to(SignalKind::hangup())?;
-        let mut terminate = listen_to(SignalKind::terminate())?;
-        let mut interrupt = listen_to(SignalKind::interrupt())?;
-        // There is no log file to reopen; without this the signal would kill.
-        let mut user1 = listen_to(SignalKind::user_defined1())?;
-        let mut user2 = listen_to(SignalKind::user_defined2())?;
+    async fn until_stopped(&mut self, signals: &mut Signals, listeners: &mut Listeners) {
         let mut save =
             tokio::time::interval_at(tokio::time::Instant::now() + SAVE_EVERY, SAVE_EVERY);
         save.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut tick = tokio::time::interval(TICK);
         loop {
             tokio::select! {
-                _ = hangup.recv() => self.reload(listeners),
-                _ = terminate.recv() => return Ok(()),
-                _ = interrupt.recv() => return Ok(()),
-                _ = user1.recv() => {}
-                _ = user2.recv() => {
+                _ = signals.hangup.recv() => self.reload(listeners),
+                _ = signals.terminate.recv() => return,
+                _ = signals.interrupt.recv() => return,
+                _ = signals.user1.recv() => {}
+                _ = signals.user2.recv() => {
                     self.save(true);
                     self.tell_figures();
                 }
@@ -288,6 +279,7 @@ impl Daemon {
             .counters
             .program_start
             .store(program_start, Ordering::Relaxed);
+        info!("configuration read again");
     }
 
     fn save(&mut self, always: bool) {
@@ -349,16 +341,37 @@ fn load_site(site: &Site, directory: &Path, allow_unmarked: bool) {
     }
 }
 
-async fn ask_again() {
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
-        return std::future::pending().await;
-    };
-    let Ok(mut interrupt) = signal(SignalKind::interrupt()) else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// The signals that the daemon acts upon, from the moment this is made.
+struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+    user1: Signal,
+    user2: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        let listen_to = |kind| {
+            signal(kind)
+                .map_err(|error| Failure::caused(Status::Failed, "cannot take signals", error))
+        };
+        Ok(Self {
+            hangup: listen_to(SignalKind::hangup())?,
+            terminate: listen_to(SignalKind::terminate())?,
+            interrupt: listen_to(SignalKind::interrupt())?,
+            // There is no log file to reopen; without this the signal would kill.
+            user1: listen_to(SignalKind::user_defined1())?,
+            user2: listen_to(SignalKind::user_defined2())?,
+        })
+    }
+
+    /// Waits to be asked to end.
+    async fn end(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
     }
 }
 

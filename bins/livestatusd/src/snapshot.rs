@@ -366,11 +366,11 @@ fn take_item(
 ) -> io::Result<()> {
     match (item, site) {
         (Item::Record(record), Some(site)) if !site.status().config_error.is_empty() => {
-            site.parked().push((source, record));
+            site.parked().push((source, *record));
             restored.states += 1;
         }
         (Item::Record(record), Some(site)) => {
-            let known = site.restore(source, record);
+            let known = site.restore(source, *record);
             *(if known {
                 &mut restored.states
             } else {
