@@ -198,6 +198,7 @@ impl Table {
     }
 
     /// Reads a nested table.
+    #[allow(clippy::self_named_constructors)] // one of the readers for `take`, named as the others
     pub fn table(value: Value) -> Result<Self, String> {
         match value.kind {
             Kind::Table(table) => Ok(table),
