@@ -255,6 +255,23 @@ impl AsyncWrite for Stream {
         }
     }
 
+    // TLS hands over several records at once; with the first alone, the alert
+    // that tells a peer why it is not let in would be cut off.
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(context, bytes),
+            Self::Unix(stream) => Pin::new(stream).poll_write_vectored(context, bytes),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_flush(context),
@@ -267,5 +284,109 @@ impl AsyncWrite for Stream {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(context),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_printed_as_they_are_parsed() {
+        for text in [
+            "localhost:6555",
+            "192.0.2.1:1",
+            "[::1]:6555",
+            "[fe80::1%eth0]:6555",
+            "central.example.org:65535",
+            "unix:/run/sitewire/peer",
+        ] {
+            let address: Address = text.parse().unwrap();
+            assert_eq!(address.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused() {
+        for text in [
+            "",
+            ":6555",
+            "host",
+            "host:",
+            "host:70000",
+            "host:+1",
+            "host:-1",
+            "::1:6555",
+            "[::1]",
+            "[::1:6555",
+            "[host]:1",
+            "a b:1",
+            "a/b:1",
+            "unix:relative",
+            "unix:",
+        ] {
+            assert!(text.parse::<Address>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn only_loopback_and_unix_sockets_are_local() {
+        for (text, local) in [
+            ("127.0.0.1:1", true),
+            ("127.8.0.1:1", true),
+            ("[::1]:1", true),
+            ("localhost:1", true),
+            ("unix:/x", true),
+            ("0.0.0.0:1", false),
+            ("[::]:1", false),
+            ("192.0.2.1:1", false),
+            ("localhost.example.org:1", false),
+        ] {
+            assert_eq!(text.parse::<Address>().unwrap().is_local(), local, "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stale_socket_is_replaced_and_nothing_else() {
+        let directory = tempfile::TempDir::new().unwrap();
+        let path = directory.path().join("socket");
+        let address = Address::Unix(path.clone());
+        let listener = address.listen().await.unwrap();
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        // In use.
+        assert!(address.listen().await.is_err());
+        address.connect().await.unwrap();
+        drop(listener);
+        assert!(path.exists());
+        let listener = address.listen().await.unwrap();
+        drop(listener);
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, "precious").unwrap();
+        assert!(address.listen().await.is_err());
+        assert_eq!(std::fs::read(&path).unwrap(), b"precious");
+    }
+
+    #[tokio::test]
+    async fn tcp_links_have_their_options() {
+        let address: Address = "127.0.0.1:0".parse().unwrap();
+        let listener = address.listen().await.unwrap();
+        let address = listener.address().unwrap();
+        let (accepted, connected) = tokio::join!(listener.accept(), address.connect());
+        for stream in [accepted.unwrap().0, connected.unwrap()] {
+            let Stream::Tcp(stream) = stream else {
+                panic!("not TCP");
+            };
+            let socket = SockRef::from(&stream);
+            assert!(socket.tcp_nodelay().unwrap() && socket.keepalive().unwrap());
+            assert_eq!(socket.tcp_user_timeout().unwrap(), Some(USER_TIMEOUT));
+        }
+    }
+
+    #[tokio::test]
+    async fn nobody_there_names_the_address() {
+        let error = Address::Unix("/nowhere/socket".into()).connect().await;
+        let text = error.unwrap_err().to_string();
+        assert_eq!(text, "cannot connect to unix:/nowhere/socket");
     }
 }
