@@ -162,9 +162,8 @@ impl Filter {
                 operator,
                 value,
             } => {
-                let fault = |what: String| {
-                    Error::BadRequest(format!("while processing header 'Filter': {what}"))
-                };
+                // The caller knows the header: Filter, Stats, WaitCondition.
+                let fault = Error::BadRequest;
                 let (cell, kind) = resolve(column).ok_or_else(|| {
                     fault(format!("no column '{}'", excerpt(column.as_bytes(), 80)))
                 })?;
@@ -663,31 +662,22 @@ mod tests {
     #[test]
     fn what_cannot_be_compared_is_said() {
         for (text, want) in [
-            ("x = 1", "while processing header 'Filter': no column 'x'"),
-            (
-                "f ~ 1",
-                "while processing header 'Filter': invalid operator '~' for column 'f' of type float",
-            ),
+            ("x = 1", "no column 'x'"),
+            ("f ~ 1", "invalid operator '~' for column 'f' of type float"),
             (
                 "t !~~ 1",
-                "while processing header 'Filter': invalid operator '!~~' for column 't' of type time",
+                "invalid operator '!~~' for column 't' of type time",
             ),
             (
                 "l =~ x",
-                "while processing header 'Filter': invalid operator '=~' for column 'l' of type list",
+                "invalid operator '=~' for column 'l' of type list",
             ),
             (
                 "l = x",
-                "while processing header 'Filter': a list can only be compared with the empty value; use >= for 'contains'",
+                "a list can only be compared with the empty value; use >= for 'contains'",
             ),
-            (
-                "d =",
-                "while processing header 'Filter': name of the entry is missing",
-            ),
-            (
-                "s ~ (a",
-                "while processing header 'Filter': invalid regular expression '(a': unclosed group",
-            ),
+            ("d =", "name of the entry is missing"),
+            ("s ~ (a", "invalid regular expression '(a': unclosed group"),
         ] {
             assert_eq!(matcher(text).unwrap_err().to_string(), want, "{text}");
         }
