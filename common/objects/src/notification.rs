@@ -42,11 +42,13 @@ pub const MAX_NAME: usize = 256;
 pub struct NotificationId(Uuid);
 
 impl NotificationId {
-    /// A new id; `created` goes into its leading bits.
+    /// A new id; `created` goes into its leading bits, to the microsecond, so
+    /// that ids made one after the other are in that order.
     pub fn new(created: UnixTime) -> Self {
         let micros = u64::try_from(created.micros()).unwrap_or(0);
         let nanos = u32::try_from(micros % 1_000_000 * 1000).expect("below a second");
-        let time = uuid::Timestamp::from_unix(uuid::NoContext, micros / 1_000_000, nanos);
+        let context = uuid::ContextV7::new().with_additional_precision();
+        let time = uuid::Timestamp::from_unix(&context, micros / 1_000_000, nanos);
         Self(Uuid::new_v7(time))
     }
 
@@ -469,6 +471,20 @@ mod tests {
                 ),
             ]),
         }
+    }
+
+    #[test]
+    fn ids_are_in_the_order_of_their_creation() {
+        let id = |micros: i64| {
+            NotificationId::new(UnixTime::from_micros(1_795_217_983_000_000 + micros))
+        };
+        let ids: Vec<_> = (0..3000i64).map(id).collect();
+        assert!(ids.is_sorted_by(|a, b| a < b));
+        assert_ne!(id(0), id(0));
+        assert_eq!(
+            uuid::Uuid::from_bytes(*id(1).as_bytes()).get_version_num(),
+            7
+        );
     }
 
     #[test]
