@@ -29,6 +29,8 @@ pub(crate) const WINDOW: Window = Window {
 const HALF_OPEN: usize = 256;
 /// A stranger must have said something after this long.
 const FIRST_BYTES_TIMEOUT: Duration = Duration::from_secs(10);
+/// The pause that a site which is no peer of ours is asked to make.
+const STRANGER_PAUSE: Duration = Duration::from_secs(60);
 /// The first byte of every TLS connection: a handshake record.
 const TLS_HANDSHAKE: u8 = 0x16;
 /// A peer that connects to us although we connect to it is asked about this often.
@@ -196,8 +198,11 @@ impl Hearing {
         };
         if !self.network.peers.contains_key(&peer) {
             let why = format!("site {peer} is not a configured peer");
-            // Without a sender of commands the link ends.
             self.network.complain(&self.address, &why);
+            let _ = commands.send(net::Command::GoAway {
+                reason: why,
+                retry_after: STRANGER_PAUSE,
+            });
             return;
         }
         let now: UnixTime = SystemTime::now().into();

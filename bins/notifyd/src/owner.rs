@@ -358,7 +358,7 @@ impl Owner {
             duplicates: self.counters.duplicates,
             delivered: self.counters.delivered,
             failed: self.counters.failed,
-            disk_error: self.queue.failing().map(|error| chain(error)),
+            disk_error: self.queue.failing().map(str::to_owned),
         }
     }
 }

@@ -143,6 +143,7 @@ async fn serve(
         stopping,
     ));
     start_links(&network, &configuration, listeners);
+    tracing::info!("site {} is ready", configuration.site);
     program::ready::ready();
     let mut ended = ended;
     let early = signals.wait_for_end(&wake, &mut ended).await;

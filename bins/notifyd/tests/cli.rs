@@ -1,0 +1,70 @@
+//! What notifyd says before it becomes a daemon.
+
+mod support;
+
+use std::process::Command;
+
+use support::{NOTIFYD, Site};
+
+#[test]
+fn check_config_lists_all_problems_and_changes_nothing() {
+    let site = Site::new(
+        "central",
+        "[[lane]]\nname = 'a'\nscript = '@missing'\n[[lane]]\nname = 'b'\nscript = '@notifyd.toml'\n\
+         [tls]\ncertificate = '@c.crt'\nkey = '@c.key'\nca = '@ca.crt'\n",
+    );
+    let output = site.command().arg("--check-config").output().unwrap();
+    assert_eq!(output.status.code(), Some(78));
+    let text = String::from_utf8(output.stderr).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 3, "{text}");
+    assert!(
+        lines.iter().all(|line| line.starts_with("notifyd: ")),
+        "{text}"
+    );
+    assert!(
+        lines[0].contains("[[lane]] a: ") && lines[0].contains("missing"),
+        "{text}"
+    );
+    assert!(lines[1].contains("is not executable"), "{text}");
+    assert!(
+        lines[2].contains("[tls]") && lines[2].contains("c.crt"),
+        "{text}"
+    );
+    assert!(!site.path("spool").exists());
+}
+
+#[test]
+fn a_good_configuration_is_passed_in_silence() {
+    let site = Site::new("central", "[[lane]]\nname = 'mail'\nmaildir = '@mail'\n");
+    let output = site.command().arg("--check-config").output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert!(output.stderr.is_empty() && output.stdout.is_empty());
+    assert!(!site.path("spool").exists() && !site.path("mail").exists());
+}
+
+#[test]
+fn without_a_configuration_it_ends_with_78() {
+    let output = Command::new(NOTIFYD)
+        .args(["-c", "/nowhere/notifyd.toml"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(78));
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        text.starts_with("notifyd: /nowhere/notifyd.toml: No such file"),
+        "{text}"
+    );
+}
+
+#[test]
+fn mistakes_are_named_with_their_place() {
+    let site = Site::new("central", "[[peer]]\nsite = 'a'\ncolour = 'red'\n");
+    let output = site.command().output().unwrap();
+    assert_eq!(output.status.code(), Some(78));
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        text.contains("notifyd.toml:11:1: unknown key `colour`"),
+        "{text}"
+    );
+}
