@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use objects::NotificationId;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::mpsc::UnboundedReceiver;
-use wire::{Event, Health, RefusalCode, Session, Window};
+use wire::{Cause, Event, Health, RefusalCode, Session, Window};
 
 use crate::error::Error;
 
@@ -79,6 +79,12 @@ where
         flushed: true,
     };
     let result = link.run(commands, on_event).await;
+    if let Err(Error::Session(error)) = &result
+        && error.cause() == Cause::Stranger
+    {
+        // Nothing is said to a stranger, nor waited for.
+        return result;
+    }
     // The cause is told, not what becomes of the goodbye.
     let _ = tokio::time::timeout(LAST_WORDS, link.last_words()).await;
     result
@@ -101,7 +107,7 @@ impl<S: AsyncRead + AsyncWrite> Link<S> {
         let mut input = vec![0; READ_BUFFER];
         let mut waiting = Vec::new();
         let mut has_owner = true;
-        let mut armed = Instant::now();
+        let mut armed = now();
         let timer = tokio::time::sleep_until(armed.into());
         tokio::pin!(timer);
         loop {
@@ -125,7 +131,7 @@ impl<S: AsyncRead + AsyncWrite> Link<S> {
             tokio::select! {
                 len = self.reader.read(&mut input) => match len.map_err(Error::Stream)? {
                     0 => self.session.handle_end()?,
-                    len => self.session.handle_input(&input[..len], Instant::now())?,
+                    len => self.session.handle_input(&input[..len], now())?,
                 },
                 written = write_some(&mut self.writer, output), if !idle || !flushed => {
                     let len = written.map_err(Error::Stream)?;
@@ -138,11 +144,11 @@ impl<S: AsyncRead + AsyncWrite> Link<S> {
                         obey(&mut self.session, command)?;
                     }
                     if !has_owner {
-                        self.session.go_away("stopping", Duration::ZERO, Instant::now());
+                        self.session.go_away("stopping", Duration::ZERO, now());
                     }
                 }
                 () = timer.as_mut() => {
-                    let now = Instant::now();
+                    let now = now();
                     self.session.handle_timeout(now)?;
                     // Without a deadline the session is finished.
                     armed = self.session.poll_timeout().unwrap_or(now);
@@ -187,6 +193,11 @@ async fn write_some(
     }
 }
 
+/// The runtime's clock, which tests can move.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
 fn obey(session: &mut Session, command: Command) -> Result<(), wire::Error> {
     match command {
         Command::Resume(have) => session.resume(&have)?,
@@ -199,7 +210,7 @@ fn obey(session: &mut Session, command: Command) -> Result<(), wire::Error> {
         Command::GoAway {
             reason,
             retry_after,
-        } => session.go_away(&reason, retry_after, Instant::now()),
+        } => session.go_away(&reason, retry_after, now()),
     }
     Ok(())
 }
