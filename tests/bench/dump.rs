@@ -1,0 +1,197 @@
+//! `cmcdump` against the raw query for the same columns: what is added to
+//! fetching the bytes at all.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+use harness::program::built;
+use harness::{Icinga2, Livestatusd, livestatus, wait_until};
+
+use crate::measure::{Cost, run};
+use crate::report::{Better, LIMIT, OURS, Report, Row, median};
+
+const ROUNDS: usize = 7;
+
+/// What `cmcdump` asks for, so that the raw query fetches the same. The first
+/// two are the name of a service; a host has `name` in their place.
+const COLUMNS: &str = "has_been_checked state state_type current_attempt last_check \
+    last_state_change last_hard_state_change execution_time latency is_flapping \
+    percent_state_change acknowledged acknowledgement_type scheduled_downtime_depth \
+    plugin_output long_plugin_output perf_data";
+
+pub(crate) fn measure(report: &mut Report) {
+    own_server(report);
+    icinga2(report);
+    // From a study on a machine of the same kind; the program itself needs
+    // Python and a core that knows its output format.
+    for (figure, unit) in [(6.4, "s CPU"), (837.0, "MiB")] {
+        report.add(Row {
+            work: "state of 100,000 services".into(),
+            program: "livedump".into(),
+            version: "2.2.0".into(),
+            figure: Some(figure),
+            unit,
+            better: Better::Lower,
+            note: "recorded, not run here: the original in Python, canned server".into(),
+        });
+    }
+}
+
+fn own_server(report: &mut Report) {
+    const HOSTS: usize = 1000;
+    const SERVICES: usize = 100;
+    let server = Livestatusd::start_with(&["bench"], "allow_unmarked = true");
+    let mut configuration = String::from("shadow_hosts.update({\n");
+    for host in 0..HOSTS {
+        let _ = write!(
+            configuration,
+            "'host-{host:04}': {{'address': '10.0.0.1', 'services': {{"
+        );
+        for service in 0..SERVICES {
+            let _ = write!(
+                configuration,
+                "'Service {service:03}': {{'max_check_attempts': 3}}, "
+            );
+        }
+        configuration.push_str("}},\n");
+    }
+    configuration.push_str("})\n");
+    server.configure("bench", configuration.as_bytes());
+    let live = server.live("bench");
+    wait_until("the configuration is in force", || {
+        let rows = livestatus::rows(&live, "sites", &["num_services"], &[]);
+        rows[0][0].as_u64() == Some((HOSTS * SERVICES) as u64)
+    });
+    let names = (0..HOSTS * SERVICES).map(|n| {
+        (
+            format!("host-{:04}", n / SERVICES),
+            format!("Service {:03}", n % SERVICES),
+        )
+    });
+    submit(&live, names);
+    wait_until("all results are in", || {
+        let filter = "Filter: has_been_checked = 0";
+        livestatus::rows(&live, "services", &["state"], &[filter, "Limit: 1"]).is_empty()
+    });
+    compare(report, "state of 100,000 services", &live, "livestatusd");
+}
+
+fn icinga2(report: &mut Report) {
+    const HOSTS: usize = 200;
+    const SERVICES: usize = 25;
+    let work = "state of 5,000 services, Icinga 2";
+    let mut objects = String::new();
+    for host in 0..HOSTS {
+        let _ = writeln!(
+            objects,
+            "object Host \"host-{host:04}\" {{ import \"quiet\" }}"
+        );
+    }
+    for service in 0..SERVICES {
+        let _ = writeln!(
+            objects,
+            "apply Service \"Service {service:03}\" {{ import \"quiet\"\nassign where true }}"
+        );
+    }
+    let Some(icinga) = Icinga2::start("bench", &objects, &[]) else {
+        report.add(Row {
+            work: work.into(),
+            program: "icinga2".into(),
+            version: String::new(),
+            figure: None,
+            unit: "s wall",
+            better: Better::Lower,
+            note: "icinga2 is not installed".into(),
+        });
+        return;
+    };
+    let names = (0..HOSTS * SERVICES).map(|n| {
+        (
+            format!("host-{:04}", n / SERVICES),
+            format!("Service {:03}", n % SERVICES),
+        )
+    });
+    submit(&icinga.live(), names);
+    icinga.wait_for_rows(
+        "services",
+        &["Filter: has_been_checked = 1"],
+        HOSTS * SERVICES,
+    );
+    compare(report, work, &icinga.live(), "icinga2");
+}
+
+/// Hands in a result for each service, as long as usual ones are.
+fn submit(socket: &Path, names: impl Iterator<Item = (String, String)>) {
+    let mut stream = UnixStream::connect(socket).expect("the server listens");
+    let mut commands = String::new();
+    for (number, (host, service)) in names.enumerate() {
+        let state = number % 4;
+        let _ = write!(
+            commands,
+            "COMMAND [1795000000] PROCESS_SERVICE_CHECK_RESULT;{host};{service};{state};\
+             CHECK {state} - total 16.0 GiB, used {number} MiB, 17 processes in 4 groups|\
+             total=17179869184B;;;0 used={number}MB;12000;14000;0;16384 procs=17;;;;\n\n"
+        );
+        if commands.len() > 1 << 20 {
+            stream
+                .write_all(commands.as_bytes())
+                .expect("it takes commands");
+            commands.clear();
+        }
+    }
+    stream
+        .write_all(commands.as_bytes())
+        .expect("it takes commands");
+}
+
+fn compare(report: &mut Report, work: &str, socket: &Path, server: &str) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let query = directory.path().join("query");
+    let text = format!(
+        "GET hosts\nColumns: name {COLUMNS}\nOutputFormat: json\nResponseHeader: fixed16\nKeepAlive: on\n\n\
+         GET services\nColumns: host_name description {COLUMNS}\nOutputFormat: json\nResponseHeader: fixed16\n\n"
+    );
+    std::fs::write(&query, text).expect("a file");
+    let (cmcdump, unixcat) = (built("cmcdump"), built("unixcat"));
+    let at = socket.to_str().expect("ASCII");
+    // A process can be slow for reasons of its own, so the two take turns.
+    let rounds: Vec<(Cost, Cost)> = (0..ROUNDS)
+        .map(|_| {
+            let dump = run(&cmcdump, &["--site", "bench", "-s", at], None);
+            let raw = run(&unixcat, &[at], Some(&query));
+            (dump, raw)
+        })
+        .collect();
+    let of = |pick: fn(&(Cost, Cost)) -> f64| Some(median(rounds.iter().map(pick).collect()));
+    let note = format!("median of {ROUNDS}, server {server}");
+    let mut add = |program: &str, figure, unit, note: &str| {
+        report.add(Row {
+            work: work.into(),
+            program: program.into(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            figure,
+            unit,
+            better: Better::Lower,
+            note: note.into(),
+        });
+    };
+    add(OURS, of(|round| round.0.wall), "s wall", &note);
+    let raw = format!("raw query through unixcat to /dev/null; {note}");
+    add(LIMIT, of(|round| round.1.wall), "s wall", &raw);
+    add(
+        OURS,
+        of(|round| round.0.cpu),
+        "s CPU",
+        &format!("the client's own; {note}"),
+    );
+    add(LIMIT, of(|round| round.1.cpu), "s CPU", &raw);
+    add(
+        OURS,
+        of(|round| round.0.memory),
+        "MiB",
+        &format!("resident; {note}"),
+    );
+    add(LIMIT, of(|round| round.1.memory), "MiB", &raw);
+}
