@@ -12,9 +12,10 @@ use crate::connection::Connection;
 use crate::table;
 
 /// The columns that are asked for, in the order of [`Site::read`].
-pub(crate) const COLUMNS: [&str; 11] = [
+pub(crate) const COLUMNS: [&str; 12] = [
     "site",
     "state_time",
+    "state_received_at",
     "state_age",
     "state_complete",
     "state_reason",
@@ -54,6 +55,7 @@ fn request() -> Vec<u8> {
 struct Site {
     name: String,
     state_time: i64,
+    state_received_at: i64,
     state_age: Option<f64>,
     state_complete: bool,
     state_reason: String,
@@ -72,23 +74,24 @@ impl Site {
         Self {
             name: text(0),
             state_time: int(1),
-            state_age: row.cell(2).float(),
-            state_complete: int(3) != 0,
-            state_reason: text(4),
-            state_records: int(5),
-            state_unknown: int(6),
-            num_hosts: int(7),
-            num_services: int(8),
-            config_time: int(9),
-            config_error: text(10),
+            state_received_at: int(2),
+            state_age: row.cell(3).float(),
+            state_complete: int(4) != 0,
+            state_reason: text(5),
+            state_records: int(6),
+            state_unknown: int(7),
+            num_hosts: int(8),
+            num_services: int(9),
+            config_time: int(10),
+            config_error: text(11),
         }
     }
 
     fn cells(&self) -> [String; 10] {
-        let word = match (self.state_complete, self.state_time) {
-            (true, 0) => "never",
-            (true, _) => "complete",
-            (false, _) => "incomplete",
+        let word = match (self.state_received_at, self.state_complete) {
+            (0, _) => "never",
+            (_, true) => "complete",
+            (_, false) => "incomplete",
         };
         let reasons: Vec<&str> = [self.state_reason.as_str(), self.config_error.as_str()]
             .into_iter()

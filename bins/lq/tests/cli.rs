@@ -255,9 +255,9 @@ fn a_command_that_fails_is_an_error() {
 
 #[test]
 fn sites_are_shown_with_age_and_completeness() {
-    let body = "[[\"central\",0,null,1,\"\",0,0,0,0,0,\"\"],\n\
-                [\"remote1\",1795217983,61.5,1,\"\",12,0,2,10,1795217983,\"\"],\n\
-                [\"remote2\",1795217983,90061,0,\"end mark missing\",3,1,2,10,1795217983,\"a.mk:3: no\"]]\n";
+    let body = "[[\"central\",0,0,null,0,\"no dump\",0,0,0,0,0,\"\"],\n\
+                [\"remote1\",1795217983,1795217984,61.5,1,\"\",12,0,2,10,1795217983,\"\"],\n\
+                [\"remote2\",1795217983,1795308044,90061,0,\"end mark missing\",3,1,2,10,1795217983,\"a.mk:3: no\"]]\n";
     let answer = format!("200 {:11}\n{body}", body.len());
     let server = Server::start(&[answer.as_bytes()]);
     let (status, stdout, stderr) = said(&server.lq(&["sites"]));
@@ -288,7 +288,7 @@ fn sites_are_shown_with_age_and_completeness() {
                 "REASON"
             ][..],
             &[
-                "central", "never", "-", "never", "0", "0", "0", "0", "never"
+                "central", "never", "-", "never", "0", "0", "0", "0", "never", "no dump"
             ],
             &[
                 "remote1",
@@ -325,7 +325,7 @@ fn sites_can_be_had_by_scripts() {
     assert_eq!(said(&server.lq(&["--format", "json", "sites"])), ok("[]\n"));
     let request = server.requests().remove(0);
     assert!(
-        request.contains("\nColumns: site state_time state_age state_complete"),
+        request.contains("\nColumns: site state_time state_received_at state_age"),
         "{request}"
     );
     assert!(
