@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use objects::SiteId;
-
-use crate::address::Address;
+use program::Address;
 
 /// Dump the complete state or the configuration of a site from Livestatus
 ///

@@ -1,6 +1,5 @@
 //! Dumps the configuration or the complete state of a site. See cmcdump(1).
 
-mod address;
 mod cli;
 mod columns;
 mod configuration;

@@ -7,9 +7,8 @@ use std::time::SystemTime;
 
 use aws_lc_rs::digest;
 use objects::{DumpBegin, DumpContent, DumpMode, UnixTime};
-use program::{Failure, Status};
+use program::{Address, Failure, Status};
 
-use crate::address::Address;
 use crate::cli::Args;
 use crate::output::{self, Output};
 use crate::source::Source;

@@ -1,16 +1,18 @@
 //! The server that is dumped: one query after the other, rows as they come.
 
+use std::fs::File;
 use std::io::{Read, Write};
 use std::time::Duration;
 
 use livestatus::json::Row;
 use livestatus::{Event, Query, ResponseReader, Server};
-use program::{Failure, Status};
-
-use crate::address::Address;
+use program::{Address, Failure, Status};
+use rustix::net::sockopt;
 
 /// Longest row that is read, in bytes of JSON: one object with all its texts.
 const MAX_ROW: usize = 16 << 20;
+/// How long connecting may take, on each address that a host has.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A Livestatus server.
 pub(crate) struct Source {
@@ -65,8 +67,7 @@ impl Source {
         let broken = |error| Failure::caused(Status::Incomplete, place(), explain(error));
         let request = query.print().map_err(answer)?;
         let mut stream = self
-            .address
-            .connect(self.timeout)
+            .connect()
             .map_err(|error| Failure::caused(Status::TryAgain, place(), explain(error)))?;
         stream.write_all(&request).map_err(broken)?;
         let mut reader = ResponseReader::new(MAX_ROW);
@@ -83,6 +84,14 @@ impl Source {
                 },
             }
         }
+    }
+
+    fn connect(&self) -> std::io::Result<File> {
+        let socket = self.address.connect(Some(CONNECT_TIMEOUT))?;
+        for direction in [sockopt::Timeout::Recv, sockopt::Timeout::Send] {
+            sockopt::set_socket_timeout(&socket, direction, Some(self.timeout))?;
+        }
+        Ok(socket.into())
     }
 
     fn answer_failure(&self, query: &Query, error: livestatus::Error) -> Failure {
