@@ -23,6 +23,9 @@ use crate::{drop_watch, lane};
 
 /// Files that a killed submitter left in `tmp/` are removed at this age.
 const LEFTOVERS: Duration = Duration::from_secs(3600);
+/// How long a lock is waited for, and how often it is tried.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 /// How much longer than the lanes the owner may take to end.
 const LAST_COMMIT: Duration = Duration::from_secs(10);
 
@@ -88,7 +91,7 @@ fn take_spool(path: &Path) -> Result<(SpoolDirectory, Queue<DirectoryStorage>), 
         };
         Failure::caused(status, "cannot use the spool", error)
     };
-    let directory = SpoolDirectory::open(path).map_err(failed)?;
+    let directory = lock(path).map_err(failed)?;
     let storage = directory.journal().map_err(failed)?;
     let (queue, recovery) = Queue::recover(storage, Options::default()).map_err(failed)?;
     tracing::info!("{}: {recovery}", path.display());
@@ -106,6 +109,20 @@ fn take_spool(path: &Path) -> Result<(SpoolDirectory, Queue<DirectoryStorage>), 
         Err(error) => tracing::warn!("{}", chain(&error)),
     }
     Ok((directory, queue))
+}
+
+/// A notifyd that was killed this moment may have left a child behind that has
+/// not become a script yet and still holds the lock: that passes.
+fn lock(path: &Path) -> Result<SpoolDirectory, spool::Error> {
+    let end = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match SpoolDirectory::open(path) {
+            Err(spool::Error::Locked { .. }) if Instant::now() < end => {
+                std::thread::sleep(LOCK_PAUSE);
+            }
+            other => return other,
+        }
+    }
 }
 
 async fn serve(
