@@ -567,5 +567,21 @@ mod tests {
             text.extend(&bytes);
             let _ = read(&text);
         }
+
+        #[test]
+        fn whatever_was_taken_survives_printing(
+            changes in proptest::collection::vec((0..1_000_000usize, 0..128u8), 0..4),
+        ) {
+            let text = print(&begin(), &hosts());
+            let mut text = text[text.find_byte(b'\n').unwrap() + 1..text.rfind("# site").unwrap()].to_vec();
+            for (at, byte) in changes {
+                let at = at % text.len();
+                text[at] = byte;
+            }
+            if let Ok(taken) = read(&text) {
+                let again = read(&print(&begin(), &taken.hosts)).unwrap();
+                proptest::prop_assert_eq!(again.hosts, taken.hosts);
+            }
+        }
     }
 }

@@ -2,10 +2,14 @@
 //! takes, we take with the same value, and what it refuses, we refuse, but for
 //! the differences listed here.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
+use bstr::{BString, ByteSlice};
 use nagios::python::{Limits, Value};
+use nagios::shadow::Printer;
+use objects::{DumpBegin, DumpContent, DumpMode, Host, Service, SiteId, UnixTime};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
@@ -90,19 +94,64 @@ fn literals_mean_what_they_mean_to_python() {
     );
 }
 
+#[test]
+fn a_printed_configuration_is_a_program_that_says_the_same() {
+    const SAY: &str = r#"
+import sys
+shadow_hosts = {"old": {}}
+exec(sys.stdin.read())
+def text(value):
+    return value.encode("utf-8", "surrogateescape").hex()
+for name, host in shadow_hosts.items():
+    print(text(name), text(host.get("alias", "")), *(text(service) for service in host.get("services", {})))
+"#;
+    let all: BString = (1..=255u8)
+        .filter(|b| *b != b'\n')
+        .collect::<Vec<_>>()
+        .into();
+    let service = Service::default();
+    let services = [
+        ("Disk 'ä' \"€\" \\ 😀".into(), service.clone()),
+        (all, service),
+    ];
+    let host = Host {
+        alias: "line\nanother\r\u{2028}".into(),
+        services: services.into(),
+        ..Host::default()
+    };
+    let hosts: BTreeMap<BString, Host> =
+        [("old".into(), Host::default()), ("x".into(), host)].into();
+    let begin = DumpBegin {
+        site: SiteId::new("remote1").unwrap(),
+        content: DumpContent::Configuration,
+        epoch: 0,
+        sequence: 1,
+        mode: DumpMode::Full,
+        time: UnixTime::from_secs(1),
+        config_hash: None,
+    };
+    let mut printed = Vec::new();
+    let mut printer = Printer::new(&mut printed, &begin).unwrap();
+    let mut want = String::new();
+    for (name, host) in &hosts {
+        printer.host(name.as_bstr(), host).unwrap();
+        let texts = [name, &host.alias].into_iter().chain(host.services.keys());
+        let texts: Vec<String> = texts.map(|text| hexadecimal(text)).collect();
+        want += &format!("{}\n", texts.join(" "));
+    }
+    printer.finish().unwrap();
+    match python(SAY, printed) {
+        Some(said) => assert_eq!(said, want),
+        None => println!("skipped: there is no python3 to run it"),
+    }
+}
+
 /// What we take although Python does not: blanks where it wants none.
 fn taken_on_purpose(text: &str) -> bool {
     text.starts_with('\n') || text.trim_end_matches('\n').ends_with('\\')
 }
 
 fn judge(texts: &[String]) -> Option<Vec<String>> {
-    let mut python = Command::new("python3")
-        .args(["-c", JUDGE])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .ok()?;
-    let mut input = python.stdin.take().unwrap();
     let lines: String = texts
         .iter()
         .map(|text| {
@@ -115,17 +164,24 @@ fn judge(texts: &[String]) -> Option<Vec<String>> {
             format!("{} {ours}\n", hexadecimal(text.as_bytes()))
         })
         .collect();
-    let writer = std::thread::spawn(move || input.write_all(lines.as_bytes()));
+    let verdicts = python(JUDGE, lines.into_bytes())?;
+    Some(verdicts.lines().map(str::to_owned).collect())
+}
+
+/// What a Python program says to `input`; `None` where there is no Python.
+fn python(program: &str, input: Vec<u8>) -> Option<String> {
+    let mut python = Command::new("python3")
+        .args(["-c", program])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .ok()?;
+    let mut stdin = python.stdin.take().unwrap();
+    let writer = std::thread::spawn(move || stdin.write_all(&input));
     let output = python.wait_with_output().unwrap();
+    assert!(output.status.success(), "Python failed");
     writer.join().unwrap().unwrap();
-    assert!(output.status.success());
-    Some(
-        String::from_utf8(output.stdout)
-            .unwrap()
-            .lines()
-            .map(str::to_owned)
-            .collect(),
-    )
+    Some(String::from_utf8(output.stdout).unwrap())
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {
