@@ -187,7 +187,7 @@ impl Client {
                 counters: &counters,
                 now: SystemTime::now().into(),
             };
-            query::answer(&query, &view)
+            query::answer(&query, &view, query::MAX_ANSWER)
         };
         let (answer, refusal) = if rows <= LONG_QUERY {
             evaluate()

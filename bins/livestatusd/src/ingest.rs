@@ -33,31 +33,23 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// Serves one connection to the ingest socket of `site`.
 pub(crate) async fn serve(mut stream: UnixStream, site: Arc<Site>, service: Arc<Service>) {
     let mut intake = Intake::new(Arc::clone(&site), service.allow_unmarked);
-    let mut stopping = service.stopping.clone();
     let mut buffer = vec![0; 64 * 1024];
-    let limits = service.limits;
     loop {
-        let read = tokio::select! {
-            read = timeout(limits.idle_timeout, stream.read(&mut buffer)) => read,
-            _ = stopping.wait_for(|stop| *stop) => {
-                intake.break_off("livestatusd was stopped", now());
-                return;
+        let heard = hear(&mut stream, &mut buffer, &service).await;
+        let (answers, ended) = match heard {
+            Heard::Bytes(length) => {
+                let answers = intake.push(&buffer[..length], now(), &service.counters);
+                (answers, false)
             }
+            Heard::End => (intake.finish(now(), &service.counters), true),
+            Heard::Nothing(why) => (intake.break_off(&why, now()), true),
         };
-        let answers = match &read {
-            Err(_) => intake.break_off("the sender fell silent", now()),
-            Ok(Err(error)) => intake.break_off(&format!("the connection broke: {error}"), now()),
-            Ok(Ok(0)) => intake.finish(now(), &service.counters),
-            Ok(Ok(length)) => intake.push(&buffer[..*length], now(), &service.counters),
-        };
-        let ended = !matches!(read, Ok(Ok(1..)));
-        let text: String = answers.lines.concat();
-        if !text.is_empty()
-            && !matches!(
-                timeout(limits.write_timeout, stream.write_all(text.as_bytes())).await,
-                Ok(Ok(()))
-            )
-        {
+        let text = answers.lines.concat();
+        let told = timeout(
+            service.limits.write_timeout,
+            stream.write_all(text.as_bytes()),
+        );
+        if !matches!(told.await, Ok(Ok(()))) {
             debug!(site = %site.id, "the sender of a dump did not wait for the answer");
             return;
         }
@@ -66,14 +58,42 @@ pub(crate) async fn serve(mut stream: UnixStream, site: Arc<Site>, service: Arc<
         }
         if answers.close {
             let _ = stream.shutdown().await;
-            let _ = timeout(DRAIN, async {
-                while matches!(stream.read(&mut buffer).await, Ok(1..)) {}
-            })
-            .await;
+            let until_it_stops = async {
+                while matches!(
+                    hear(&mut stream, &mut buffer, &service).await,
+                    Heard::Bytes(_)
+                ) {}
+            };
+            let _ = timeout(DRAIN, until_it_stops).await;
             return;
         }
     }
 }
+
+enum Heard {
+    /// So many bytes are in the buffer.
+    Bytes(usize),
+    /// The sender has sent all it wants to.
+    End,
+    /// Nothing more is to be expected.
+    Nothing(String),
+}
+
+async fn hear(stream: &mut UnixStream, buffer: &mut [u8], service: &Service) -> Heard {
+    let mut stopping = service.stopping.clone();
+    tokio::select! {
+        read = timeout(service.limits.idle_timeout, stream.read(buffer)) => match read {
+            Ok(Ok(0)) => Heard::End,
+            Ok(Ok(length)) => Heard::Bytes(length),
+            Ok(Err(error)) => Heard::Nothing(format!("the connection broke: {error}")),
+            Err(_) => Heard::Nothing("the sender fell silent".to_owned()),
+        },
+        _ = stopping.wait_for(|stop| *stop) => Heard::Nothing("livestatusd was stopped".to_owned()),
+    }
+}
+
+/// Seconds that the source's clock may be ahead without a word in the log.
+const CLOCK_TOLERANCE: f64 = 60.0;
 
 const NOTHING: &str = "the stream ended before a dump began";
 
@@ -236,6 +256,13 @@ impl Intake {
         }
         status.dumps.newest = Some(version);
         drop(status);
+        let ahead = begin.time.as_secs_f64() - now().as_secs_f64();
+        if ahead > CLOCK_TOLERANCE {
+            warn!(
+                site = %self.site.id,
+                "the clock of the dump's source is {ahead:.0} s ahead: its states look younger than they are"
+            );
+        }
         self.phase = Phase::Inside(Box::new(Dump {
             begin: Some(begin),
             counts: DumpCounts::default(),

@@ -6,6 +6,10 @@ use livestatus::{ColumnType, Filter, Query, RowWriter, Status, output};
 
 use crate::tables::{Column, Table, View};
 
+/// Largest answer in bytes. Columns may be repeated, so a small query could ask
+/// for more than there is memory.
+pub(crate) const MAX_ANSWER: usize = 1 << 30;
+
 /// Why a query gets no rows.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Refusal {
@@ -15,10 +19,10 @@ pub(crate) struct Refusal {
     pub(crate) message: String,
 }
 
-/// The whole answer, ready to be sent, and what was wrong with the query if it
-/// tells that instead of rows.
-pub(crate) fn answer(query: &Query, view: &View<'_>) -> (Vec<u8>, Option<Refusal>) {
-    match rows(query, view) {
+/// The whole answer of about `max` bytes at most, ready to be sent, and what was
+/// wrong with the query if it tells that instead of rows.
+pub(crate) fn answer(query: &Query, view: &View<'_>, max: usize) -> (Vec<u8>, Option<Refusal>) {
+    match rows(query, view, max) {
         Ok(answer) => (answer, None),
         Err(refusal) => {
             let text = output::error(refusal.status, &refusal.message, query.fixed16);
@@ -27,7 +31,7 @@ pub(crate) fn answer(query: &Query, view: &View<'_>) -> (Vec<u8>, Option<Refusal
     }
 }
 
-fn rows(query: &Query, view: &View<'_>) -> Result<Vec<u8>, Refusal> {
+fn rows(query: &Query, view: &View<'_>, max: usize) -> Result<Vec<u8>, Refusal> {
     let table = Table::named(&query.table).ok_or_else(|| Refusal {
         status: Status::NotFound,
         message: format!(
@@ -88,11 +92,17 @@ fn rows(query: &Query, view: &View<'_>) -> Result<Vec<u8>, Refusal> {
             }
             writer.end_row();
             left -= 1;
-            if left == 0 {
+            if left == 0 || writer.size() > max {
                 ControlFlow::Break(())
             } else {
                 ControlFlow::Continue(())
             }
+        });
+    }
+    if writer.size() > max {
+        return Err(Refusal {
+            status: Status::TooLarge,
+            message: format!("the answer is larger than {max} bytes"),
         });
     }
     Ok(writer.finish())
@@ -101,4 +111,31 @@ fn rows(query: &Query, view: &View<'_>) -> Result<Vec<u8>, Refusal> {
 /// A client's word for a message: clients drop messages of 300 bytes and more.
 fn shown(word: &str) -> String {
     program::log::quote(word.as_bytes(), 100)
+}
+
+#[cfg(test)]
+mod tests {
+    use objects::UnixTime;
+
+    use super::*;
+    use crate::counters::Counters;
+
+    #[test]
+    fn an_answer_that_is_too_large_is_given_up() {
+        let counters = Counters::new(UnixTime::NEVER);
+        let view = View {
+            sites: &[],
+            counters: &counters,
+            now: UnixTime::NEVER,
+        };
+        let query = Query::rows("columns", ["table", "name"]);
+        let (whole, refusal) = answer(&query, &view, MAX_ANSWER);
+        assert!(whole.starts_with(b"200 ") && refusal.is_none());
+        let (short, refusal) = answer(&query, &view, 1000);
+        assert_eq!(refusal.unwrap().status, Status::TooLarge);
+        assert_eq!(
+            short,
+            b"413          37\nthe answer is larger than 1000 bytes\n".as_slice()
+        );
+    }
 }

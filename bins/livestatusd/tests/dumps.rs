@@ -419,6 +419,54 @@ fn a_silent_sender_is_not_waited_for() {
 }
 
 #[test]
+fn a_dump_that_is_not_over_when_the_daemon_ends_is_incomplete_ever_after() {
+    let mut daemon = daemon();
+    let bytes = dump(&begin("a", 1), &LINES);
+    let mut stream = daemon.connect("ingest.d/a");
+    stream.write_all(&bytes[..bytes.len() / 2]).unwrap();
+    daemon.wait_for("the first record", || outputs(&daemon)[0] == "up");
+    daemon.stop(rustix::process::Signal::TERM);
+    let answer = support::read_to_end(&mut stream);
+    assert!(
+        answer.starts_with(b"incomplete: livestatusd was stopped; taken "),
+        "{answer}"
+    );
+    daemon.start();
+    assert_eq!(
+        daemon.site("a", "state_complete state_reason"),
+        "0;livestatusd was stopped"
+    );
+    assert_eq!(outputs(&daemon)[0], "up");
+
+    let mut stream = daemon.connect("ingest.d/a");
+    stream
+        .write_all(&dump(&begin("a", 2), &LINES)[..bytes.len() / 2])
+        .unwrap();
+    let received = || daemon.text("live.d/a", "GET status\nColumns: host_checks\n");
+    daemon.wait_for("a record", || received() != "0\n");
+    daemon.signal(rustix::process::Signal::USR2);
+    daemon.wait_for_log("2 sites, 4 hosts, 6 services");
+    daemon.stop(rustix::process::Signal::KILL);
+    daemon.start();
+    assert_eq!(
+        daemon.site("a", "state_complete state_reason"),
+        "0;livestatusd ended while it received a dump"
+    );
+}
+
+#[test]
+fn a_clock_that_is_ahead_is_told() {
+    let daemon = daemon();
+    let time = objects::UnixTime::from_secs(support::now().secs() + 1000);
+    let begin = DumpBegin {
+        time,
+        ..begin("a", 1)
+    };
+    daemon.ask("ingest.d/a", dump(&begin, &LINES));
+    daemon.wait_for_log("the clock of the dump's source is ");
+}
+
+#[test]
 fn output_arrives_as_it_was() {
     let daemon = daemon();
     let output = "all of ; | \\ \\n \" ' \u{e9}\u{1f600}\t";
