@@ -14,8 +14,11 @@ use crate::ServiceState;
 /// More metrics than this in one text are refused.
 pub const MAX_METRICS: usize = 10_000;
 
-/// Longest number, in bytes.
-const MAX_NUMBER: usize = 64;
+/// Longest number, in bytes: the smallest takes that many when it is printed.
+const MAX_NUMBER: usize = 400;
+
+/// How much of a wrong text an error shows, in bytes.
+const MAX_EXCERPT: usize = 64;
 
 /// All metrics of one check result, in order.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -186,7 +189,7 @@ impl Range {
 
     /// Parses `10`, `10:`, `~:10`, `10:20`, `@10:20`.
     pub fn parse(text: &[u8]) -> Result<Self, InvalidRange> {
-        let invalid = || InvalidRange(text[..text.len().min(MAX_NUMBER)].into());
+        let invalid = || InvalidRange(text[..text.len().min(MAX_EXCERPT)].into());
         let (inside, bounds) = match text.strip_prefix(b"@") {
             Some(rest) => (true, rest),
             None => (false, text),
@@ -272,7 +275,7 @@ impl std::str::FromStr for Range {
 
 impl InvalidPerfdata {
     fn at(rest: &[u8]) -> Self {
-        Self(rest[..rest.len().min(MAX_NUMBER)].into())
+        Self(rest[..rest.len().min(MAX_EXCERPT)].into())
     }
 }
 
@@ -303,6 +306,10 @@ fn split_metric(text: &[u8]) -> Option<(Metric, &[u8])> {
     let (fields, rest) = rest.split_at(end);
     let mut fields = fields.split(|b| *b == b';');
     let (value, unit) = value_and_unit(fields.next()?)?;
+    let forbidden = |b: &u8| *b == b'|' || b.is_ascii_control();
+    if label.iter().chain(unit.iter()).any(forbidden) {
+        return None;
+    }
     let thresholds = Thresholds::parse(
         fields.next().unwrap_or_default(),
         fields.next().unwrap_or_default(),
@@ -360,7 +367,9 @@ fn value_and_unit(field: &[u8]) -> Option<(Option<f64>, BString)> {
     }
     let unit_at = number_length(field);
     let value = number(&field[..unit_at])?;
-    Some((Some(value), field[unit_at..].into()))
+    let unit = &field[unit_at..];
+    let in_number = |b: &u8| b.is_ascii_digit() || b"+-.'\"".contains(b);
+    (!unit.iter().any(in_number)).then(|| (Some(value), unit.into()))
 }
 
 /// How many bytes at the front belong to a number. An `e` does only when
@@ -491,6 +500,8 @@ mod tests {
             "'a=b'=1s 'c d'=U;;1:",
             "in=17c;;;0",
             "rate=-0.5;~:10;@10:20;-1;1",
+            &format!("huge={}", f64::MAX),
+            &format!("tiny={}", 1.234_567_890_123_456_7e-308),
         ] {
             let perfdata = Perfdata::parse(text.as_bytes()).unwrap();
             assert_eq!(perfdata.print(), text, "{text}");
@@ -529,6 +540,11 @@ mod tests {
             "a=1;x",
             "a=1;;;;;1",
             "a=nan",
+            "a|=1",
+            "'a\nb'=1",
+            "a=1|",
+            "a=1-2",
+            "a=5e5.",
         ] {
             assert!(Perfdata::parse(text.as_bytes()).is_err(), "{text}");
         }
