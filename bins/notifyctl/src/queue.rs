@@ -34,8 +34,11 @@ pub(crate) fn show(place: &Place, json: bool, out: &mut dyn Write) -> Result<Sta
     let now = SystemTime::now().into();
     let (messages, recovery) = spool::history::open_messages(&place.spool).map_err(cannot_read)?;
     let mut entries = dropped(&place.spool);
+    let ids: Vec<NotificationId> = messages.iter().map(|message| message.id).collect();
+    let mut histories = spool::history::of_each(&place.spool, &ids).map_err(cannot_read)?;
     for message in &messages {
-        entries.push(open(&place.spool, message)?);
+        let history = histories.remove(&message.id).unwrap_or_default();
+        entries.push(open(message, &history));
     }
     if json {
         for entry in &entries {
@@ -79,11 +82,10 @@ fn dropped(spool: &Path) -> Vec<Entry> {
 }
 
 /// What the journal says of one open message.
-fn open(spool: &Path, message: &Message) -> Result<Entry, Failure> {
-    let history = spool::history::of(spool, message.id).map_err(cannot_read)?;
+fn open(message: &Message, history: &[(UnixTime, Event<'static>)]) -> Entry {
     let mut said = BTreeMap::new();
     let mut object = String::new();
-    for (_, event) in &history {
+    for (_, event) in history {
         match event {
             Event::Accepted { body, .. } => object = object_of(body),
             Event::Result { target, text, .. } => {
@@ -96,13 +98,13 @@ fn open(spool: &Path, message: &Message) -> Result<Entry, Failure> {
         let said = said.remove(&state.target).unwrap_or_default();
         (state.clone(), said)
     });
-    Ok(Entry {
+    Entry {
         id: message.id.to_string(),
         since: message.accepted,
         object,
         from: message.from.as_ref().map(ToString::to_string),
         targets: targets.collect(),
-    })
+    }
 }
 
 /// `db1/Disk /`, from the stored body.

@@ -1,6 +1,7 @@
 //! Reading a spool's journal without its lock: while the daemon runs, and when
 //! it is dead.
 
+use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 
@@ -18,6 +19,27 @@ use crate::{DirectoryStorage, Error, Message};
 pub fn of(spool: &Path, id: NotificationId) -> Result<Vec<(UnixTime, Event<'static>)>, Error> {
     let (trace, _) = read(spool, || Trace::new(id), |trace, _, frame| trace.add(frame))?;
     Ok(trace.into_events())
+}
+
+/// What [`of`] tells, of many ids with one reading.
+pub fn of_each(
+    spool: &Path,
+    ids: &[NotificationId],
+) -> Result<HashMap<NotificationId, Vec<(UnixTime, Event<'static>)>>, Error> {
+    let new = || -> HashMap<NotificationId, Trace> {
+        ids.iter().map(|id| (*id, Trace::new(*id))).collect()
+    };
+    let (traces, _) = read(spool, new, |traces, _, frame| {
+        let id = frame.body.first_chunk().copied();
+        let id = id.map(NotificationId::from_bytes);
+        if let Some(trace) = id.and_then(|id| traces.get_mut(&id)) {
+            trace.add(frame);
+        }
+    })?;
+    let events = traces.into_iter();
+    Ok(events
+        .map(|(id, trace)| (id, trace.into_events()))
+        .collect())
 }
 
 /// The messages of `spool` that have not ended, in the order of acceptance, and
@@ -51,7 +73,7 @@ fn read<T>(
         let storage = DirectoryStorage::open_read_only(&path).map_err(Error::io("open", &path))?;
         let mut state = new();
         match replay(&storage, &mut |place, frame| {
-            visit(&mut state, place, frame)
+            visit(&mut state, place, frame);
         }) {
             Ok(replay) => return Ok((state, replay.recovery)),
             Err(Error::Io { source, .. })
