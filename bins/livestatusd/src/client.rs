@@ -1,12 +1,13 @@
 //! Serves one Livestatus client: requests in, answers out, in their order.
 
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use livestatus::request::{CommandRequest, Limits as RequestLimits};
 use livestatus::{Query, Request, RequestError, RequestReader, RowWriter, Status, output};
 use program::log::quote;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -88,7 +89,6 @@ struct Over;
 
 impl Client {
     async fn run(&mut self) -> Result<(), Over> {
-        let mut buffer = vec![0; 16 * 1024];
         let mut request_began = None;
         loop {
             while let Some(request) = self.reader.poll_request() {
@@ -105,50 +105,58 @@ impl Client {
             } else if request_began.is_none() {
                 request_began = Some(Instant::now());
             }
-            let length = self.read(&mut buffer, request_began).await?;
-            if length == 0 {
+            if self.read(request_began).await? == 0 {
                 return self.finish().await;
             }
-            self.first_bytes.clear();
-            self.first_bytes
-                .extend_from_slice(&buffer[..length.min(80)]);
-            self.reader.push(&buffer[..length]);
         }
     }
 
-    /// The next bytes; 0 at the end of the stream.
-    async fn read(
-        &mut self,
-        buffer: &mut [u8],
-        request_began: Option<Instant>,
-    ) -> Result<usize, Over> {
+    /// Waits for bytes and gives them to the reader; 0 at the end of the stream.
+    async fn read(&mut self, request_began: Option<Instant>) -> Result<usize, Over> {
         let limits = self.service.limits;
         let deadline = match request_began {
             Some(began) => began + limits.request_timeout,
             None => Instant::now() + limits.idle_timeout,
         };
-        let mut stopping = self.service.stopping.clone();
-        let read = tokio::select! {
-            biased;
-            read = timeout_at(deadline, self.stream.read(buffer)) => read,
-            _ = stopping.wait_for(|stop| *stop) => return Err(Over),
-        };
-        match read {
-            Ok(Ok(length)) => Ok(length),
-            Ok(Err(error)) => {
-                debug!("connection broke: {error}");
-                Err(Over)
+        loop {
+            let mut stopping = self.service.stopping.clone();
+            let readable = tokio::select! {
+                biased;
+                readable = timeout_at(deadline, self.stream.readable()) => readable,
+                _ = stopping.wait_for(|stop| *stop) => return Err(Over),
+            };
+            if readable.is_err() {
+                if request_began.is_some() {
+                    warn!(
+                        "closed a connection: its request did not end within {} s; it came to '{}'",
+                        limits.request_timeout.as_secs_f64(),
+                        quote(&self.first_bytes, 80)
+                    );
+                }
+                return Err(Over);
             }
-            Err(_) if request_began.is_some() => {
-                warn!(
-                    "closed a connection: its request did not end within {} s; it came to '{}'",
-                    limits.request_timeout.as_secs_f64(),
-                    quote(&self.first_bytes, 80)
-                );
-                Err(Over)
+            match self.take_in() {
+                Ok(length) => return Ok(length),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => {
+                    debug!("connection broke: {error}");
+                    return Err(Over);
+                }
             }
-            Err(_) => Err(Over),
         }
+    }
+
+    /// The buffer lives only here, so that an idle connection has none.
+    fn take_in(&mut self) -> io::Result<usize> {
+        let mut buffer = [0; 16 * 1024];
+        let length = self.stream.try_read(&mut buffer)?;
+        if length > 0 {
+            self.first_bytes.clear();
+            self.first_bytes
+                .extend_from_slice(&buffer[..length.min(80)]);
+            self.reader.push(&buffer[..length]);
+        }
+        Ok(length)
     }
 
     /// The client has said all it wants to say.
