@@ -114,11 +114,10 @@ fn is_notification(path: &Path, id: NotificationId) -> Result<bool, Error> {
         .read(true)
         .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32)
         .open(path);
-    let mut file = match opened {
-        Ok(file) => file,
-        // Taken in this moment, so it was one that could be read. If not, the
-        // next name is tried.
-        Err(_) => return Ok(false),
+    // It may have been taken away in this moment. Under another name ours is
+    // one more of the same id, which the daemon recognises.
+    let Ok(mut file) = opened else {
+        return Ok(false);
     };
     let is_file = file.metadata().is_ok_and(|metadata| metadata.is_file());
     let mut body = Vec::new();

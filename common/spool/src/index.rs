@@ -8,7 +8,7 @@ use objects::{NotificationId, SiteId, UnixTime};
 
 use crate::journal::{Options, Place};
 use crate::queue::Known;
-use crate::record::{End, Event, Record, Target};
+use crate::record::{End, Event, Record, Standing, Target};
 
 /// A message that has not ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -129,8 +129,21 @@ impl Index {
         at: Whereabouts,
     ) {
         match event {
-            Event::Accepted { order, from, body } => {
+            Event::Accepted {
+                order,
+                from,
+                standing,
+                body,
+            } => {
                 self.apply_accepted(id, time, (*order, from.as_ref(), body.len()), at);
+                for (target, attempts, end) in standing {
+                    let number = self.target_number(target);
+                    if let Some(entry) = self.entry_mut(id) {
+                        let progress = entry.add_target(number);
+                        progress.attempts = progress.attempts.max(*attempts);
+                        progress.end = progress.end.or(*end);
+                    }
+                }
             }
             Event::Assigned { targets } => {
                 for target in targets {
@@ -151,17 +164,7 @@ impl Index {
                 }
             }
             Event::Ended { .. } => self.remove(id),
-            Event::Standing { targets } => {
-                for (target, attempts, end) in targets {
-                    let number = self.target_number(target);
-                    if let Some(entry) = self.entry_mut(id) {
-                        let progress = entry.add_target(number);
-                        progress.attempts = progress.attempts.max(*attempts);
-                        progress.end = progress.end.or(*end);
-                    }
-                }
-            }
-            Event::Result { .. } | Event::Unknown { .. } => {}
+            Event::Result { .. } | Event::Standing { .. } | Event::Unknown { .. } => {}
         }
     }
 
@@ -342,25 +345,23 @@ impl Index {
         ring.into_iter().flat_map(|ring| ring.ids.iter().copied())
     }
 
-    /// All that is remembered, as records.
-    pub(crate) fn checkpoints(&self) -> impl Iterator<Item = Record<'static>> + '_ {
-        self.rings.iter().map(|(peer, ring)| Record::Checkpoint {
+    /// The ids remembered that are `durable`, as records.
+    pub(crate) fn checkpoints(
+        &self,
+        durable: impl Fn(&NotificationId) -> bool,
+    ) -> Vec<Record<'static>> {
+        let rings = self.rings.iter().map(|(peer, ring)| Record::Checkpoint {
             peer: peer.clone(),
-            ids: ring.ids.iter().copied().collect(),
-        })
+            ids: ring.ids.iter().copied().filter(&durable).collect(),
+        });
+        rings.collect()
     }
 
-    /// Where an open message stands, as a record to go with a copy of its body.
-    pub(crate) fn standing(&self, order: u64) -> Option<Record<'static>> {
-        let message = self.message(order)?;
-        let targets = message.targets.into_iter();
-        Some(Record::Message {
-            id: message.id,
-            time: message.accepted,
-            event: Event::Standing {
-                targets: targets.map(|t| (t.target, t.attempts, t.end)).collect(),
-            },
-        })
+    /// How far an open message has come, to go with a copy of its body.
+    pub(crate) fn standing(&self, order: u64) -> Vec<Standing> {
+        let targets = self.message(order).map_or(Vec::new(), |m| m.targets);
+        let targets = targets.into_iter();
+        targets.map(|t| (t.target, t.attempts, t.end)).collect()
     }
 }
 

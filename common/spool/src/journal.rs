@@ -7,18 +7,20 @@
 //! - After any failed write or sync its segment is never written again. The
 //!   group goes to a new segment, with new sequence numbers; the header of the
 //!   new one names the last good record before it, and so voids what the failed
-//!   write may have left behind. It does so only once its first group is there
-//!   whole, because until then nothing in it was ever acknowledged.
+//!   write may have left behind.
 //! - The last group found by a recovery may be in the page cache only, and the
 //!   sync that should have written it may have failed. It is therefore not
 //!   synced where it is but written again, to a new segment, like a group whose
 //!   sync failed. Killed in the middle, the next recovery does the same.
-//! - The oldest segment goes first, and its removal is synced before that of the
-//!   next, so that a crash never brings back an old one without those after it.
+//! - The header of a segment also says which older segments are not needed any
+//!   more. They are removed at leisure; one that is back after a crash, or that
+//!   could not be removed, is not read.
+//! - A header counts only once the first group of its segment is there whole,
+//!   because until then nothing in it was ever acknowledged.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::hash::{BuildHasher, Hasher, RandomState};
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 
 use crate::segment::{BLOCK, COPY, FIRST, Frame, Header, HeaderError, Item, Items, LAST, room};
@@ -134,8 +136,12 @@ pub struct Place {
     pub len: u32,
 }
 
+/// Records that recovery found, but that may not be durable where they are.
+pub type Doubtful = Vec<(Place, Draft)>;
+
 struct Segment {
     name: String,
+    first: u64,
     epoch: u64,
     len: u64,
 }
@@ -156,11 +162,8 @@ pub struct Journal<S: Storage> {
     /// The last durable record.
     last: u64,
     next_sequence: u64,
-    /// Segments of which nothing is needed once the next group is durable.
+    /// Files that are to be removed once the next group is durable.
     superseded: Vec<String>,
-    /// How many drafts of the next commit must go into one group: those that
-    /// are doubtful where they are, and void as soon as that group is durable.
-    together: usize,
     random: RandomState,
 }
 
@@ -171,7 +174,7 @@ impl<S: Storage> Journal<S> {
         storage: S,
         segment_size: u64,
         visit: &mut dyn FnMut(Place, &Frame<'_>),
-    ) -> Result<(Self, Vec<(Place, Draft)>, Recovery), Error> {
+    ) -> Result<(Self, Doubtful, Recovery), Error> {
         for name in list_segments(&storage)? {
             storage.drop_cache(&name);
         }
@@ -185,16 +188,13 @@ impl<S: Storage> Journal<S> {
             last: replay.durable,
             next_sequence: replay.highest + 1,
             superseded: replay.unfinished,
-            together: replay.doubtful.len(),
             random: RandomState::new(),
         };
         let mut drafts = Vec::with_capacity(replay.doubtful.len());
         for (number, segment) in replay.segments.into_iter().enumerate() {
-            if segment.durable_records == 0 {
-                journal.superseded.push(segment.name.clone());
-            }
             let entry = Segment {
                 name: segment.name,
+                first: segment.header.first,
                 epoch: segment.header.epoch,
                 len: segment.len,
             };
@@ -206,42 +206,29 @@ impl<S: Storage> Journal<S> {
         Ok((journal, drafts, replay.recovery))
     }
 
-    /// Makes the first of `drafts`, as many as fit, durable: one write, one sync.
-    /// Says where they are.
-    pub fn commit(&mut self, drafts: &[&Draft]) -> Result<Vec<Place>, Error> {
-        let Some(first) = drafts.first() else {
-            return Ok(Vec::new());
+    /// Whether a record with a body of this length can go to the head.
+    pub fn has_room(&self, body: usize) -> bool {
+        let Some(head) = &self.head else {
+            return false;
         };
-        let first_room = room(first.body.len()) as u64;
-        let fits = match &self.head {
-            Some(head) => !head.used || self.head_len() + first_room <= self.segment_size,
-            None => false,
-        };
-        if fits {
-            if let Ok(places) = self.write_group(drafts) {
-                return Ok(places);
-            }
-        }
-        self.start_segment()?;
-        let places = self.write_group(drafts)?;
-        self.remove_superseded();
-        Ok(places)
+        let len = self.segments[&head.segment].len;
+        !head.used || len + room(body) as u64 <= self.segment_size
     }
 
-    fn head_len(&self) -> u64 {
-        let head = self.head.as_ref().map(|head| &self.segments[&head.segment]);
-        head.map_or(0, |segment| segment.len)
-    }
-
-    /// Writes one group to the head. On any error the head is given up.
-    fn write_group(&mut self, drafts: &[&Draft]) -> Result<Vec<Place>, Error> {
-        let head = self.head.take().expect("the caller made sure of a head");
+    /// Makes the first of `drafts`, as many as fit but at least `together` and
+    /// one, durable: one write, one sync. Says where they are. On any error the
+    /// head is given up, and the next group needs a new segment.
+    pub fn write_group(&mut self, drafts: &[&Draft], together: usize) -> Result<Vec<Place>, Error> {
+        let Some(head) = self.head.take() else {
+            let path = self.storage.path("");
+            return Err(Error::io("write", &path)(io::ErrorKind::NotFound.into()));
+        };
         let segment = self
             .segments
             .get_mut(&head.segment)
             .expect("the head is a segment");
         let left = self.segment_size.saturating_sub(segment.len);
-        let count = fitting(drafts, left).max(self.together).max(1);
+        let count = fitting(drafts, left).max(together).max(1);
         let drafts = &drafts[..count.min(drafts.len())];
         let (bytes, places) = encode_group(drafts, head.segment, segment, self.next_sequence);
         self.next_sequence += places.len() as u64;
@@ -260,37 +247,34 @@ impl<S: Storage> Journal<S> {
         }
         segment.len += bytes.len() as u64;
         self.last = self.next_sequence - 1;
-        self.together = 0;
         self.head = Some(Head { used: true, ..head });
         Ok(places)
     }
 
-    /// Makes a new head. The old one is never written again, whatever happens:
-    /// the new header voids what would come after `self.last` in it.
-    fn start_segment(&mut self) -> Result<(), Error> {
+    /// Makes a new head, in whose header segments older than number `oldest` are
+    /// not needed. The old head is never written again, whatever happens: the new
+    /// header voids what would come after `self.last` in it.
+    pub fn start_segment(&mut self, oldest: Option<u32>) -> Result<(), Error> {
         self.head = None;
-        let header = Header {
-            first: self.next_sequence,
-            after: self.last,
-            epoch: self.random.hash_one(self.next_sequence)
-                ^ RandomState::new().build_hasher().finish(),
-        };
-        let name = segment_name(header.first);
         let number = self.next_segment;
         self.next_segment += 1;
+        let name = self.create_file()?;
+        let first = self.next_sequence;
+        let oldest = oldest.and_then(|number| self.segments.get(&number));
+        let header = Header {
+            first,
+            after: self.last,
+            epoch: self.random.hash_one(first),
+            oldest: oldest.map_or(first, |segment| segment.first),
+        };
         let segment = Segment {
             name: name.clone(),
+            first,
             epoch: header.epoch,
             len: BLOCK as u64,
         };
-        let storage = &self.storage;
-        let path = storage.path(&name);
-        storage.create(&name).map_err(|source| {
-            // Perhaps the name is taken; the next try has another.
-            self.next_sequence += 1;
-            Error::io("create", &path)(source)
-        })?;
         self.segments.insert(number, segment);
+        let (storage, path) = (&self.storage, self.storage.path(&name));
         let result = write_all(storage, &name, 0, &header.encode())
             .map_err(Error::io("write", &path))
             .and_then(|()| storage.sync(&name).map_err(Error::io("sync", &path)))
@@ -310,39 +294,49 @@ impl<S: Storage> Journal<S> {
         Ok(())
     }
 
+    /// Creates the file for a segment that begins with the next sequence number.
+    fn create_file(&mut self) -> Result<String, Error> {
+        let mut tries = 0;
+        loop {
+            let name = segment_name(self.next_sequence);
+            match self.storage.create(&name) {
+                Ok(()) => return Ok(name),
+                // An unfinished one of an earlier process, or a stranger's.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && tries < 100 => {
+                    self.next_sequence += 1;
+                    tries += 1;
+                }
+                Err(error) => return Err(Error::io("create", &self.storage.path(&name))(error)),
+            }
+        }
+    }
+
     /// Drops a segment that never held anything durable. It does not matter
-    /// whether its file goes: recovery sees the same.
+    /// whether its file goes: the next header voids it.
     fn discard(&mut self, number: u32) {
         if let Some(segment) = self.segments.remove(&number) {
             let _ = self.storage.remove(&segment.name);
         }
     }
 
-    /// Removes what a recovery found useless, now that it is certainly so.
-    fn remove_superseded(&mut self) {
-        for name in std::mem::take(&mut self.superseded) {
-            self.segments.retain(|_, segment| segment.name != name);
-            let _ = self.storage.remove(&name);
-        }
-    }
-
-    /// Removes the oldest segment, for good: its name does not come back
-    /// after the next removal.
-    pub fn remove_oldest(&mut self) -> Result<(), Error> {
-        let Some((number, segment)) = self.segments.first_key_value() else {
-            return Ok(());
-        };
-        let path = self.storage.path(&segment.name);
-        match self.storage.remove(&segment.name) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(Error::io("remove", &path)(error));
+    /// Removes what the header of the head says is not needed, now that a group
+    /// in it is durable. What cannot be removed is tried again at the next call.
+    pub fn remove_older_than(&mut self, oldest: Option<u32>) {
+        let newer = match oldest {
+            Some(oldest) => self.segments.split_off(&oldest),
+            None => {
+                let head = self.head.as_ref().map_or(u32::MAX, |head| head.segment);
+                self.segments.split_off(&head)
             }
-            _ => {}
-        }
-        let number = *number;
-        self.segments.remove(&number);
-        let synced = self.storage.sync_directory();
-        synced.map_err(Error::io("sync the directory of", &path))
+        };
+        let older = std::mem::replace(&mut self.segments, newer);
+        let names = older.into_values().map(|segment| segment.name);
+        self.superseded.extend(names);
+        let storage = &self.storage;
+        self.superseded.retain(|name| match storage.remove(name) {
+            Ok(()) => false,
+            Err(error) => error.kind() != io::ErrorKind::NotFound,
+        });
     }
 
     /// The body of the record at `place`.
@@ -483,7 +477,6 @@ struct FoundSegment {
     effective: bool,
     /// Records up to this number count; later segments void the others.
     limit: u64,
-    durable_records: u64,
 }
 
 /// Reads a journal; needs no lock and changes nothing.
@@ -511,7 +504,6 @@ pub(crate) fn replay(
                         len: frame.len() as u32,
                     };
                     walk.record(segment, place, &frame);
-                    segment.durable_records += 1;
                     replay.recovery.records += 1;
                     visit(place, &frame);
                 }
@@ -613,9 +605,6 @@ impl Walk {
             }
             replay.recovery.damages.push(damage);
         }
-        for place in &self.doubtful {
-            replay.segments[place.segment as usize].durable_records -= 1;
-        }
         replay.doubtful = self.doubtful;
     }
 }
@@ -641,7 +630,6 @@ fn find_segments(storage: &impl Storage) -> Result<Replay, Error> {
                     header,
                     len: 0,
                     limit: u64::MAX,
-                    durable_records: 0,
                 });
             }
             Err(HeaderError::NewerFormat(format)) => {
@@ -664,6 +652,7 @@ fn find_segments(storage: &impl Storage) -> Result<Replay, Error> {
             }
         }
     }
+    drop_unneeded(&mut replay);
     replay.segments.sort_by_key(|segment| segment.header.first);
     let mut limit = u64::MAX;
     for segment in replay.segments.iter_mut().rev() {
@@ -673,6 +662,27 @@ fn find_segments(storage: &impl Storage) -> Result<Replay, Error> {
         }
     }
     Ok(replay)
+}
+
+/// Leaves out segments that a later one says are not needed.
+fn drop_unneeded(replay: &mut Replay) {
+    let effective = replay.segments.iter().filter(|segment| segment.effective);
+    let oldest = effective.map(|segment| segment.header.oldest).max();
+    let oldest = oldest.unwrap_or(0);
+    let unneeded = replay
+        .segments
+        .extract_if(.., |segment| segment.header.first < oldest);
+    replay
+        .unfinished
+        .extend(unneeded.map(|segment| segment.name));
+    // Without a valid header only the name says where a segment stood.
+    let unreadable = replay
+        .recovery
+        .damages
+        .extract_if(.., |damage| damage.segment < segment_name(oldest));
+    replay
+        .unfinished
+        .extend(unreadable.map(|damage| damage.segment));
 }
 
 fn list_segments(storage: &impl Storage) -> Result<Vec<String>, Error> {

@@ -72,6 +72,9 @@ pub struct Queue<S: Storage> {
     pending: Vec<Pending>,
     /// The number of the first of `pending`, counted over the life of the queue.
     first_pending: u64,
+    /// How many of `pending` must be committed together: they are void where
+    /// recovery found them as soon as the first of them is durable elsewhere.
+    doubtful: usize,
     /// Records of later releases, with the message each is about.
     unknown: Vec<(Place, Option<NotificationId>)>,
     failing: Option<String>,
@@ -81,6 +84,8 @@ struct Pending {
     draft: Draft,
     /// For an acceptance: the message whose body this is.
     order: Option<u64>,
+    /// For a record of a later release: the message it is about, if any.
+    unknown: Option<Option<NotificationId>>,
 }
 
 /// Most messages copied to the head after one commit, so that it stays short.
@@ -113,11 +118,11 @@ impl<S: Storage> Queue<S> {
             options,
             pending: Vec::new(),
             first_pending: 0,
+            doubtful: doubtful.len(),
             unknown,
             failing: None,
         };
         for (place, draft) in doubtful {
-            queue.unknown.retain(|(unknown, _)| *unknown != place);
             queue.write_again(place, draft);
         }
         // A failure is remembered, and told by `failing`.
@@ -146,6 +151,7 @@ impl<S: Storage> Queue<S> {
         let event = Event::Accepted {
             order: self.index.next_order(),
             from: from.cloned(),
+            standing: Vec::new(),
             body: body.into(),
         };
         self.record(id, time, event);
@@ -262,21 +268,20 @@ impl<S: Storage> Queue<S> {
     pub fn commit(&mut self) -> Result<Commit, Error> {
         let mut commit = Commit::default();
         while !self.pending.is_empty() {
-            let drafts: Vec<&Draft> = self.pending.iter().map(|p| &p.draft).collect();
-            let places = match self.journal.commit(&drafts) {
-                Ok(places) => places,
+            let pending = std::mem::take(&mut self.pending);
+            let drafts: Vec<&Draft> = pending.iter().map(|p| &p.draft).collect();
+            let written = self.write(&drafts, self.doubtful);
+            self.pending = pending;
+            match written {
+                Ok(places) => {
+                    self.doubtful = 0;
+                    commit.records += places.len();
+                    commit.bytes += places.iter().map(|place| u64::from(place.len)).sum::<u64>();
+                    self.stored(&places);
+                }
                 Err(error) => {
                     self.failing = Some(with_cause(&error));
                     return Err(error);
-                }
-            };
-            commit.records += places.len();
-            for (pending, place) in self.pending.drain(..places.len()).zip(&places) {
-                commit.bytes += u64::from(place.len);
-                let at = Whereabouts::Pending(self.first_pending);
-                self.first_pending += 1;
-                if let Some(order) = pending.order {
-                    self.index.move_from(order, at, Whereabouts::Stored(*place));
                 }
             }
         }
@@ -358,7 +363,11 @@ impl<S: Storage> Queue<S> {
         let at = Whereabouts::Pending(self.first_pending + self.pending.len() as u64);
         self.index.apply(&record, false, at);
         let draft = draft(&record, false);
-        self.pending.push(Pending { draft, order });
+        self.pending.push(Pending {
+            draft,
+            order,
+            unknown: None,
+        });
     }
 
     /// Puts a record that recovery found at `place` into the next commit.
@@ -373,67 +382,109 @@ impl<S: Storage> Queue<S> {
         if let Some(order) = order {
             self.index.move_from(order, Whereabouts::Stored(place), at);
         }
-        self.pending.push(Pending { draft, order });
+        let unknown = of_later_release(&Record::read(draft.kind, &draft.body));
+        self.unknown.retain(|(unknown, _)| *unknown != place);
+        self.pending.push(Pending {
+            draft,
+            order,
+            unknown,
+        });
     }
 
-    /// Removes old segments nobody needs, or copies out of the oldest what is
-    /// still needed there.
-    fn tidy(&mut self) -> Result<(), Error> {
-        let segments: Vec<(u32, u64)> = self.journal.segments().collect();
-        let removable = self.removable(&segments);
-        if removable > 0 {
-            let last = segments[removable - 1].0;
-            self.write_checkpoint(last)?;
-            for _ in 0..removable {
-                self.journal.remove_oldest()?;
+    /// The first of what was pending is durable, at these places.
+    fn stored(&mut self, places: &[Place]) {
+        for (pending, place) in self.pending.drain(..places.len()).zip(places) {
+            let at = Whereabouts::Pending(self.first_pending);
+            self.first_pending += 1;
+            if let Some(order) = pending.order {
+                let stored = Whereabouts::Stored(*place);
+                self.index.move_from(order, at, stored);
             }
-        } else if segments.len() > self.options.compact_above
-            && self.index.live_bytes() < self.journal.bytes() / 2
-        {
-            self.copy_from(segments[0].0)?;
+            if let Some(about) = pending.unknown {
+                self.unknown.push((*place, about));
+            }
         }
-        Ok(())
     }
 
-    /// How many of the oldest segments hold no open message and are more than
-    /// should be kept.
-    fn removable(&self, segments: &[(u32, u64)]) -> usize {
-        let keep = self.options.keep_segments.max(2);
+    /// Makes some of the first of `drafts` durable, at least `together`.
+    fn write(&mut self, drafts: &[&Draft], together: usize) -> Result<Vec<Place>, Error> {
+        let fits = drafts
+            .first()
+            .is_some_and(|first| self.journal.has_room(first.body.len()));
+        if fits && let Ok(places) = self.journal.write_group(drafts, together) {
+            return Ok(places);
+        }
+        self.write_to_new_segment(drafts, together)
+    }
+
+    /// As [`Queue::write`], to a new segment. It begins with all that is only in
+    /// the segments that can go then.
+    fn write_to_new_segment(
+        &mut self,
+        drafts: &[&Draft],
+        together: usize,
+    ) -> Result<Vec<Place>, Error> {
+        let oldest = self.oldest_needed();
+        let older = |place: &Place| oldest.is_none_or(|oldest| place.segment < oldest);
+        let mut prologue: Vec<Draft> = Vec::new();
+        // Not what is accepted in this very group: if that is torn, an id must not
+        // be known of which the message is not there.
+        let accepted = drafts.iter().filter(|d| d.kind == ACCEPTED && !d.copy);
+        let new: HashSet<&[u8]> = accepted.filter_map(|d| d.body.get(..16)).collect();
+        for record in self
+            .index
+            .checkpoints(|id| !new.contains(&id.as_bytes()[..]))
+        {
+            prologue.push(draft(&record, false));
+        }
+        let index = &self.index;
+        let needed = |about: &Option<_>| about.is_none_or(|id| index.order(id).is_some());
+        self.unknown
+            .retain(|(place, about)| !older(place) || needed(about));
+        for (place, _) in self.unknown.iter().filter(|(place, _)| older(place)) {
+            let copy = self.journal.read_draft(*place)?;
+            prologue.push(Draft { copy: true, ..copy });
+        }
+        self.journal.start_segment(oldest)?;
+        let count = prologue.len();
+        let all: Vec<&Draft> = prologue.iter().chain(drafts.iter().copied()).collect();
+        let mut places = self.journal.write_group(&all, count + together.max(1))?;
+        let rest = places.split_off(count);
+        let moved = self.unknown.iter_mut().filter(|(place, _)| older(place));
+        for (unknown, place) in moved.rev().zip(places.iter().rev()) {
+            unknown.0 = *place;
+        }
+        self.journal.remove_older_than(oldest);
+        Ok(rest)
+    }
+
+    /// The oldest segment that is needed beside a new one, if any is.
+    fn oldest_needed(&self) -> Option<u32> {
+        let keep = self.options.keep_segments.max(1) - 1;
         let enough = self.options.segment_size * keep as u64;
-        let mut bytes: u64 = segments.iter().map(|(_, len)| len).sum();
-        let mut left = segments.len();
-        let mut count = 0;
-        for (number, len) in segments {
-            let too_many = left > keep && (bytes > enough || left > MOST_SEGMENTS);
-            if !too_many || self.index.live_count(*number) > 0 {
-                break;
+        let mut left = self.journal.segments().len();
+        let mut bytes = self.journal.bytes();
+        for (number, len) in self.journal.segments() {
+            let too_many = left > keep && (bytes > enough || left >= MOST_SEGMENTS);
+            if !too_many || self.index.live_count(number) > 0 {
+                return Some(number);
             }
             bytes -= len;
             left -= 1;
-            count += 1;
         }
-        count
+        None
     }
 
-    /// Writes down what only the segments up to `last` may still say.
-    fn write_checkpoint(&mut self, last: u32) -> Result<(), Error> {
-        let mut drafts: Vec<Draft> = Vec::new();
-        for record in self.index.checkpoints() {
-            drafts.push(draft(&record, false));
-        }
-        let index = &self.index;
-        self.unknown.retain(|(place, about)| {
-            place.segment > last || about.is_none_or(|id| index.order(id).is_some())
-        });
-        let moving = |place: &Place| place.segment <= last;
-        for (place, _) in self.unknown.iter().filter(|(place, _)| moving(place)) {
-            let copy = self.journal.read_draft(*place)?;
-            drafts.push(Draft { copy: true, ..copy });
-        }
-        let places = self.commit_drafts(&drafts)?;
-        let moved = self.unknown.iter_mut().filter(|(place, _)| moving(place));
-        for (unknown, place) in moved.rev().zip(places.iter().rev()) {
-            unknown.0 = *place;
+    /// Copies open messages out of the oldest segment if there are too many
+    /// segments for what is open, so that it can go with the next new one.
+    fn tidy(&mut self) -> Result<(), Error> {
+        let oldest = self.journal.segments().next();
+        if let Some((oldest, _)) = oldest
+            && self.journal.segments().len() > self.options.compact_above
+            && self.index.live_count(oldest) > 0
+            && self.index.live_bytes() < self.journal.bytes() / 2
+        {
+            self.copy_from(oldest)?;
         }
         Ok(())
     }
@@ -448,30 +499,44 @@ impl<S: Storage> Queue<S> {
             .map(|(order, entry)| (order, entry.at))
             .take(self.index.live_count(segment).min(COPY_AT_ONCE))
             .collect();
-        let mut drafts = Vec::with_capacity(2 * moving.len());
+        let mut drafts = Vec::with_capacity(moving.len());
         for (order, at) in &moving {
-            if let (Whereabouts::Stored(place), Some(standing)) = (at, self.index.standing(*order))
-            {
-                let accepted = self.journal.read_draft(*place)?;
-                drafts.push(Draft {
-                    copy: true,
-                    ..accepted
-                });
-                drafts.push(draft(&standing, true));
-            }
+            drafts.push(self.copy(*order, *at)?);
         }
-        let places = self.commit_drafts(&drafts)?;
-        for ((order, at), place) in moving.into_iter().zip(places.iter().step_by(2)) {
-            self.index.move_from(order, at, Whereabouts::Stored(*place));
+        let places = self.write_all(&drafts)?;
+        for ((order, at), place) in moving.into_iter().zip(places) {
+            self.index.move_from(order, at, Whereabouts::Stored(place));
         }
         Ok(())
     }
 
-    fn commit_drafts(&mut self, drafts: &[Draft]) -> Result<Vec<Place>, Error> {
+    /// The record of an acceptance, with how far the message has come since.
+    fn copy(&self, order: u64, at: Whereabouts) -> Result<Draft, Error> {
+        let mut original = match at {
+            Whereabouts::Stored(place) => self.journal.read_draft(place)?,
+            Whereabouts::Pending(number) => {
+                let at = (number - self.first_pending) as usize;
+                self.pending[at].draft.clone()
+            }
+        };
+        original.copy = true;
+        let mut record = Record::read(original.kind, &original.body);
+        if let Record::Message {
+            event: Event::Accepted { standing, .. },
+            ..
+        } = &mut record
+        {
+            *standing = self.index.standing(order);
+            return Ok(draft(&record, true));
+        }
+        Ok(original)
+    }
+
+    fn write_all(&mut self, drafts: &[Draft]) -> Result<Vec<Place>, Error> {
         let drafts: Vec<&Draft> = drafts.iter().collect();
         let mut places = Vec::with_capacity(drafts.len());
         while places.len() < drafts.len() {
-            places.extend(self.journal.commit(&drafts[places.len()..])?);
+            places.extend(self.write(&drafts[places.len()..], 0)?);
         }
         Ok(places)
     }
@@ -505,7 +570,7 @@ fn with_cause(error: &Error) -> String {
 }
 
 /// Collects what a journal says about one message. Copies of the same record
-/// count once.
+/// count once, and a copied acceptance only if the original is gone.
 pub(crate) struct Trace {
     id: NotificationId,
     seen: HashSet<(u8, Vec<u8>)>,
@@ -525,10 +590,23 @@ impl Trace {
         if !frame.body.starts_with(self.id.as_bytes()) {
             return;
         }
-        if let Record::Message { time, event, .. } = Record::read(frame.kind, frame.body)
-            && self.seen.insert((frame.kind, frame.body.to_vec()))
+        let Record::Message { time, event, .. } = Record::read(frame.kind, frame.body) else {
+            return;
+        };
+        let mut proof = frame.body;
+        let mut standing = None;
+        if let Event::Accepted {
+            standing: targets, ..
+        } = &event
         {
+            // Id, time and order say which acceptance it is.
+            proof = frame.body.get(..32).unwrap_or(proof);
+            standing = (!targets.is_empty()).then(|| targets.clone());
+        }
+        if self.seen.insert((frame.kind, proof.to_vec())) {
             self.events.push((time, event.into_owned()));
+            self.events
+                .extend(standing.map(|targets| (time, Event::Standing { targets })));
         }
     }
 

@@ -9,14 +9,18 @@
 //!
 //! | kind | name | then |
 //! |---|---|---|
-//! | 1 | accepted | `u64` order of acceptance, `u8` length and peer it came from (empty: submitted here), `u16` length and members of later releases, the notification |
+//! | 1 | accepted | `u64` order of acceptance, `u8` length and peer it came from (empty: submitted here), `u32` length of what stands before the notification, the notification |
 //! | 2 | assigned | `u16` number of targets, each `u8` sort (1 peer, 2 lane), `u8` length, name |
 //! | 3 | attempt | target, `u32` number |
 //! | 4 | result | target, `u32` number, `u8` verdict, `u16` length and text |
 //! | 5 | settled | target, `u8` end, `u16` length and detail |
 //! | 6 | ended | `u8` end, `u16` length and detail |
-//! | 7 | standing | `u16` number of targets, each target, `u32` attempts, `u8` end or 0 |
 //! | 128 | checkpoint | (no id, no time) `u8` length and peer (empty: the ring over all), `u32` number of ids, ids, oldest first |
+//!
+//! Before the notification stands, in a copy at the head of the journal, how far
+//! it had come: `u16` number of targets, each target, `u32` attempts, `u8` end or
+//! 0. Body and standing are one record, because a copy of one without the other
+//! would be taken for both.
 //!
 //! Verdicts: 1 success, 2 temporary failure, 3 permanent failure. Ends: 1 stored
 //! by peer, 2 delivered, 3 refused, 4 expired, 5 superseded, 6 dropped, 7 nobody
@@ -202,6 +206,9 @@ pub enum Record<'a> {
     },
 }
 
+/// Target, attempts so far, and the end if there is one.
+pub type Standing = (Target, u32, Option<End>);
+
 /// What happened to a notification.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -212,6 +219,8 @@ pub enum Event<'a> {
         order: u64,
         /// The peer it came from; none if it was submitted here.
         from: Option<SiteId>,
+        /// In a copy: how far it had come.
+        standing: Vec<Standing>,
         /// The notification.
         body: Cow<'a, [u8]>,
     },
@@ -254,10 +263,11 @@ pub enum Event<'a> {
         /// In words.
         detail: Cow<'a, [u8]>,
     },
-    /// How far it had come when its records were moved to the head of the journal.
+    /// How far it had come when it was copied to the head of the journal. Not a
+    /// record of its own: [`crate::history`] tells it instead of those before it.
     Standing {
-        /// Target, attempts so far, and the end if there is one.
-        targets: Vec<(Target, u32, Option<End>)>,
+        /// All its targets.
+        targets: Vec<Standing>,
     },
     /// Of a later release.
     Unknown {
@@ -271,9 +281,15 @@ impl Event<'_> {
     pub fn into_owned(self) -> Event<'static> {
         let own = |text: Cow<'_, [u8]>| Cow::Owned(text.into_owned());
         match self {
-            Self::Accepted { order, from, body } => Event::Accepted {
+            Self::Accepted {
                 order,
                 from,
+                standing,
+                body,
+            } => Event::Accepted {
+                order,
+                from,
+                standing,
                 body: own(body),
             },
             Self::Assigned { targets } => Event::Assigned { targets },
@@ -315,7 +331,7 @@ impl Event<'_> {
             Self::Result { .. } => 4,
             Self::Settled { .. } => 5,
             Self::Ended { .. } => 6,
-            Self::Standing { .. } => 7,
+            Self::Standing { .. } => 0,
             Self::Unknown { kind } => *kind,
         }
     }
@@ -392,10 +408,20 @@ impl<'a> Record<'a> {
 
 fn encode_event(event: &Event<'_>, out: &mut Vec<u8>) {
     match event {
-        Event::Accepted { order, from, body } => {
+        Event::Accepted {
+            order,
+            from,
+            standing,
+            body,
+        } => {
             out.extend_from_slice(&order.to_le_bytes());
             put_short(out, from.as_ref().map_or("", SiteId::as_str).as_bytes());
-            out.extend_from_slice(&0u16.to_le_bytes());
+            let mut before = Vec::new();
+            if !standing.is_empty() {
+                put_standing(&mut before, standing);
+            }
+            out.extend_from_slice(&(before.len() as u32).to_le_bytes());
+            out.extend_from_slice(&before);
             out.extend_from_slice(body);
         }
         Event::Assigned { targets } => {
@@ -433,16 +459,7 @@ fn encode_event(event: &Event<'_>, out: &mut Vec<u8>) {
             out.push(*end as u8);
             put_text(out, detail);
         }
-        Event::Standing { targets } => {
-            let targets = &targets[..targets.len().min(MAX_TARGETS)];
-            out.extend_from_slice(&(targets.len() as u16).to_le_bytes());
-            for (target, attempts, end) in targets {
-                put_target(out, target);
-                out.extend_from_slice(&attempts.to_le_bytes());
-                out.push(end.map_or(0, |end| end as u8));
-            }
-        }
-        Event::Unknown { .. } => {}
+        Event::Standing { .. } | Event::Unknown { .. } => {}
     }
 }
 
@@ -451,10 +468,16 @@ fn decode_event<'a>(kind: u8, mut input: Input<'a>) -> Option<Event<'a>> {
         1 => {
             let order = u64::from_le_bytes(input.array()?);
             let from = input.site()?;
-            input.text()?;
+            let len = input.u32()?;
+            let mut before = Input(input.take(len as usize)?);
+            let standing = match len {
+                0 => Vec::new(),
+                _ => before.targets(Input::standing)?,
+            };
             Event::Accepted {
                 order,
                 from,
+                standing,
                 body: Cow::Borrowed(input.0),
             }
         }
@@ -480,17 +503,6 @@ fn decode_event<'a>(kind: u8, mut input: Input<'a>) -> Option<Event<'a>> {
             end: End::from_code(input.u8()?)?,
             detail: Cow::Borrowed(input.text()?),
         },
-        7 => Event::Standing {
-            targets: input.targets(|input| {
-                let target = input.target()?;
-                let attempts = input.u32()?;
-                let end = match input.u8()? {
-                    0 => None,
-                    code => Some(End::from_code(code)?),
-                };
-                Some((target, attempts, end))
-            })?,
-        },
         kind => Event::Unknown { kind },
     })
 }
@@ -509,6 +521,16 @@ fn put_text(out: &mut Vec<u8>, text: &[u8]) {
     let text = &text[..text.len().min(MAX_TEXT)];
     out.extend_from_slice(&(text.len() as u16).to_le_bytes());
     out.extend_from_slice(text);
+}
+
+fn put_standing(out: &mut Vec<u8>, standing: &[Standing]) {
+    let standing = &standing[..standing.len().min(MAX_TARGETS)];
+    out.extend_from_slice(&(standing.len() as u16).to_le_bytes());
+    for (target, attempts, end) in standing {
+        put_target(out, target);
+        out.extend_from_slice(&attempts.to_le_bytes());
+        out.push(end.map_or(0, |end| end as u8));
+    }
 }
 
 fn put_target(out: &mut Vec<u8>, target: &Target) {
@@ -573,6 +595,16 @@ impl<'a> Input<'a> {
         }
     }
 
+    fn standing(&mut self) -> Option<Standing> {
+        let target = self.target()?;
+        let attempts = self.u32()?;
+        let end = match self.u8()? {
+            0 => None,
+            code => Some(End::from_code(code)?),
+        };
+        Some((target, attempts, end))
+    }
+
     fn targets<T>(&mut self, read: impl Fn(&mut Self) -> Option<T>) -> Option<Vec<T>> {
         let count = self.u16()?;
         if usize::from(count) > MAX_TARGETS {
@@ -600,11 +632,16 @@ mod tests {
             message(Event::Accepted {
                 order: 9,
                 from: None,
+                standing: Vec::new(),
                 body: b"{}"[..].into(),
             }),
             message(Event::Accepted {
                 order: u64::MAX,
                 from: Some(site.clone()),
+                standing: vec![
+                    (peer.clone(), 0, Some(End::StoredByPeer)),
+                    (lane.clone(), 2, None),
+                ],
                 body: b""[..].into(),
             }),
             message(Event::Assigned {
@@ -615,22 +652,19 @@ mod tests {
                 number: 3,
             }),
             message(Event::Result {
-                target: lane.clone(),
+                target: lane,
                 number: 3,
                 verdict: Verdict::Temporary,
                 text: b"\xff"[..].into(),
             }),
             message(Event::Settled {
-                target: peer.clone(),
+                target: peer,
                 end: End::StoredByPeer,
                 detail: b""[..].into(),
             }),
             message(Event::Ended {
                 end: End::NobodyToNotify,
                 detail: b"why"[..].into(),
-            }),
-            message(Event::Standing {
-                targets: vec![(peer, 0, Some(End::StoredByPeer)), (lane, 2, None)],
             }),
             Record::Checkpoint {
                 peer: Some(site),

@@ -11,8 +11,9 @@
 //! | 16 | `u64` sequence number of the first record |
 //! | 24 | `u64` sequence number of the last good record before it |
 //! | 32 | `u64` epoch, random |
-//! | 40 | `u32` 0 |
-//! | 44 | `u32` CRC-32C of all before it |
+//! | 40 | `u64` sequence number of the first record of the oldest segment that is needed |
+//! | 48 | `u32` 0 |
+//! | 52 | `u32` CRC-32C of all before it |
 //!
 //! Then records, each aligned to 8:
 //!
@@ -39,7 +40,7 @@ pub const RECORD_HEADER: usize = 20;
 pub const MAX_RECORD: usize = 4 << 20;
 
 const MAGIC: &[u8; 8] = b"SITEWJNL";
-const HEADER: usize = 48;
+const HEADER: usize = 56;
 
 /// First record of what was written and synced at once.
 pub const FIRST: u8 = 1;
@@ -58,6 +59,9 @@ pub struct Header {
     pub after: u64,
     /// In the checksum of every record.
     pub epoch: u64,
+    /// Segments that begin before this are not needed; if they are there,
+    /// their removal did not come to pass.
+    pub oldest: u64,
 }
 
 /// Why a segment cannot be read.
@@ -79,6 +83,7 @@ impl Header {
         header[16..24].copy_from_slice(&self.first.to_le_bytes());
         header[24..32].copy_from_slice(&self.after.to_le_bytes());
         header[32..40].copy_from_slice(&self.epoch.to_le_bytes());
+        header[40..48].copy_from_slice(&self.oldest.to_le_bytes());
         let crc = crc32c::crc32c(&header[..HEADER - 4]);
         header[HEADER - 4..].copy_from_slice(&crc.to_le_bytes());
         let mut block = [0; BLOCK];
@@ -119,6 +124,7 @@ impl Header {
             first: u64_at(bytes, 16).ok_or(invalid)?,
             after: u64_at(bytes, 24).ok_or(invalid)?,
             epoch: u64_at(bytes, 32).ok_or(invalid)?,
+            oldest: u64_at(bytes, 40).ok_or(invalid)?,
         })
     }
 }
