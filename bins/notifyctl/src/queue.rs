@@ -28,6 +28,8 @@ struct Entry {
     object: String,
     from: Option<String>,
     targets: Vec<(TargetState, String)>,
+    /// Still a file that notifyd has not taken in.
+    in_drop_box: bool,
 }
 
 pub(crate) fn show(place: &Place, json: bool, out: &mut dyn Write) -> Result<Status, Failure> {
@@ -74,6 +76,7 @@ fn dropped(spool: &Path) -> Vec<Entry> {
             object: String::new(),
             from: None,
             targets: Vec::new(),
+            in_drop_box: true,
         }
     });
     let mut files: Vec<Entry> = files.collect();
@@ -104,6 +107,7 @@ fn open(message: &Message, history: &[(UnixTime, Event<'static>)]) -> Entry {
         object,
         from: message.from.as_ref().map(ToString::to_string),
         targets: targets.collect(),
+        in_drop_box: false,
     }
 }
 
@@ -138,15 +142,18 @@ impl Entry {
             "age_s": words::age_secs(self.since, now),
             "object": self.object,
             "from": self.from,
-            "in_drop_box": NotificationId::parse(&self.id).is_none() || self.targets.is_empty(),
+            "in_drop_box": self.in_drop_box,
             "targets": self.targets.iter().map(target).collect::<Vec<_>>(),
         })
     }
 
     /// `lane ops: 3 attempts, exit code 1: no modem`
     fn print_targets(&self) -> String {
-        if self.targets.is_empty() {
+        if self.in_drop_box {
             return "not taken in yet".to_owned();
+        }
+        if self.targets.is_empty() {
+            return "not assigned yet".to_owned();
         }
         let target = |(state, said): &(TargetState, String)| {
             let mut text = state.target.to_string();
