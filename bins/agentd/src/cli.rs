@@ -11,6 +11,7 @@ use clap::Parser;
 #[command(
     name = "agentd",
     version = program::VERSION,
+    max_term_width = 80,
     after_help = EPILOGUE
 )]
 pub(crate) struct Args {
