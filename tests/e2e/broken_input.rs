@@ -82,15 +82,17 @@ fn cut_configuration_changes_nothing() {
         central.configure("remote1", &whole[..cut]);
         wait_until("the cut file is refused", || {
             lines_with(&central.process, complaint) == number + 1
+                && site_row(&central, &["config_error"]).iter().all(|error| {
+                    error
+                        .as_str()
+                        .is_some_and(|text| text.contains("shadow.mk"))
+                })
         });
         assert_eq!(
             rows(&live, "services", &columns, &[]),
             before,
             "cut at {cut}"
         );
-        let error = site_row(&central, &["config_error"]);
-        let names_file = |error: &Value| error.as_str().is_some_and(|e| e.contains("shadow.mk"));
-        assert!(error.iter().all(names_file), "cut at {cut}: {error:?}");
     }
     assert!(central.process.has_said(&[complaint, "shadow.mk"]));
 
@@ -136,7 +138,8 @@ fn state_dump_cut_at_every_byte_applies_whole_records_only() {
             .filter(|line| line.windows(7).any(|window| window == b"UPDATE_"))
             .count();
         if cut < begin {
-            assert!(answer.starts_with("refused: "), "cut at {cut}: {answer}");
+            let nothing = answer.starts_with("refused: ") || answer.contains("; taken 0, ");
+            assert!(nothing, "cut at {cut}: {answer}");
             continue;
         }
         // The end mark counts without its line feed, too, if all of it is there.
@@ -169,7 +172,7 @@ fn lq_shows_a_site_as_incomplete_with_the_reason() {
     let central = central_of(&remote);
     let whole = dump(&remote, &[]);
     let sites = || {
-        let args = ["sites", "--format", "json", "--socket"];
+        let args = ["sites", "--format", "table", "--socket"];
         Program::new("lq").args(args).arg(central.merged()).run()
     };
     let half = &whole[..whole.len() * 2 / 3];
@@ -323,8 +326,8 @@ fn garbage_to_livestatusd_is_answered_logged_and_forgotten() {
         central.live("remote1"),
         central.ingest("remote1"),
     ];
-    // Waiting for a request between requests is not an error.
-    let harmless = ["only line feeds"];
+    // Nothing to complain about: waiting between requests, and leaving.
+    let harmless = ["only line feeds", "half a request"];
     for (name, bytes) in garbage() {
         for socket in &sockets {
             let name = format!("{name} to {}", socket.display());

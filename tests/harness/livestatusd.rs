@@ -49,7 +49,16 @@ impl Livestatusd {
             .arg("--config")
             .arg(site.path("etc/livestatusd.toml"))
             .start();
-        process.wait_for_socket(&site.socket("live"));
+        // Not by connecting: a stream that ends at once is an incomplete dump.
+        let mut sockets = vec![site.socket("live")];
+        for entry in std::fs::read_dir(site.path("etc/shadow")).expect("made above") {
+            let name = entry.expect("readable").file_name();
+            sockets.push(site.socket("live.d").join(&name));
+            sockets.push(site.socket("ingest.d").join(&name));
+        }
+        for socket in sockets {
+            process.wait_for_line(&format!("listening on {}", socket.display()));
+        }
         process
     }
 
