@@ -42,6 +42,15 @@ impl Head {
     }
 }
 
+/// Whether more bytes could make a header of these few.
+fn may_become_head(bytes: &[u8]) -> bool {
+    bytes.iter().enumerate().all(|(at, byte)| match at {
+        0..3 => byte.is_ascii_digit(),
+        3 => *byte == b' ',
+        _ => *byte == b' ' || byte.is_ascii_digit(),
+    })
+}
+
 fn not_framed(bytes: &[u8]) -> Error {
     Error::NotFramed(excerpt(bytes.trim(), MAX_EXCERPT))
 }
@@ -184,7 +193,7 @@ impl ResponseReader {
         let Some(bytes) = rest.first_chunk::<HEAD_LEN>() else {
             return match (self.finished, rest) {
                 (false, _) => Ok(None),
-                (true, []) => Err(Error::Truncated { missing: None }),
+                (true, _) if may_become_head(rest) => Err(Error::Truncated { missing: None }),
                 (true, _) => Err(not_framed(rest)),
             };
         };
@@ -309,6 +318,12 @@ mod tests {
                 &["the answer has no header, it begins with 'oops'"],
             ),
             ("nothing", "", &[CLOSED]),
+            ("header cut off", "200         ", &[CLOSED]),
+            (
+                "short number",
+                "2x",
+                &["the answer has no header, it begins with '2x'"],
+            ),
             (
                 "cut off",
                 "200          12\n[[1],[",
