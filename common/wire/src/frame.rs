@@ -278,3 +278,103 @@ pub fn end(out: &mut [u8], start: usize) {
     let len = (out.len() - start - 4) as u32;
     out[start..start + 4].copy_from_slice(&len.to_be_bytes());
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::{Health, RefusalCode, Refused, Window};
+
+    fn id() -> NotificationId {
+        NotificationId::parse("01998f2c-0000-7000-8000-0000000000ff").expect("a UUID")
+    }
+
+    fn control(frame_type: FrameType, payload: &impl Serialize) -> Vec<u8> {
+        let mut out = Vec::new();
+        encode_control(&mut out, frame_type, payload);
+        out
+    }
+
+    // Peers of other releases depend on these bytes: a change here needs a new
+    // protocol version.
+    #[test]
+    fn a_batch_is_laid_out_as_the_manual_says() {
+        let mut out = Vec::new();
+        let start = begin_batch(&mut out, 258);
+        encode_message(&mut out, id(), b"123456789");
+        end(&mut out, start);
+        let want = [
+            &[0, 0, 0, 42, 3][..],
+            &[0, 0, 0, 0, 0, 0, 1, 2],
+            &[0, 0, 0, 9],
+            // The check value of CRC-32C.
+            &[0xe3, 0x06, 0x92, 0x83],
+            &[
+                1, 0x99, 0x8f, 0x2c, 0, 0, 0x70, 0, 0x80, 0, 0, 0, 0, 0, 0, 0xff,
+            ],
+            b"123456789",
+        ];
+        assert_eq!(out, want.concat());
+    }
+
+    #[test]
+    fn control_frames_read_as_the_manual_says() {
+        let ack = Ack {
+            seq: 7,
+            refused: vec![Refused {
+                seq: 6,
+                id: id(),
+                code: RefusalCode::ForbiddenSite,
+                text: "no".into(),
+            }],
+            window: Window {
+                msgs: 1024,
+                bytes: 99,
+            },
+            settled: 3,
+        };
+        let pong = Pong {
+            n: 5,
+            health: Health::default(),
+        };
+        let resume = Resume { have: vec![id()] };
+        for (frame, want) in [
+            (
+                control(FrameType::Ack, &ack),
+                r#"4{"seq":7,"refused":[{"seq":6,"id":"01998f2c-0000-7000-8000-0000000000ff","code":"forbidden_site","text":"no"}],"window":{"msgs":1024,"bytes":99},"settled":3}"#,
+            ),
+            (
+                control(FrameType::Pong, &pong),
+                r#"6{"n":5,"disk":"ok","queued":0,"oldest_us":0}"#,
+            ),
+            (
+                control(FrameType::Resume, &resume),
+                r#"2{"have":["01998f2c-0000-7000-8000-0000000000ff"]}"#,
+            ),
+        ] {
+            let (kind, text) = want.split_at(1);
+            assert_eq!(frame[..4], (text.len() as u32 + 1).to_be_bytes());
+            assert_eq!(frame[4].to_string(), kind);
+            assert_eq!(String::from_utf8_lossy(&frame[5..]), text);
+            let (raw, len) = RawFrame::decode(&frame, 4096)
+                .expect("a frame")
+                .expect("in whole");
+            assert_eq!(len, frame.len());
+            Frame::decode(raw).expect("what was encoded");
+        }
+    }
+
+    #[test]
+    fn the_length_is_judged_before_anything_else_is_there() {
+        let decode = |bytes: &[u8]| RawFrame::decode(bytes, 10).map(|frame| frame.is_some());
+        assert_eq!(decode(&[0, 0, 0]), Ok(false));
+        assert_eq!(decode(&[0, 0, 0, 10]), Ok(false));
+        let error = Error::FrameTooLarge { len: 11, limit: 10 };
+        assert_eq!(decode(&[0, 0, 0, 11]), Err(error));
+        assert_eq!(decode(&[0, 0, 0, 2, 5, b'x']), Ok(true));
+        // A type that is not known needs no payload to be refused.
+        assert_eq!(
+            decode(&[0, 0, 0, 9, 77]),
+            Err(Error::Unsupported { kind: 77 })
+        );
+    }
+}
