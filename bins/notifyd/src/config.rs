@@ -205,8 +205,9 @@ impl Configuration {
             ("[spool] directory", &self.spool),
             ("[state] file", &self.state.file),
         ] {
-            let parent = path.parent().filter(|parent| parent.is_dir());
-            if parent.is_none() {
+            let parent = path.parent();
+            // The spool itself is made at the start.
+            if !parent.is_some_and(|parent| parent.is_dir() || *parent == self.spool) {
                 problems.push(format!(
                     "{what}: {} is in no existing directory",
                     path.display()

@@ -177,9 +177,9 @@ impl Links {
         drop(links);
         let quiet = state == LinkState::Connecting || old == LinkState::Connecting && !is_news;
         if quiet && state != LinkState::Established {
-            tracing::debug!(peer = %site, "{} -> {}: {message}", old.word(), state.word());
+            tracing::debug!(target: "notifyd::link", peer = %site, "{} -> {}: {message}", old.word(), state.word());
         } else if old != state || is_news {
-            tracing::info!(peer = %site, "{} -> {}: {message}", old.word(), state.word());
+            tracing::info!(target: "notifyd::link", peer = %site, "{} -> {}: {message}", old.word(), state.word());
         }
     }
 }

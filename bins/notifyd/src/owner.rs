@@ -80,8 +80,8 @@ pub(crate) struct Owner {
     stop: Stop,
     /// Dropped files that are in the journal after the next commit.
     absorbed: Vec<Dropped>,
-    /// Since when the disk refuses commits.
-    failing: Option<UnixTime>,
+    /// While the disk refuses commits: when it is asked again.
+    failing: Option<Instant>,
     stopping: bool,
     counters: Counters,
     corrupt: PathBuf,
@@ -207,7 +207,7 @@ impl Owner {
     fn next_due(&self) -> Instant {
         let now = Instant::now();
         if self.failing.is_some() || self.stopping {
-            return now + DISK_RETRY;
+            return self.failing.unwrap_or(now + DISK_RETRY);
         }
         let lanes = self.lanes.iter().filter_map(LaneWork::next_due);
         lanes.fold(self.intake.next_due(now), Instant::min)
@@ -314,6 +314,11 @@ impl Owner {
 
     /// Makes everything durable; answers if that worked.
     fn commit(&mut self) {
+        // Each try takes a new segment: not one for every request.
+        if self.failing.is_some_and(|again| Instant::now() < again) {
+            self.pong_links();
+            return;
+        }
         match self.queue.commit() {
             Ok(_) => {
                 if self.failing.take().is_some() {
@@ -329,9 +334,10 @@ impl Owner {
             Err(error) => {
                 if self.failing.is_none() {
                     tracing::error!("disk error, nothing is acknowledged: {}", chain(&error));
-                    self.failing = Some(now());
+                    self.failing = Some(Instant::now());
                     self.grant_all();
                 }
+                self.failing = Some(Instant::now() + DISK_RETRY);
                 self.pong_links();
             }
         }

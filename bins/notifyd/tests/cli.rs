@@ -44,6 +44,19 @@ fn a_good_configuration_is_passed_in_silence() {
 }
 
 #[test]
+fn little_configuration_is_enough_to_start() {
+    let site = Site::new("central", "");
+    let spool = site.path("spool");
+    let text = format!(
+        "[site]\nname = 'a'\n[spool]\ndirectory = '{}'\n",
+        spool.display()
+    );
+    std::fs::write(site.path("notifyd.toml"), text).unwrap();
+    site.start().terminate();
+    assert!(spool.join("notifyd.state").exists());
+}
+
+#[test]
 fn without_a_configuration_it_ends_with_78() {
     let output = Command::new(NOTIFYD)
         .args(["-c", "/nowhere/notifyd.toml"])

@@ -6,6 +6,7 @@ mod support;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
+use std::process::Command;
 
 use rustix::process::Signal;
 use support::{Daemon, Site, notification, read, wait_for, wait_until};
@@ -247,9 +248,7 @@ fn the_drop_box_is_a_public_place() {
     site.drop_file("odd\nname", odd.as_bytes());
     fs::create_dir(new.join("directory")).unwrap();
     std::os::unix::fs::symlink("/etc/passwd", new.join("link")).unwrap();
-    let status = std::process::Command::new("mkfifo")
-        .arg(new.join("fifo"))
-        .status();
+    let status = Command::new("mkfifo").arg(new.join("fifo")).status();
     assert!(status.unwrap().success());
     fs::write(new.join("empty"), "").unwrap();
     let daemon = site.start();
@@ -300,4 +299,66 @@ fn readiness_is_told_and_the_state_file_is_written_on_demand() {
     daemon.signal(Signal::HUP);
     daemon.wait_for_line("restart to change it");
     daemon.terminate();
+}
+
+#[test]
+fn a_disk_that_refuses_syncs_holds_everything_until_it_heals() {
+    let strace = Command::new("strace").arg("-V").output();
+    if !strace.is_ok_and(|output| output.status.success()) {
+        eprintln!("skipped: strace is not installed");
+        return;
+    }
+    let site = Site::new("central", SCRIPT);
+    site.script("plugin", "echo $NOTIFY_N >>@log");
+    // The journal's syncs are the only fdatasync calls. The first ones pass,
+    // then many fail, then all pass.
+    let mut command = Command::new("strace");
+    command
+        .args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync"])
+        .args(["-e", "inject=fdatasync:error=EIO:when=5..10"])
+        .arg(support::NOTIFYD)
+        .arg("-c")
+        .arg(site.path("notifyd.toml"));
+    let mut daemon = Daemon::start("central", command);
+    daemon.wait_for_line("is ready");
+    let mut submitted = Vec::new();
+    while !daemon.log().iter().any(|line| line.contains("disk error")) {
+        let n = submitted.len().to_string();
+        submitted.push(site.submit(&[("HOSTNAME", "db1"), ("N", &n)]));
+        wait_until("it is delivered, or the disk fails", || {
+            let failing = daemon.log().iter().any(|line| line.contains("disk error"));
+            failing || site.lines("log").len() == submitted.len()
+        });
+    }
+    wait_until("the state file says so", || {
+        site.state()["disk_error"]
+            .as_str()
+            .is_some_and(|error| error.contains("sync"))
+    });
+    daemon.wait_for_line("the disk takes records again");
+    submitted.push(site.submit(&[("HOSTNAME", "db1"), ("N", &submitted.len().to_string())]));
+    wait_until("all are delivered", || {
+        let mut lines = site.lines("log");
+        lines.dedup();
+        lines.len() == submitted.len()
+    });
+    for id in submitted {
+        wait_until("its end is recorded", || {
+            site.history(id)
+                .last()
+                .is_some_and(|last| last == "ended delivered")
+        });
+        let accepted = site
+            .history(id)
+            .iter()
+            .filter(|event| *event == "accepted")
+            .count();
+        assert_eq!(accepted, 1);
+    }
+    assert_eq!(site.files("spool/new"), [""; 0]);
+    // strace passes the end on, but not the signal.
+    let pid = site.state()["pid"].as_i64().unwrap();
+    let pid = rustix::process::Pid::from_raw(pid as i32).unwrap();
+    rustix::process::kill_process(pid, Signal::TERM).unwrap();
+    assert_eq!(daemon.wait().code(), Some(0));
 }
