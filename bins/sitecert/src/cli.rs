@@ -13,6 +13,7 @@ use objects::SiteId;
 #[command(
     name = "sitecert",
     version = program::VERSION,
+    max_term_width = 80,
     after_help = "Exit status: 0 done, 1 failed, 2 used wrongly.\n\
                   Manual: sitecert(1), sitewire(7)",
     after_long_help = "\

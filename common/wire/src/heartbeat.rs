@@ -7,6 +7,9 @@ use crate::error::Error;
 
 /// PINGs go out this far apart at the least, whatever the peer asks for.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
+/// A peer that acknowledges but never answers is not asked any more: what it
+/// owes must not pile up here.
+const MOST_UNANSWERED: usize = 1000;
 
 /// The clocks of one connection.
 #[derive(Debug)]
@@ -53,8 +56,11 @@ impl Heartbeat {
         if now < self.next_ping {
             return None;
         }
-        self.n += 1;
         self.next_ping = now + self.every;
+        if self.unanswered.len() >= MOST_UNANSWERED {
+            return None;
+        }
+        self.n += 1;
         self.unanswered.push_back((self.n, now));
         Some(self.n)
     }

@@ -438,7 +438,13 @@ impl Session {
     /// always taken while none is in doubt, unless the bytes are 0.
     pub fn room(&self) -> Window {
         match &self.state {
-            State::Linked(linked) if linked.phase == Phase::Open => linked.outgoing.room(),
+            State::Linked(linked)
+                if linked.phase == Phase::Open
+                    && self.config.sends
+                    && linked.peer.hello.accepts =>
+            {
+                linked.outgoing.room()
+            }
             _ => Window::CLOSED,
         }
     }

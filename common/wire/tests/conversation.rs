@@ -550,6 +550,7 @@ fn an_end_that_may_not_send_does_not() {
     a.sends = false;
     let mut pair = Pair::open(a, config("b"));
     assert!(matches!(pair.a.send(id(1), b"x"), Err(Error::Misuse(_))));
+    assert_eq!(pair.a.room(), Window::CLOSED);
     pair.b.send(id(2), b"x").unwrap();
     pair.carry().unwrap();
     assert_eq!(messages(&events(&mut pair.a)).len(), 1);
