@@ -23,6 +23,7 @@ use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 
+use crate::record::CHECKPOINT;
 use crate::segment::{BLOCK, COPY, FIRST, Frame, Header, HeaderError, Item, Items, LAST, room};
 use crate::{Error, Storage};
 
@@ -57,6 +58,9 @@ impl Default for Options {
 const MAX_SEGMENT: u64 = 256 << 20;
 /// The unit in which a disk fails to read.
 const PIECE: usize = 4096;
+
+/// Why a place that the disk does not give is set aside.
+const UNREADABLE: &str = "cannot be read";
 
 /// A place in the journal that does not hold what was written there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -465,6 +469,8 @@ pub(crate) struct Replay {
     durable: u64,
     /// Highest sequence number ever used.
     highest: u64,
+    /// Bytes that the disk did not give.
+    unread: u64,
     /// For people.
     pub(crate) recovery: Recovery,
 }
@@ -505,12 +511,17 @@ pub(crate) fn replay(
                     };
                     walk.record(segment, place, &frame);
                     replay.recovery.records += 1;
-                    visit(place, &frame);
+                    // A checkpoint does not hold the ids that its own group accepts: it
+                    // is of use only if the group is there whole.
+                    if frame.kind != CHECKPOINT || segment.effective {
+                        visit(place, &frame);
+                    }
                 }
             }
         }
         for offset in unreadable {
-            walk.damage(&segment.name, offset, PIECE as u64, "cannot be read");
+            walk.damage(&segment.name, offset, PIECE as u64, UNREADABLE);
+            replay.unread += PIECE as u64;
         }
     }
     walk.finish(&mut replay);
@@ -545,7 +556,7 @@ impl Walk {
 
     fn enter(&mut self, segment: &FoundSegment) {
         let trailing = self.trailing.take();
-        let after = segment.header.after;
+        let after = segment.header.after.min(segment.limit);
         if !segment.effective {
             self.cut += trailing.map_or(0, |damage| damage.len);
         } else if after > self.last {
@@ -581,7 +592,10 @@ impl Walk {
             self.durable = self.last;
             self.doubtful.clear();
         }
-        self.doubtful.push(place);
+        // The new segment begins with its own checkpoint.
+        if frame.kind != CHECKPOINT {
+            self.doubtful.push(place);
+        }
         self.last = frame.sequence;
     }
 
@@ -600,12 +614,20 @@ impl Walk {
         replay.recovery.segments = replay.segments.len();
         replay.recovery.cut = self.cut + self.trailing.map_or(0, |damage| damage.len);
         for (after, mut damage) in self.damages {
-            if after >= self.durable && !self.doubtful.is_empty() {
+            let last_group = after >= self.durable && !self.doubtful.is_empty();
+            if last_group && damage.why != UNREADABLE {
                 damage.why.push_str(", perhaps of an interrupted write");
             }
             replay.recovery.damages.push(damage);
         }
         replay.doubtful = self.doubtful;
+        if replay.unread > 0 {
+            // The disk may give those bytes another time. What is written from now
+            // on must not void the records in them, so their numbers are left free.
+            // Doubtful records are then there twice, which is no harm.
+            replay.highest += replay.unread / room(0) as u64 + 1;
+            replay.durable = replay.highest;
+        }
     }
 }
 
@@ -617,6 +639,7 @@ fn find_segments(storage: &impl Storage) -> Result<Replay, Error> {
         doubtful: Vec::new(),
         durable: 0,
         highest: 0,
+        unread: 0,
         recovery: Recovery::default(),
     };
     for name in list_segments(storage)? {
@@ -639,15 +662,26 @@ fn find_segments(storage: &impl Storage) -> Result<Replay, Error> {
             Err(HeaderError::Invalid) => {
                 let (bytes, more) = read_whole(storage, &name)?;
                 let written = bytes.iter().skip(BLOCK).any(|b| *b != 0);
-                if !written && unreadable.is_empty() && more.is_empty() {
+                let readable = unreadable.is_empty() && more.is_empty();
+                if !written && readable {
                     replay.unfinished.push(name);
                     continue;
+                }
+                if !readable {
+                    let first = name.trim_start_matches("seg.").parse().unwrap_or(0);
+                    replay.highest = replay.highest.max(first);
+                    replay.unread += bytes.len() as u64;
                 }
                 replay.recovery.damages.push(Damage {
                     segment: name,
                     offset: 0,
                     len: bytes.len() as u64,
-                    why: "no valid header".to_owned(),
+                    why: if readable {
+                        "no valid header"
+                    } else {
+                        "cannot be read"
+                    }
+                    .to_owned(),
                 });
             }
         }

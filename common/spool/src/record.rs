@@ -176,7 +176,9 @@ impl fmt::Display for Verdict {
 }
 
 /// First kind that is not about one notification.
-pub(crate) const FIRST_GLOBAL_KIND: u8 = 128;
+const FIRST_GLOBAL_KIND: u8 = 128;
+/// The kind whose records hold remembered ids.
+pub(crate) const CHECKPOINT: u8 = FIRST_GLOBAL_KIND;
 /// The kind whose record holds the notification.
 pub(crate) const ACCEPTED: u8 = 1;
 
@@ -342,7 +344,7 @@ impl<'a> Record<'a> {
     pub fn kind(&self) -> u8 {
         match self {
             Self::Message { event, .. } => event.kind(),
-            Self::Checkpoint { .. } => FIRST_GLOBAL_KIND,
+            Self::Checkpoint { .. } => CHECKPOINT,
             Self::Unknown { kind } => *kind,
         }
     }
@@ -390,7 +392,7 @@ impl<'a> Record<'a> {
             let event = decode_event(kind, input)?;
             return Some(Self::Message { id, time, event });
         }
-        if kind != FIRST_GLOBAL_KIND {
+        if kind != CHECKPOINT {
             return Some(Self::Unknown { kind });
         }
         let peer = input.site()?;

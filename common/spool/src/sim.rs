@@ -59,7 +59,7 @@ pub enum Wrong {
     /// The operation fails with "Input/output error". A sync that does so has
     /// written a part, forgets the rest, and the next sync will say nothing.
     Error,
-    /// The operation fails with "No space left on device".
+    /// A file cannot be made or written: "No space left on device". A sync fails.
     NoSpace,
     /// A write writes a part only.
     Short,
@@ -240,7 +240,7 @@ impl SimulatedDisk {
     fn begin_whole(&self, what: &str, name: &str) -> io::Result<MutexGuard<'_, Disk>> {
         match self.begin(what, name)? {
             (_, Some(Wrong::Error)) => Err(io_error()),
-            (_, Some(Wrong::NoSpace)) => Err(io::ErrorKind::StorageFull.into()),
+            (_, Some(Wrong::NoSpace)) if what == "create" => Err(io::ErrorKind::StorageFull.into()),
             (disk, _) => Ok(disk),
         }
     }
