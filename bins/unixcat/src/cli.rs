@@ -14,6 +14,7 @@ use crate::address::Address;
 #[command(
     name = "unixcat",
     version = program::VERSION,
+    max_term_width = 80,
     after_help = "Exit status: 0 done, 1 failed, 2 used wrongly, 75 try again.\n\
                   Manual: unixcat(1), sitewire(7)",
     after_long_help = "\
