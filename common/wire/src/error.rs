@@ -192,3 +192,9 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+pub(crate) fn violation(what: &str) -> Error {
+    Error::Violation {
+        what: what.to_owned(),
+    }
+}

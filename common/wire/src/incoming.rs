@@ -6,8 +6,8 @@ use objects::NotificationId;
 
 use crate::control::{Ack, MAX_REFUSED_PER_ACK, MAX_TEXT, RefusalCode, Refused, Window, cut};
 use crate::error::Error;
+use crate::event::Event;
 use crate::frame::Batch;
-use crate::session::Event;
 
 /// What the peer has sent.
 #[derive(Debug)]

@@ -7,14 +7,19 @@
 
 #![warn(missing_docs)]
 
+pub mod config;
 pub mod control;
 pub mod error;
+pub mod event;
 pub mod frame;
 mod heartbeat;
 mod incoming;
+mod linked;
 mod outgoing;
 pub mod session;
 
+pub use config::Config;
 pub use control::{Disk, Health, Range, RefusalCode, Window};
 pub use error::{Cause, Error};
-pub use session::{Config, Event, PeerHello, Session};
+pub use event::{Event, PeerHello};
+pub use session::Session;

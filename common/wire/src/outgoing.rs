@@ -7,8 +7,8 @@ use objects::NotificationId;
 
 use crate::control::{Ack, MAX_TEXT, Window, cut};
 use crate::error::Error;
+use crate::event::Event;
 use crate::frame;
-use crate::session::Event;
 
 /// Emptied buffers kept for the next batches.
 const SPARE_BUFFERS: usize = 4;

@@ -27,174 +27,21 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use objects::{NotificationId, SiteId, UnixTime};
+use objects::NotificationId;
 
-use crate::control::{
-    Ack, Failure, GoAway, Health, Hello, MAX_CODE, MAX_TEXT, Ping, Pong, Range, RefusalCode,
-    Resume, Window, cut,
-};
-use crate::error::Error;
+use crate::config::Config;
+use crate::control::{Failure, GoAway, Health, MAX_TEXT, Pong, RefusalCode, Resume, Window, cut};
+use crate::error::{Error, violation};
+use crate::event::{Event, PeerHello};
 use crate::frame::{self, Frame, FrameType, RawFrame};
-use crate::heartbeat::Heartbeat;
-use crate::incoming::Incoming;
-use crate::outgoing::Outgoing;
-
-/// The protocol versions that this release speaks.
-pub const VERSIONS: Range = Range(1, 1);
-/// Feature: results of notifications travel back to their origin, as messages
-/// whose body has the kind "result". Sent only to a peer that has it too.
-pub const FEATURE_RESULTS: &str = "results";
+use crate::linked::{Linked, Missing, Phase, Whose, peer_error};
 
 /// The peer must have introduced itself this long after the start.
-pub const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
-/// After GOAWAY, acknowledgements are waited for this long.
-pub const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
-
+const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 /// The input buffer is given back when it is empty and larger than this.
 const KEPT_INPUT: usize = 1 << 20;
 /// Bytes of an id in RESUME, quoted, with comma.
 const ID_IN_JSON: usize = 39;
-
-/// What one end is and wants.
-#[derive(Debug, Clone)]
-pub struct Config {
-    /// Our site.
-    pub site: SiteId,
-    /// The site the peer must be: from its certificate, or as configured.
-    pub peer_site: Option<SiteId>,
-    /// A random text made at each start of the program.
-    pub instance: String,
-    /// Name of our software.
-    pub software: String,
-    /// Release of it.
-    pub version: String,
-    /// Protocol versions we speak.
-    pub protocol: Range,
-    /// Optional behaviour we know.
-    pub features: Vec<String>,
-    /// Longest frame we take.
-    pub max_frame: u32,
-    /// What we allow the peer to have in doubt.
-    pub window: Window,
-    /// How often we send PING.
-    pub heartbeat: Duration,
-    /// How long without a frame, or without an answer of the peer's journal,
-    /// until we give the connection up.
-    pub dead: Duration,
-    /// Our wall clock at the start of the session.
-    pub started: UnixTime,
-    /// Whether we may send messages to this peer.
-    pub sends: bool,
-    /// Whether we take messages from this peer.
-    pub accepts: bool,
-}
-
-impl Config {
-    /// The defaults: window of 1,024 messages and 16 MiB, heartbeat 10 s, dead
-    /// after 30 s, both directions.
-    pub fn new(site: SiteId, instance: impl Into<String>, started: UnixTime) -> Self {
-        Self {
-            site,
-            peer_site: None,
-            instance: instance.into(),
-            software: "sitewire".into(),
-            version: env!("CARGO_PKG_VERSION").into(),
-            protocol: VERSIONS,
-            features: Vec::new(),
-            max_frame: frame::DEFAULT_MAX_FRAME,
-            window: Window {
-                msgs: 1024,
-                bytes: 16 << 20,
-            },
-            heartbeat: Duration::from_secs(10),
-            dead: Duration::from_secs(30),
-            started,
-            sends: true,
-            accepts: true,
-        }
-    }
-}
-
-/// What the peer said of itself, and what follows from it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PeerHello {
-    /// Its HELLO.
-    pub hello: Hello,
-    /// The protocol version in use.
-    pub protocol: u32,
-    /// The optional behaviour that both know.
-    pub features: Vec<String>,
-    /// How far its clock is ahead of ours, in microseconds.
-    pub skew_us: i64,
-}
-
-/// What happened; see the module's description for how each is answered.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
-    /// The peer introduced itself. Answer: [`Session::resume`].
-    PeerHello(Box<PeerHello>),
-    /// Messages may be sent from now on: first everything that is not
-    /// acknowledged, in its old order, but for these ids, which the peer has.
-    /// Answer: [`Session::settled`] for each of them.
-    Resumed {
-        /// What the peer has stored from us.
-        have: Vec<NotificationId>,
-        /// How much it allows to be in doubt.
-        window: Window,
-    },
-    /// A message came. Answer: [`Session::stored`] or [`Session::refuse`].
-    Message {
-        /// Its number on this connection.
-        seq: u64,
-        /// Its id.
-        id: NotificationId,
-        /// Its body, checksum proved.
-        body: Vec<u8>,
-    },
-    /// The peer has these durably. Answer: [`Session::settled`] for each.
-    Acknowledged {
-        /// In the order they were sent.
-        ids: Vec<NotificationId>,
-    },
-    /// The peer will never take this one. Answer: [`Session::settled`].
-    Refused {
-        /// Which.
-        id: NotificationId,
-        /// Why, for programs.
-        code: RefusalCode,
-        /// Why, for people; from outside.
-        text: String,
-    },
-    /// The peer has recorded our acknowledgements up to this number: the
-    /// messages up to it need not be in `have` any more.
-    PeerSettled {
-        /// Number on this connection.
-        seq: u64,
-    },
-    /// The peer changed how much it allows to be in doubt.
-    Window(Window),
-    /// The peer asks whether we can still store. Answer: [`Session::pong`].
-    Ping {
-        /// Notifications waiting at the peer.
-        queued: u64,
-        /// Age of the oldest of them in microseconds.
-        oldest_us: u64,
-    },
-    /// The peer's journal answered.
-    Pong {
-        /// How long that took.
-        rtt: Duration,
-        /// How the peer stands.
-        health: Health,
-    },
-    /// The peer is about to close.
-    GoAway {
-        /// Why; from outside.
-        reason: String,
-        /// When to come back.
-        retry_after: Duration,
-    },
-}
 
 /// One end of one connection.
 #[derive(Debug)]
@@ -216,46 +63,6 @@ enum State {
     Ended,
 }
 
-/// What there is from HELLO on.
-#[derive(Debug)]
-struct Linked {
-    phase: Phase,
-    peer: PeerHello,
-    /// Longest frame in both directions.
-    limit: u32,
-    outgoing: Outgoing,
-    incoming: Incoming,
-    heartbeat: Heartbeat,
-    /// The newest PING that the owner has not answered.
-    ping: Option<u64>,
-    /// How we stand, as of the last PONG.
-    health: Health,
-    /// An ACK is due though nothing new came: it tells what is settled.
-    tell_settled: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    Resuming(Missing),
-    Open,
-    Leaving { until: Instant, whose: Whose },
-}
-
-/// Which RESUME is still to come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Missing {
-    Both,
-    Ours,
-    Theirs,
-}
-
-/// Who sent GOAWAY, and will close.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Whose {
-    Ours,
-    Theirs,
-}
-
 /// Bytes for the socket.
 #[derive(Debug, Default)]
 struct Output {
@@ -275,7 +82,7 @@ impl Session {
             .clamp(frame::MIN_MAX_FRAME, frame::HARD_MAX_FRAME);
         let mut output = Output::default();
         output.control.extend_from_slice(frame::PREFACE);
-        frame::encode_control(&mut output.control, FrameType::Hello, &hello(&config));
+        frame::encode_control(&mut output.control, FrameType::Hello, &config.hello());
         Self {
             config,
             started: now,
@@ -634,7 +441,7 @@ impl Session {
 
     fn handle_hello(&mut self, payload: &[u8], now: Instant) -> Result<(), Error> {
         let (hello, protocol) = frame::decode_hello(payload, self.config.protocol)?;
-        check_hello(&hello, &self.config)?;
+        self.config.check(&hello)?;
         let linked = Linked::new(hello, protocol, &self.config, self.started, now);
         self.events
             .push_back(Event::PeerHello(Box::new(linked.peer.clone())));
@@ -659,226 +466,6 @@ impl Session {
     }
 }
 
-impl Linked {
-    fn new(hello: Hello, protocol: u32, config: &Config, started: Instant, now: Instant) -> Self {
-        let own_time = config.started.micros()
-            + i64::try_from(now.saturating_duration_since(started).as_micros()).unwrap_or(0);
-        let features = hello.features.iter();
-        let features = features.filter(|name| config.features.contains(name));
-        let window = Window {
-            msgs: hello.window_msgs,
-            bytes: hello.window_bytes,
-        };
-        let limit = config.max_frame.min(hello.max_frame);
-        let peer_dead = Duration::from_millis(hello.dead_ms);
-        Self {
-            phase: Phase::Resuming(Missing::Both),
-            limit,
-            outgoing: Outgoing::new(window, limit),
-            incoming: Incoming::new(config.window),
-            heartbeat: Heartbeat::new(config.heartbeat, config.dead, peer_dead, now),
-            ping: None,
-            health: Health::default(),
-            tell_settled: false,
-            peer: PeerHello {
-                protocol,
-                features: features.cloned().collect(),
-                skew_us: hello.now_us.saturating_sub(own_time),
-                hello,
-            },
-        }
-    }
-
-    fn handle_frame(
-        &mut self,
-        frame: Frame<'_>,
-        config: &Config,
-        events: &mut VecDeque<Event>,
-        now: Instant,
-    ) -> Result<(), Error> {
-        match frame {
-            Frame::Ignored => Ok(()),
-            Frame::Hello(_) => Err(violation("a second HELLO")),
-            Frame::Resume(resume) => self.handle_resume(resume, events),
-            Frame::GoAway(frame) => {
-                self.handle_go_away(&frame, events, now);
-                Ok(())
-            }
-            Frame::Error(failure) => Err(peer_error(failure)),
-            _ if self.awaits_resume() => Err(violation("its second frame is no RESUME")),
-            Frame::Batch(batch) => {
-                if !config.accepts || !self.peer.hello.sends {
-                    return Err(violation("a BATCH, though it may not send"));
-                }
-                if self.owes_resume() {
-                    return Err(violation("a BATCH before our RESUME"));
-                }
-                self.incoming.handle_batch(batch, events)
-            }
-            Frame::Ack(ack) => self.handle_ack(ack, events, now),
-            Frame::Ping(ping) => {
-                // While the owner has not answered, only the newest counts.
-                if self.ping.replace(ping.n).is_none() {
-                    events.push_back(Event::Ping {
-                        queued: ping.queued,
-                        oldest_us: ping.oldest_us,
-                    });
-                }
-                Ok(())
-            }
-            Frame::Pong(pong) => {
-                let rtt = self.heartbeat.handle_pong(pong.n, now)?;
-                events.push_back(Event::Pong {
-                    rtt,
-                    health: pong.health,
-                });
-                Ok(())
-            }
-        }
-    }
-
-    fn awaits_resume(&self) -> bool {
-        matches!(self.phase, Phase::Resuming(Missing::Both | Missing::Theirs))
-    }
-
-    fn owes_resume(&self) -> bool {
-        matches!(self.phase, Phase::Resuming(Missing::Both | Missing::Ours))
-    }
-
-    fn handle_resume(&mut self, resume: Resume, events: &mut VecDeque<Event>) -> Result<(), Error> {
-        self.phase = match self.phase {
-            Phase::Resuming(Missing::Both) => Phase::Resuming(Missing::Ours),
-            Phase::Resuming(Missing::Theirs) => Phase::Open,
-            // Its RESUME and our GOAWAY crossed.
-            Phase::Leaving { .. } => return Ok(()),
-            _ => return Err(violation("a second RESUME")),
-        };
-        self.outgoing.handle_resume(&resume.have);
-        events.push_back(Event::Resumed {
-            have: resume.have,
-            window: self.outgoing.window(),
-        });
-        Ok(())
-    }
-
-    fn handle_ack(
-        &mut self,
-        ack: Ack,
-        events: &mut VecDeque<Event>,
-        now: Instant,
-    ) -> Result<(), Error> {
-        let settled = ack.settled;
-        if self.outgoing.handle_ack(ack, events)? {
-            self.heartbeat.journal_seen(now);
-        }
-        self.incoming.handle_settled(settled, events)
-    }
-
-    fn handle_go_away(&mut self, frame: &GoAway, events: &mut VecDeque<Event>, now: Instant) {
-        let Phase::Leaving { .. } = self.phase else {
-            events.push_back(Event::GoAway {
-                reason: cut(&frame.reason, MAX_TEXT).to_owned(),
-                retry_after: Duration::from_millis(frame.retry_after_ms),
-            });
-            return self.leave(Whose::Theirs, now);
-        };
-    }
-
-    fn leave(&mut self, whose: Whose, now: Instant) {
-        self.outgoing.drop_held();
-        self.phase = Phase::Leaving {
-            until: now + LEAVE_TIMEOUT,
-            whose,
-        };
-    }
-
-    fn handle_timeout(&mut self, control: &mut Vec<u8>, now: Instant) -> Result<(), Error> {
-        self.heartbeat.check(now)?;
-        if self.owes_resume() {
-            return Ok(());
-        }
-        if let Some(n) = self.heartbeat.ping_due(now) {
-            let Health {
-                queued, oldest_us, ..
-            } = self.health;
-            let ping = Ping {
-                n,
-                queued,
-                oldest_us,
-            };
-            frame::encode_control(control, FrameType::Ping, &ping);
-            self.tell_settled = self.outgoing.untold_settled() > 0;
-        }
-        Ok(())
-    }
-
-    fn timeout(&self) -> Instant {
-        let deadline = match self.phase {
-            Phase::Leaving { until, .. } => until,
-            _ => self.heartbeat.deadline(),
-        };
-        if self.owes_resume() {
-            return deadline;
-        }
-        deadline.min(self.heartbeat.next_ping())
-    }
-
-    /// Appends the ACKs that are due.
-    fn acknowledge(&mut self, control: &mut Vec<u8>) {
-        if self.owes_resume() {
-            return;
-        }
-        let half = u64::from(self.outgoing.window().msgs / 2).max(1);
-        self.tell_settled |= self.outgoing.untold_settled() >= half;
-        while self.tell_settled || self.incoming.owes_ack() {
-            self.tell_settled = false;
-            let ack = self.incoming.next_ack(self.outgoing.tell_settled());
-            frame::encode_control(control, FrameType::Ack, &ack);
-        }
-    }
-}
-
-fn hello(config: &Config) -> Hello {
-    let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-    Hello {
-        proto: config.protocol,
-        software: config.software.clone(),
-        version: config.version.clone(),
-        site: config.site.clone(),
-        instance: config.instance.clone(),
-        features: config.features.clone(),
-        max_frame: config.max_frame,
-        window_msgs: config.window.msgs,
-        window_bytes: config.window.bytes,
-        heartbeat_ms: millis(config.heartbeat),
-        dead_ms: millis(config.dead),
-        now_us: config.started.micros(),
-        sends: config.sends,
-        accepts: config.accepts,
-    }
-}
-
-fn check_hello(hello: &Hello, config: &Config) -> Result<(), Error> {
-    if hello.site == config.site {
-        return Err(Error::OwnSite(config.site.clone()));
-    }
-    if let Some(expected) = &config.peer_site
-        && hello.site != *expected
-    {
-        return Err(Error::WrongSite {
-            expected: expected.clone(),
-            claimed: hello.site.clone(),
-        });
-    }
-    if !(frame::MIN_MAX_FRAME..=frame::HARD_MAX_FRAME).contains(&hello.max_frame) {
-        return Err(violation("max_frame is not between 64 KiB and 16 MiB"));
-    }
-    if hello.dead_ms == 0 {
-        return Err(violation("dead_ms is 0"));
-    }
-    Ok(())
-}
-
 /// Whether the preface is there in whole; decides on the first wrong byte.
 fn parse_preface(input: &[u8]) -> Result<bool, Error> {
     let len = input.len().min(frame::PREFACE.len());
@@ -888,17 +475,4 @@ fn parse_preface(input: &[u8]) -> Result<bool, Error> {
     Err(Error::NotThisProtocol {
         first: input[..input.len().min(frame::FIRST_BYTES)].to_vec(),
     })
-}
-
-fn peer_error(failure: Failure) -> Error {
-    Error::Peer {
-        code: cut(&failure.code, MAX_CODE).to_owned(),
-        text: cut(&failure.text, MAX_TEXT).to_owned(),
-    }
-}
-
-fn violation(what: &str) -> Error {
-    Error::Violation {
-        what: what.to_owned(),
-    }
 }
