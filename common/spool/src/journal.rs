@@ -15,6 +15,8 @@
 //! - The header of a segment also says which older segments are not needed any
 //!   more. They are removed at leisure; one that is back after a crash, or that
 //!   could not be removed, is not read.
+//! - Sequence numbers never repeat, not even those of failed attempts, so that the
+//!   segments that count are always those with the highest numbers.
 //! - A header counts only once the first group of its segment is there whole,
 //!   because until then nothing in it was ever acknowledged.
 
@@ -54,6 +56,10 @@ impl Default for Options {
     }
 }
 
+/// By how much sequence numbers leap at a recovery. A segment that an earlier
+/// process gave up and removed may be back after a crash, though this process did
+/// not see it. It must not have a higher number than those written since.
+const LEAP: u64 = 1 << 32;
 /// Longest segment that is read; what is beyond was not written by us.
 const MAX_SEGMENT: u64 = 256 << 20;
 /// The unit in which a disk fails to read.
@@ -190,7 +196,7 @@ impl<S: Storage> Journal<S> {
             next_segment: replay.segments.len() as u32,
             head: None,
             last: replay.durable,
-            next_sequence: replay.highest + 1,
+            next_sequence: replay.highest + LEAP,
             superseded: replay.unfinished,
             random: RandomState::new(),
         };

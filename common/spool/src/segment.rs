@@ -39,6 +39,8 @@ pub const RECORD_HEADER: usize = 20;
 /// Longest record, header included.
 pub const MAX_RECORD: usize = 4 << 20;
 
+/// No journal gets as far as this; counting on from here never overflows.
+const MAX_SEQUENCE: u64 = 1 << 62;
 const MAGIC: &[u8; 8] = b"SITEWJNL";
 const HEADER: usize = 56;
 
@@ -120,8 +122,12 @@ impl Header {
         if format > FORMAT {
             return Err(HeaderError::NewerFormat(format));
         }
+        let first = u64_at(bytes, 16).ok_or(invalid)?;
+        if first > MAX_SEQUENCE {
+            return Err(invalid);
+        }
         Ok(Self {
-            first: u64_at(bytes, 16).ok_or(invalid)?,
+            first,
             after: u64_at(bytes, 24).ok_or(invalid)?,
             epoch: u64_at(bytes, 32).ok_or(invalid)?,
             oldest: u64_at(bytes, 40).ok_or(invalid)?,

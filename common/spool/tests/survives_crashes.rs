@@ -1,7 +1,8 @@
 //! Whatever a disk does wrong and whenever the process or the machine stops:
 //! every accepted message is there again, once, whole; what ended stays ended.
 //!
-//! A failing run prints its seed; give it a test of its own then.
+//! A failing run prints its seed; give it a test of its own then. More seeds
+//! than usual: `SITEWIRE_SEEDS=500..20000 cargo test -p spool`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -42,6 +43,9 @@ struct Model {
     certain: BTreeSet<Fact>,
     /// Said, but not known to be durable.
     maybe: BTreeSet<Fact>,
+    /// Said once, never acknowledged, and not found by a recovery. A segment that
+    /// was given up may be back after a crash, until another is there.
+    ghosts: BTreeSet<Fact>,
     /// A recovery came upon something unreadable.
     unread: bool,
 }
@@ -80,12 +84,21 @@ fn targets(number: u64) -> Vec<u8> {
 }
 
 impl Model {
-    fn knows(&self, fact: Fact) -> bool {
+    fn is_here(&self, fact: Fact) -> bool {
         self.certain.contains(&fact) || self.maybe.contains(&fact)
     }
 
-    fn committed(&mut self) {
-        self.certain.append(&mut self.maybe);
+    fn knows(&self, fact: Fact) -> bool {
+        self.is_here(fact) || self.ghosts.contains(&fact)
+    }
+
+    fn commit<S: Storage>(&mut self, queue: &mut Queue<S>) {
+        if let Ok(commit) = queue.commit() {
+            self.certain.append(&mut self.maybe);
+            if commit.records > 0 {
+                self.ghosts.clear();
+            }
+        }
     }
 
     fn accept<S: Storage>(&mut self, queue: &mut Queue<S>) {
@@ -168,10 +181,15 @@ impl Model {
             | Fact::Settled(n, _)
             | Fact::Ended(n) => queue.knows(id(*n)) == Some(Known::Ended),
         };
-        self.maybe
-            .retain(|fact| found.contains(fact) || ended(fact));
+        self.ghosts.append(&mut self.maybe);
+        let (here, ghosts) = std::mem::take(&mut self.ghosts)
+            .into_iter()
+            .partition(|fact| found.contains(fact) || ended(fact));
+        self.ghosts = ghosts;
         if queue.failing().is_none() {
-            self.committed();
+            self.certain.extend::<BTreeSet<Fact>>(here);
+        } else {
+            self.maybe = here;
         }
         Ok(())
     }
@@ -256,7 +274,7 @@ fn live<S: Storage>(storage: S, model: &mut Model, chance: &mut Chance) -> Resul
         let which = chance.below(3) as u8;
         match chance.below(10) {
             0..=3 => model.accept(&mut queue),
-            4 if model.knows(Fact::Accepted(n)) => {
+            4 if model.is_here(Fact::Accepted(n)) => {
                 let again = queue.accept(id(n), None, b"again", now()).unwrap();
                 if again == Accepted::New {
                     return Err(format!("message {n} is accepted twice"));
@@ -264,11 +282,7 @@ fn live<S: Storage>(storage: S, model: &mut Model, chance: &mut Chance) -> Resul
             }
             5 if targets(n).contains(&which) => model.attempt(&mut queue, n, which),
             6 | 7 => model.settle(&mut queue, n, which),
-            _ => {
-                if queue.commit().is_ok() {
-                    model.committed();
-                }
-            }
+            _ => model.commit(&mut queue),
         }
     }
     Ok(())
@@ -302,9 +316,15 @@ fn lives<S: Storage>(seed: u64, wrap: impl Fn(SimulatedDisk) -> S) -> Result<(),
     live(wrap(disk), &mut model, &mut chance)
 }
 
+fn seeds() -> std::ops::Range<u64> {
+    let text = std::env::var("SITEWIRE_SEEDS").unwrap_or("0..500".to_owned());
+    let (from, to) = text.split_once("..").expect("SITEWIRE_SEEDS is FROM..TO");
+    from.parse().unwrap()..to.parse().unwrap()
+}
+
 #[test]
 fn every_accepted_message_is_recovered_once_and_whole() {
-    for seed in 0..6000 {
+    for seed in seeds() {
         if let Err(what) = lives(seed, |disk| disk) {
             panic!("seed {seed}: {what}");
         }
@@ -365,7 +385,7 @@ impl Storage for NoSync {
 #[test]
 fn without_the_syncs_messages_would_be_lost() {
     for (files, directory) in [(true, false), (false, true)] {
-        let violated = (0..600).any(|seed| {
+        let violated = (0..500).any(|seed| {
             let wrap = |disk| NoSync {
                 disk,
                 files,
@@ -387,9 +407,7 @@ fn script(disk: &SimulatedDisk, model: &mut Model) {
         for _ in 0..4 {
             model.accept(&mut queue);
         }
-        if queue.commit().is_ok() {
-            model.committed();
-        }
+        model.commit(&mut queue);
         for n in model.next.saturating_sub(6)..=model.next {
             // Numbers 1 and 2 and every tenth stay open.
             if n > 2 && n % 10 != 0 {
@@ -400,8 +418,8 @@ fn script(disk: &SimulatedDisk, model: &mut Model) {
             }
         }
         model.attempt(&mut queue, 2, 1);
-        if round % 2 == 0 && queue.commit().is_ok() {
-            model.committed();
+        if round % 2 == 0 {
+            model.commit(&mut queue);
         }
     }
 }
@@ -411,7 +429,7 @@ fn the_script_removes_segments_and_copies_open_messages() {
     let disk = SimulatedDisk::new();
     script(&disk, &mut Model::default());
     let log = disk.log();
-    assert!(log.contains(&"remove seg.00000000000000000001".to_owned()));
+    assert!(log.iter().any(|operation| operation.starts_with("remove")));
     let (queue, _) = Queue::recover(disk, options()).unwrap();
     assert_eq!(queue.open().next().unwrap().id, id(1));
     assert!(
