@@ -36,15 +36,14 @@ impl Reporter {
     fn run(&self, woken: &Receiver<()>) {
         let mut last = QueueFigures::default();
         let mut complaint = String::new();
+        self.write(&mut last, &mut complaint);
         loop {
+            let why = woken.recv_timeout(self.state.interval);
             self.write(&mut last, &mut complaint);
-            match woken.recv_timeout(self.state.interval) {
+            match why {
                 Ok(()) => tracing::info!("{}", summary(&last, &self.links)),
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => {
-                    self.write(&mut last, &mut complaint);
-                    return;
-                }
+                Err(RecvTimeoutError::Disconnected) => return,
             }
         }
     }

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
 use net::{Identity, Listener};
@@ -26,6 +27,8 @@ const LEFTOVERS: Duration = Duration::from_secs(3600);
 /// How long a lock is waited for, and how often it is tried.
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
+/// At the second signal lanes get this long to kill their scripts.
+const LAST_LOOK: Duration = Duration::from_millis(500);
 /// How much longer than the lanes the owner may take to end.
 const LAST_COMMIT: Duration = Duration::from_secs(10);
 
@@ -131,61 +134,101 @@ async fn serve(
     directory: SpoolDirectory,
     queue: Queue<DirectoryStorage>,
 ) -> Result<Status, Failure> {
-    let started = SystemTime::now().into();
     let mut signals = Signals::new()?;
-    let listeners = bind(&configuration).await?;
-    let (requests, inbox) = channel();
-    let stop = Stop::default();
-    let links = Links::new(&configuration.peers, started);
-    let jobs = start_lanes(&configuration, &requests, &stop)?;
-    watch_drop_box(directory.path(), &requests);
-    let owner = Owner::new(&configuration, directory, queue, jobs, stop.clone())
-        .map_err(|error| Failure::caused(Status::TryAgain, "cannot read the spool", error))?;
-    let ended = start_owner(owner, inbox)?;
-    let reporter = Reporter {
-        site: configuration.site.clone(),
-        started,
-        state: configuration.state.clone(),
-        links: links.clone(),
-        owner: requests.clone(),
-    };
-    let (wake, reporter) = reporter.start().map_err(cannot_start)?;
-    let (end, stopping) = watch::channel(false);
-    let network = Arc::new(Network::new(
-        configuration.site.clone(),
-        identity,
-        &configuration.peers,
-        links,
-        requests.clone(),
-        stopping,
-    ));
-    start_links(&network, &configuration, listeners);
+    let mut parts = Parts::start(&configuration, identity, directory, queue).await?;
     tracing::info!("site {} is ready", configuration.site);
     program::ready::ready();
-    let mut ended = ended;
-    let early = signals.wait_for_end(&wake, &mut ended).await;
+    let early = signals.wait_for_end(&parts.wake, &mut parts.ended).await;
     program::ready::stopping();
     if early {
-        return Err(Failure::new(
-            Status::Failed,
-            "the journal's thread has ended",
-        ));
+        let what = "the journal's thread has ended";
+        return Err(Failure::new(Status::Failed, what));
     }
-    tracing::info!("stopping");
-    // Nobody listens any more if everything has ended already.
-    let _ = end.send(true);
-    stop.begin(Instant::now() + configuration.stop_timeout);
-    let _ = requests.send(Request::Stop);
-    let patience = configuration.stop_timeout + LAST_COMMIT;
-    tokio::select! {
-        _ = &mut ended => {}
-        () = tokio::time::sleep(patience) => tracing::error!("the journal's thread does not end"),
-        () = signals.wait_for_second() => tracing::warn!("stopping at once"),
-    }
-    drop(wake);
-    let _ = tokio::task::spawn_blocking(move || reporter.join()).await;
-    tracing::info!("stopped");
+    parts.stop(&mut signals, configuration.stop_timeout).await;
     Ok(Status::Done)
+}
+
+/// Everything that runs.
+struct Parts {
+    requests: Sender<Request>,
+    /// Says that the owner's thread has ended.
+    ended: oneshot::Receiver<()>,
+    stop: Stop,
+    /// Tells the links to end.
+    end: watch::Sender<bool>,
+    /// Makes the reporter write the state file; dropped, it ends.
+    wake: Sender<()>,
+    reporter: JoinHandle<()>,
+}
+
+impl Parts {
+    async fn start(
+        configuration: &Configuration,
+        identity: Option<Identity>,
+        directory: SpoolDirectory,
+        queue: Queue<DirectoryStorage>,
+    ) -> Result<Self, Failure> {
+        let started = SystemTime::now().into();
+        let listeners = bind(configuration).await?;
+        let (requests, inbox) = channel();
+        let stop = Stop::default();
+        let links = Links::new(&configuration.peers, started);
+        let jobs = start_lanes(configuration, &requests, &stop)?;
+        watch_drop_box(directory.path(), &requests);
+        let owner = Owner::new(configuration, directory, queue, jobs, stop.clone())
+            .map_err(|error| Failure::caused(Status::TryAgain, "cannot read the spool", error))?;
+        let ended = start_owner(owner, inbox)?;
+        let reporter = Reporter {
+            site: configuration.site.clone(),
+            started,
+            state: configuration.state.clone(),
+            links: links.clone(),
+            owner: requests.clone(),
+        };
+        let (wake, reporter) = reporter.start().map_err(cannot_start)?;
+        let (end, stopping) = watch::channel(false);
+        let network = Arc::new(Network::new(
+            configuration.site.clone(),
+            identity,
+            &configuration.peers,
+            links,
+            requests.clone(),
+            stopping,
+        ));
+        start_links(&network, configuration, listeners);
+        Ok(Self {
+            requests,
+            ended,
+            stop,
+            end,
+            wake,
+            reporter,
+        })
+    }
+
+    /// Ends all of it in good order, or at once when asked a second time.
+    async fn stop(mut self, signals: &mut Signals, timeout: Duration) {
+        tracing::info!("stopping");
+        // Whoever does not hear this has ended already.
+        let _ = self.end.send(true);
+        self.stop.begin(Instant::now() + timeout);
+        let _ = self.requests.send(Request::Stop);
+        tokio::select! {
+            _ = &mut self.ended => {}
+            () = tokio::time::sleep(timeout + LAST_COMMIT) => {
+                tracing::error!("the journal's thread does not end");
+            }
+            () = signals.wait_for_second() => {
+                tracing::warn!("stopping at once");
+                self.stop.begin(Instant::now());
+                tokio::time::sleep(LAST_LOOK).await;
+            }
+        }
+        drop(self.wake);
+        let reporter = self.reporter;
+        let _ = tokio::task::spawn_blocking(move || reporter.join()).await;
+        tracing::info!("stopped");
+    }
 }
 
 fn cannot_start(error: std::io::Error) -> Failure {
