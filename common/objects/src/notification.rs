@@ -283,18 +283,26 @@ impl<'a> Envelope<'a> {
 
     /// Reads the context.
     pub fn context(&self) -> Result<Context, Error> {
-        let mut context = Context::new();
-        let entries: BTreeMap<Cow<'_, str>, Value> =
-            serde_json::from_str(self.context.get()).map_err(Error::Malformed)?;
-        if entries.len() > MAX_ENTRIES {
-            return Err(Error::BadContext("has too many entries"));
-        }
-        for (name, Value(value)) in entries {
-            check_name(&name)?;
-            context.insert(name.into_owned(), value);
-        }
-        Ok(context)
+        parse_context(self.context.get())
     }
+}
+
+/// Reads a context: a JSON object whose values are all texts.
+pub fn parse_context(json: &str) -> Result<Context, Error> {
+    if json.len() > MAX_BODY {
+        return Err(Error::TooLarge(json.len()));
+    }
+    let mut context = Context::new();
+    let entries: BTreeMap<Cow<'_, str>, Value> =
+        serde_json::from_str(json).map_err(Error::Malformed)?;
+    if entries.len() > MAX_ENTRIES {
+        return Err(Error::BadContext("has too many entries"));
+    }
+    for (name, Value(value)) in entries {
+        check_name(&name)?;
+        context.insert(name.into_owned(), value);
+    }
+    Ok(context)
 }
 
 fn check_name(name: &str) -> Result<(), Error> {

@@ -1,0 +1,273 @@
+//! The variables of a notification, from the places where cores leave them.
+//!
+//! Later places count more: `NAGIOS_*` in the environment, `NOTIFY_*` in the
+//! environment, standard input, arguments. Values are bytes throughout.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+
+use bstr::{BString, ByteSlice};
+use objects::UnixTime;
+use objects::notification::{Context, print_json_string};
+
+/// The variables of the environment.
+pub(crate) fn from_environment(
+    variables: impl IntoIterator<Item = (OsString, OsString)> + Clone,
+) -> Context {
+    let mut context = Context::new();
+    for (name, value) in variables.clone() {
+        let name = name.to_str().and_then(|name| name.strip_prefix("NAGIOS_"));
+        for name in name.iter().flat_map(|name| nagios_names(name)) {
+            insert(&mut context, name, &value);
+        }
+    }
+    for (name, value) in variables {
+        let name = name.to_str().and_then(|name| name.strip_prefix("NOTIFY_"));
+        if let Some(name) = name.filter(|name| !name.is_empty()) {
+            insert(&mut context, name.to_owned(), &value);
+        }
+    }
+    context
+}
+
+/// What plugins know a variable of Nagios as. Most names are the same.
+fn nagios_names(name: &str) -> Vec<String> {
+    if let Some(attribute) = name.strip_prefix("_HOST") {
+        let mut names = vec![format!("HOST_{attribute}")];
+        // Checkmk's tags, which its plugins expect under this name.
+        names.extend((attribute == "TAGS").then(|| "HOSTTAGS".to_owned()));
+        return names;
+    }
+    for object in ["SERVICE", "CONTACT"] {
+        let custom = name.strip_prefix('_').and_then(|n| n.strip_prefix(object));
+        if let Some(attribute) = custom {
+            return vec![format!("{object}_{attribute}")];
+        }
+    }
+    // Counted from 0 in the environment, from 1 as a macro.
+    if let Some(Ok(number)) = name.strip_prefix("CONTACTADDRESS").map(str::parse::<u8>) {
+        return vec![format!("CONTACTADDRESS{}", u16::from(number) + 1)];
+    }
+    // The core's own resource macros, among them passwords.
+    let resource = name
+        .strip_prefix("USER")
+        .is_some_and(|n| n.parse::<u16>().is_ok());
+    if name.is_empty() || resource {
+        return Vec::new();
+    }
+    vec![name.to_owned()]
+}
+
+/// Adds `KEY=VALUE` arguments. An error names the one that is none.
+pub(crate) fn add_arguments(context: &mut Context, arguments: &[OsString]) -> Result<(), String> {
+    for argument in arguments {
+        let (name, value) = argument
+            .as_bytes()
+            .split_once_str("=")
+            .ok_or_else(|| format!("{argument:?} is not KEY=VALUE"))?;
+        let name = name
+            .to_str()
+            .ok()
+            .filter(|name| !name.is_empty())
+            .ok_or_else(|| format!("{argument:?} has no proper KEY"))?;
+        insert(context, name.to_owned(), OsStr::from_bytes(value));
+    }
+    Ok(())
+}
+
+fn insert(context: &mut Context, name: String, value: &OsStr) {
+    if !is_macro(value.as_bytes()) {
+        context.insert(name, value.as_bytes().into());
+    }
+}
+
+/// `$LIKETHIS$`: the core did not know what to put there.
+fn is_macro(value: &[u8]) -> bool {
+    let name = value.strip_prefix(b"$").and_then(|v| v.strip_suffix(b"$"));
+    let allowed = |b: &u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b"_:".contains(b);
+    name.is_some_and(|name| !name.is_empty() && name.iter().all(allowed))
+}
+
+/// Adds what can be computed, and says what must be there and is not.
+pub(crate) fn complete(context: &mut Context, now: UnixTime) -> Result<(), String> {
+    let has = |name: &str| context.get(name).is_some_and(|value| !value.is_empty());
+    for name in ["NOTIFICATIONTYPE", "HOSTNAME"] {
+        if !has(name) {
+            return Err(format!(
+                "{name} is missing: give it in the environment as NOTIFY_{name}, or as {name}=VALUE"
+            ));
+        }
+    }
+    let what = if has("SERVICEDESC") {
+        "SERVICE"
+    } else {
+        "HOST"
+    };
+    let has_what = has("WHAT");
+    let has_time = has("MICROTIME");
+    if !has_what {
+        context.insert("WHAT".to_owned(), what.into());
+    }
+    if !has_time {
+        let micros = now.micros().to_string();
+        context.insert("MICROTIME".to_owned(), micros.into());
+    }
+    Ok(())
+}
+
+/// The variable that says what was cut.
+pub(crate) const CUT: &str = "SITEWIRE_CUT";
+/// What every value may keep, as printed.
+const KEPT: usize = 1024;
+
+/// Takes about `excess` bytes off the longest value, the long output of a plugin
+/// if there is one, and notes it. `false` if no value is worth cutting.
+pub(crate) fn cut_longest(context: &mut Context, excess: usize) -> bool {
+    let printed = |value: &BString| {
+        let mut out = String::new();
+        print_json_string(&mut out, value);
+        out.len()
+    };
+    let weight = |name: &str, len: usize| (name.starts_with("LONG") && len > KEPT, len);
+    let longest = context
+        .iter()
+        .filter(|(name, _)| *name != CUT)
+        .map(|(name, value)| (weight(name, printed(value)), name.clone()))
+        .max();
+    let Some(((_, len), name)) = longest.filter(|((_, len), _)| *len > KEPT) else {
+        return false;
+    };
+    let target = len.saturating_sub(excess).max(KEPT);
+    let Some(value) = context.get_mut(&name) else {
+        return false;
+    };
+    let (mut low, mut high) = (0, value.len());
+    while low < high {
+        let middle = (low + high).div_ceil(2);
+        if printed(&value[..middle].into()) <= target {
+            low = middle;
+        } else {
+            high = middle - 1;
+        }
+    }
+    // Not through the middle of a character.
+    while low > 0 && value.get(low).is_some_and(|b| b & 0xc0 == 0x80) {
+        low -= 1;
+    }
+    let note = format!("{name}: {low} of {} bytes kept", value.len());
+    value.truncate(low);
+    let notes = context.entry(CUT.to_owned()).or_default();
+    if !notes.is_empty() {
+        notes.extend_from_slice(b"; ");
+    }
+    notes.extend_from_slice(note.as_bytes());
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(variables: &[(&str, &[u8])]) -> Context {
+        let variables: Vec<_> = variables
+            .iter()
+            .map(|(name, value)| (OsString::from(name), OsStr::from_bytes(value).to_owned()))
+            .collect();
+        from_environment(variables)
+    }
+
+    #[test]
+    fn names_of_nagios_become_those_that_plugins_know() {
+        for (nagios, names) in [
+            ("HOSTNAME", &["HOSTNAME"][..]),
+            ("SERVICEDESC", &["SERVICEDESC"]),
+            ("_HOSTTAGS", &["HOST_TAGS", "HOSTTAGS"]),
+            ("_HOSTSL", &["HOST_SL"]),
+            ("_SERVICEEC_CONTACT", &["SERVICE_EC_CONTACT"]),
+            ("_CONTACTPHONE", &["CONTACT_PHONE"]),
+            ("CONTACTADDRESS0", &["CONTACTADDRESS1"]),
+            ("CONTACTADDRESS", &["CONTACTADDRESS"]),
+            ("USER3", &[]),
+            ("USERNAME", &["USERNAME"]),
+            ("", &[]),
+        ] {
+            assert_eq!(nagios_names(nagios), names, "{nagios}");
+        }
+    }
+
+    #[test]
+    fn later_places_count_more_and_bytes_survive() {
+        let mut context = environment(&[
+            ("NOTIFY_HOSTNAME", b"b"),
+            ("NAGIOS_HOSTNAME", b"a"),
+            ("NAGIOS_HOSTALIAS", b"caf\xe9"),
+            ("HOSTADDRESS", b"not ours"),
+        ]);
+        assert_eq!(context["HOSTNAME"], "b");
+        assert_eq!(context["HOSTALIAS"], &b"caf\xe9"[..]);
+        assert_eq!(context.len(), 2);
+        add_arguments(&mut context, &["HOSTNAME=c=d".into()]).unwrap();
+        assert_eq!(context["HOSTNAME"], "c=d");
+        assert!(add_arguments(&mut context, &["HOSTNAME".into()]).is_err());
+        assert!(add_arguments(&mut context, &["=x".into()]).is_err());
+    }
+
+    #[test]
+    fn macros_that_the_core_did_not_replace_are_dropped() {
+        for (value, dropped) in [
+            (&b"$HOSTADDRESS$"[..], true),
+            (b"$ARG1$", true),
+            (b"$_HOSTTAGS$", true),
+            (b"$HOSTADDRESS:db1$", false),
+            (b"$$", false),
+            (b"costs $5$", false),
+            (b"$lower$", false),
+        ] {
+            let context = environment(&[("NOTIFY_X", value)]);
+            assert_eq!(context.is_empty(), dropped, "{}", value.as_bstr());
+        }
+    }
+
+    #[test]
+    fn what_and_time_are_computed_and_the_rest_demanded() {
+        let now = UnixTime::from_micros(5);
+        let mut context = environment(&[("NOTIFY_HOSTNAME", b"a")]);
+        assert!(
+            complete(&mut context, now)
+                .unwrap_err()
+                .contains("NOTIFICATIONTYPE")
+        );
+        context.insert("NOTIFICATIONTYPE".into(), "PROBLEM".into());
+        let mut service = context.clone();
+        service.insert("SERVICEDESC".into(), "Disk /".into());
+        complete(&mut context, now).unwrap();
+        complete(&mut service, now).unwrap();
+        assert_eq!(
+            (&context["WHAT"][..], &context["MICROTIME"][..]),
+            (&b"HOST"[..], &b"5"[..])
+        );
+        assert_eq!(service["WHAT"], "SERVICE");
+    }
+
+    #[test]
+    fn the_long_output_is_cut_first_and_the_cut_is_noted() {
+        let mut context = Context::new();
+        context.insert("SERVICEOUTPUT".into(), vec![b'x'; 9000].into());
+        context.insert("LONGSERVICEOUTPUT".into(), "ä".repeat(3000).into());
+        assert!(cut_longest(&mut context, 1001));
+        let long = &context["LONGSERVICEOUTPUT"];
+        assert!(
+            long.to_str().is_ok() && (4900..=5000).contains(&long.len()),
+            "{}",
+            long.len()
+        );
+        assert_eq!(context["SERVICEOUTPUT"].len(), 9000);
+        let note = context[CUT].to_string();
+        assert!(
+            note.contains("LONGSERVICEOUTPUT") && note.contains("of 6000 bytes"),
+            "{note}"
+        );
+        assert!(cut_longest(&mut context, 1 << 20) && cut_longest(&mut context, 1 << 20));
+        assert!(!cut_longest(&mut context, 1 << 20));
+    }
+}

@@ -1,0 +1,127 @@
+//! From the command line to a file in the drop box.
+
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use objects::notification::{Error, Kind, MAX_BODY, parse_context, to_utf8};
+use objects::{Notification, NotificationId, SiteId, UnixTime};
+use program::{Failure, Status};
+
+use crate::cli::Args;
+use crate::context;
+
+/// What every spooler on the way may add to the body for its path.
+const ROOM_FOR_PATH: usize = 4096;
+
+pub(crate) fn run(args: &Args) -> Result<Status, Failure> {
+    let now = UnixTime::from(SystemTime::now());
+    let notification = Notification {
+        id: args.id.unwrap_or_else(|| NotificationId::new(now)),
+        kind: Kind::Raw,
+        created: now,
+        expires: None,
+        site: site(args)?,
+        context: gather(args, now)?,
+    };
+    let id = notification.id;
+    let body = print_within_limit(notification)?;
+    if args.dry_run {
+        return tell(&body);
+    }
+    let spool = spool(args);
+    spool::drop_box::submit(&spool, id, body.as_bytes()).map_err(|e| not_stored(&spool, e))?;
+    if args.print_id {
+        return tell(&format!("{id}\n"));
+    }
+    Ok(Status::Done)
+}
+
+fn gather(args: &Args, now: UnixTime) -> Result<objects::notification::Context, Failure> {
+    let mut context = context::from_environment(std::env::vars_os().collect::<Vec<_>>());
+    if args.stdin_json {
+        context.append(&mut read_stdin()?);
+    }
+    let usage = |what| Failure::new(Status::Usage, what);
+    context::add_arguments(&mut context, &args.variables).map_err(usage)?;
+    context::complete(&mut context, now).map_err(usage)?;
+    Ok(context)
+}
+
+fn read_stdin() -> Result<objects::notification::Context, Failure> {
+    let failed = |cause: Box<dyn std::error::Error + Send + Sync>| {
+        Failure::caused(Status::Failed, "cannot read standard input", cause)
+    };
+    let mut bytes = Vec::new();
+    let mut limited = std::io::stdin().lock().take(16 << 20);
+    limited
+        .read_to_end(&mut bytes)
+        .map_err(|error| failed(error.into()))?;
+    parse_context(&to_utf8(&bytes)).map_err(|error| failed(error.into()))
+}
+
+fn site(args: &Args) -> Result<SiteId, Failure> {
+    if let Some(site) = &args.site {
+        return Ok(site.clone());
+    }
+    for name in ["SITEWIRE_SITE", "OMD_SITE"] {
+        if let Some(site) = std::env::var_os(name) {
+            let site = site.to_string_lossy();
+            return SiteId::new(&site).map_err(|error| Failure::caused(Status::Usage, name, error));
+        }
+    }
+    let what = "which site? give --site SITE, or set SITEWIRE_SITE or OMD_SITE";
+    Err(Failure::new(Status::Usage, what))
+}
+
+fn spool(args: &Args) -> PathBuf {
+    if let Some(spool) = &args.spool {
+        return spool.clone();
+    }
+    match std::env::var_os("OMD_ROOT") {
+        Some(root) if !root.is_empty() => PathBuf::from(root).join("var/sitewire/spool"),
+        _ => PathBuf::from("/var/spool/sitewire"),
+    }
+}
+
+/// Prints the body; what is too long is cut, because the core will not ask again.
+fn print_within_limit(mut notification: Notification) -> Result<String, Failure> {
+    let limit = MAX_BODY - ROOM_FOR_PATH;
+    loop {
+        let len = match notification.print() {
+            Ok(body) if body.len() <= limit => return Ok(body),
+            Ok(body) => body.len(),
+            Err(Error::TooLarge(len)) => len,
+            Err(error) => return Err(unfit(error)),
+        };
+        // The note takes room as well.
+        if !context::cut_longest(&mut notification.context, len - limit + 256) {
+            return Err(unfit(Error::TooLarge(len)));
+        }
+    }
+}
+
+fn unfit(error: Error) -> Failure {
+    Failure::caused(Status::Failed, "cannot store this notification", error)
+}
+
+fn not_stored(spool: &Path, error: spool::Error) -> Failure {
+    let status = if error.is_temporary() {
+        Status::TryAgain
+    } else {
+        Status::Failed
+    };
+    let what = format!("not stored in {}", spool.display());
+    Failure::caused(status, what, error)
+}
+
+fn tell(text: &str) -> Result<Status, Failure> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
+        Ok(()) => Ok(Status::Done),
+        Err(_) => Err(Failure::silent(Status::Failed)),
+    }
+}
