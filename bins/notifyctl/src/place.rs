@@ -9,6 +9,7 @@ use crate::cli::Args;
 
 /// notifyd's defaults for the keys that are read here.
 const DEFAULT_SPOOL: &str = "/var/spool/sitewire";
+const DEFAULT_SPOOL_IN_OMD: &str = "var/sitewire/spool";
 const DEFAULT_STATE_FILE: &str = "notifyd.state";
 
 /// Where to look.
@@ -38,7 +39,7 @@ impl Place {
         let spool = root
             .take("spool", Table::table, &mut problems)
             .and_then(|mut spool| spool.take("directory", Table::path, &mut problems))
-            .unwrap_or_else(|| DEFAULT_SPOOL.into());
+            .unwrap_or_else(default_spool);
         let state = root
             .take("state", Table::table, &mut problems)
             .and_then(|mut state| state.take("file", Table::path, &mut problems));
@@ -57,6 +58,13 @@ impl Place {
             spool,
             state: json.into(),
         }
+    }
+}
+
+fn default_spool() -> PathBuf {
+    match std::env::var_os("OMD_ROOT") {
+        Some(root) => Path::new(&root).join(DEFAULT_SPOOL_IN_OMD),
+        None => DEFAULT_SPOOL.into(),
     }
 }
 

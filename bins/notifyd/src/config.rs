@@ -16,6 +16,8 @@ pub(crate) mod default {
 
     /// `[spool] directory`
     pub(crate) const SPOOL: &str = "/var/spool/sitewire";
+    /// The same inside an OMD site, below its root.
+    pub(crate) const SPOOL_IN_OMD: &str = "var/sitewire/spool";
     /// `[state] file` is this name in the spool directory.
     pub(crate) const STATE_FILE: &str = "notifyd.state";
     /// `[state] interval`
@@ -99,6 +101,14 @@ pub(crate) fn default_path() -> PathBuf {
     }
 }
 
+/// The spool that is used when none is configured: notify's default, too.
+fn default_spool() -> PathBuf {
+    match std::env::var_os("OMD_ROOT") {
+        Some(root) => Path::new(&root).join(default::SPOOL_IN_OMD),
+        None => default::SPOOL.into(),
+    }
+}
+
 impl Configuration {
     /// Reads `path`; on any mistake all mistakes, one text each.
     pub(crate) fn read(path: &Path) -> Result<Self, Vec<String>> {
@@ -118,7 +128,7 @@ impl Configuration {
         let spool = root
             .take("spool", Table::table, &mut problems)
             .and_then(|table| parse_spool(table, &mut problems))
-            .unwrap_or_else(|| default::SPOOL.into());
+            .unwrap_or_else(default_spool);
         let tls = root
             .take("tls", Table::table, &mut problems)
             .and_then(|table| parse_tls(table, &mut problems));
