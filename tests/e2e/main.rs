@@ -5,4 +5,8 @@ mod dump_through_ssh;
 mod icinga2_dump;
 mod manual;
 mod no_runtime;
+mod notify_kill;
+mod notify_link;
+mod notify_sites;
+mod readme_walk;
 mod remote_site;
