@@ -9,9 +9,9 @@ use objects::{NotificationId, SiteId};
 /// Accept one notification durably
 ///
 /// Takes a notification from the environment, as Nagios and Checkmk pass it,
-/// from standard input and from arguments, and stores it in the spool of
-/// notifyd. Ends with 0 only when it would survive a power loss. Needs no running
-/// daemon and no network.
+/// from standard input and from arguments, stores it in the spool of notifyd, and
+/// prints its id. Ends with 0 only when it would survive a power loss. Needs no
+/// running daemon and no network.
 #[derive(Debug, Parser)]
 #[command(
     name = "notify",
@@ -47,9 +47,9 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) stdin_json: bool,
 
-    /// Print the id on standard output
-    #[arg(long)]
-    pub(crate) print_id: bool,
+    /// Do not print the id
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
 
     /// Print what would be stored, and store nothing
     #[arg(short = 'n', long)]

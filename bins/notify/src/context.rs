@@ -7,8 +7,8 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
 use bstr::{BString, ByteSlice};
-use objects::UnixTime;
 use objects::notification::{Context, print_json_string};
+use objects::{SiteId, UnixTime};
 
 /// The variables of the environment.
 pub(crate) fn from_environment(
@@ -64,12 +64,12 @@ pub(crate) fn add_arguments(context: &mut Context, arguments: &[OsString]) -> Re
         let (name, value) = argument
             .as_bytes()
             .split_once_str("=")
-            .ok_or_else(|| format!("{argument:?} is not KEY=VALUE"))?;
+            .ok_or_else(|| format!("{argument:?} is not of the form NAME=VALUE"))?;
         let name = name
             .to_str()
             .ok()
             .filter(|name| !name.is_empty())
-            .ok_or_else(|| format!("{argument:?} has no proper KEY"))?;
+            .ok_or_else(|| format!("{argument:?} has no proper NAME"))?;
         insert(context, name.to_owned(), OsStr::from_bytes(value));
     }
     Ok(())
@@ -89,12 +89,12 @@ fn is_macro(value: &[u8]) -> bool {
 }
 
 /// Adds what can be computed, and says what must be there and is not.
-pub(crate) fn complete(context: &mut Context, now: UnixTime) -> Result<(), String> {
+pub(crate) fn complete(context: &mut Context, site: &SiteId, now: UnixTime) -> Result<(), String> {
     let has = |name: &str| context.get(name).is_some_and(|value| !value.is_empty());
     for name in ["NOTIFICATIONTYPE", "HOSTNAME"] {
         if !has(name) {
             return Err(format!(
-                "{name} is missing: give it in the environment as NOTIFY_{name}, or as {name}=VALUE"
+                "{name} is not given, neither as NOTIFY_{name} in the environment nor as {name}=VALUE"
             ));
         }
     }
@@ -103,20 +103,23 @@ pub(crate) fn complete(context: &mut Context, now: UnixTime) -> Result<(), Strin
     } else {
         "HOST"
     };
-    let has_what = has("WHAT");
-    let has_time = has("MICROTIME");
-    if !has_what {
-        context.insert("WHAT".to_owned(), what.into());
-    }
-    if !has_time {
-        let micros = now.micros().to_string();
-        context.insert("MICROTIME".to_owned(), micros.into());
+    for (name, value) in [
+        ("WHAT", what.to_owned()),
+        ("MICROTIME", now.micros().to_string()),
+        ("OMD_SITE", site.to_string()),
+    ] {
+        let entry = context.entry(name.to_owned()).or_default();
+        if entry.is_empty() {
+            *entry = value.into();
+        }
     }
     Ok(())
 }
 
 /// The variable that says what was cut.
 pub(crate) const CUT: &str = "SITEWIRE_CUT";
+/// What a value that was cut ends with.
+const MARK: &[u8] = b"[cut: too long]";
 /// What every value may keep, as printed.
 const KEPT: usize = 1024;
 
@@ -128,16 +131,17 @@ pub(crate) fn cut_longest(context: &mut Context, excess: usize) -> bool {
         print_json_string(&mut out, value);
         out.len()
     };
-    let weight = |name: &str, len: usize| (name.starts_with("LONG") && len > KEPT, len);
+    let worth = KEPT + MARK.len();
+    let weight = |name: &str, len: usize| (name.starts_with("LONG") && len > worth, len);
     let longest = context
         .iter()
         .filter(|(name, _)| *name != CUT)
         .map(|(name, value)| (weight(name, printed(value)), name.clone()))
         .max();
-    let Some(((_, len), name)) = longest.filter(|((_, len), _)| *len > KEPT) else {
+    let Some(((_, len), name)) = longest.filter(|((_, len), _)| *len > worth) else {
         return false;
     };
-    let target = len.saturating_sub(excess).max(KEPT);
+    let target = len.saturating_sub(excess + MARK.len()).max(KEPT);
     let Some(value) = context.get_mut(&name) else {
         return false;
     };
@@ -156,6 +160,7 @@ pub(crate) fn cut_longest(context: &mut Context, excess: usize) -> bool {
     }
     let note = format!("{name}: {low} of {} bytes kept", value.len());
     value.truncate(low);
+    value.extend_from_slice(MARK);
     let notes = context.entry(CUT.to_owned()).or_default();
     if !notes.is_empty() {
         notes.extend_from_slice(b"; ");
@@ -232,16 +237,17 @@ mod tests {
     fn what_and_time_are_computed_and_the_rest_demanded() {
         let now = UnixTime::from_micros(5);
         let mut context = environment(&[("NOTIFY_HOSTNAME", b"a")]);
+        let site = SiteId::new("remote1").unwrap();
         assert!(
-            complete(&mut context, now)
+            complete(&mut context, &site, now)
                 .unwrap_err()
                 .contains("NOTIFICATIONTYPE")
         );
         context.insert("NOTIFICATIONTYPE".into(), "PROBLEM".into());
         let mut service = context.clone();
         service.insert("SERVICEDESC".into(), "Disk /".into());
-        complete(&mut context, now).unwrap();
-        complete(&mut service, now).unwrap();
+        complete(&mut context, &site, now).unwrap();
+        complete(&mut service, &site, now).unwrap();
         assert_eq!(
             (&context["WHAT"][..], &context["MICROTIME"][..]),
             (&b"HOST"[..], &b"5"[..])

@@ -1,10 +1,10 @@
 //! From the command line to a file in the drop box.
 
 use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::SystemTime;
 
-use objects::notification::{Error, Kind, MAX_BODY, parse_context, to_utf8};
+use objects::notification::{Context, Error, Kind, MAX_BODY, MAX_CONTEXT, parse_context, to_utf8};
 use objects::{Notification, NotificationId, SiteId, UnixTime};
 use program::{Failure, Status};
 
@@ -16,13 +16,14 @@ const ROOM_FOR_PATH: usize = 4096;
 
 pub(crate) fn run(args: &Args) -> Result<Status, Failure> {
     let now = UnixTime::from(SystemTime::now());
+    let site = site(args)?;
     let notification = Notification {
         id: args.id.unwrap_or_else(|| NotificationId::new(now)),
         kind: Kind::Raw,
         created: now,
         expires: None,
-        site: site(args)?,
-        context: gather(args, now)?,
+        context: gather(args, &site, now)?,
+        site,
     };
     let id = notification.id;
     let body = print_within_limit(notification)?;
@@ -30,30 +31,31 @@ pub(crate) fn run(args: &Args) -> Result<Status, Failure> {
         return tell(&body);
     }
     let spool = spool(args);
-    spool::drop_box::submit(&spool, id, body.as_bytes()).map_err(|e| not_stored(&spool, e))?;
-    if args.print_id {
-        return tell(&format!("{id}\n"));
+    spool::drop_box::submit(&spool, id, body.as_bytes()).map_err(not_accepted)?;
+    if !args.quiet {
+        // It is stored: that nobody reads the id does not change it.
+        let _ = tell(&format!("{id}\n"));
     }
     Ok(Status::Done)
 }
 
-fn gather(args: &Args, now: UnixTime) -> Result<objects::notification::Context, Failure> {
+fn gather(args: &Args, site: &SiteId, now: UnixTime) -> Result<Context, Failure> {
     let mut context = context::from_environment(std::env::vars_os().collect::<Vec<_>>());
     if args.stdin_json {
         context.append(&mut read_stdin()?);
     }
     let usage = |what| Failure::new(Status::Usage, what);
     context::add_arguments(&mut context, &args.variables).map_err(usage)?;
-    context::complete(&mut context, now).map_err(usage)?;
+    context::complete(&mut context, site, now).map_err(usage)?;
     Ok(context)
 }
 
-fn read_stdin() -> Result<objects::notification::Context, Failure> {
+fn read_stdin() -> Result<Context, Failure> {
     let failed = |cause: Box<dyn std::error::Error + Send + Sync>| {
         Failure::caused(Status::Failed, "cannot read standard input", cause)
     };
     let mut bytes = Vec::new();
-    let mut limited = std::io::stdin().lock().take(16 << 20);
+    let mut limited = std::io::stdin().lock().take(MAX_CONTEXT as u64 + 1);
     limited
         .read_to_end(&mut bytes)
         .map_err(|error| failed(error.into()))?;
@@ -70,7 +72,7 @@ fn site(args: &Args) -> Result<SiteId, Failure> {
             return SiteId::new(&site).map_err(|error| Failure::caused(Status::Usage, name, error));
         }
     }
-    let what = "which site? give --site SITE, or set SITEWIRE_SITE or OMD_SITE";
+    let what = "the site is not known: give --site SITE, or set SITEWIRE_SITE or OMD_SITE";
     Err(Failure::new(Status::Usage, what))
 }
 
@@ -102,17 +104,16 @@ fn print_within_limit(mut notification: Notification) -> Result<String, Failure>
 }
 
 fn unfit(error: Error) -> Failure {
-    Failure::caused(Status::Failed, "cannot store this notification", error)
+    Failure::caused(Status::Failed, "notification not accepted", error)
 }
 
-fn not_stored(spool: &Path, error: spool::Error) -> Failure {
+fn not_accepted(error: spool::Error) -> Failure {
     let status = if error.is_temporary() {
         Status::TryAgain
     } else {
         Status::Failed
     };
-    let what = format!("not stored in {}", spool.display());
-    Failure::caused(status, what, error)
+    Failure::caused(status, "notification not accepted", error)
 }
 
 fn tell(text: &str) -> Result<Status, Failure> {

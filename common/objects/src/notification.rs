@@ -30,6 +30,9 @@ use crate::{SiteId, UnixTime};
 pub const FORMAT: u32 = 1;
 /// Longest body, in bytes.
 pub const MAX_BODY: usize = 1 << 20;
+/// Longest context that [`parse_context`] reads, in bytes: one that is submitted
+/// may be longer than a body, and is then cut.
+pub const MAX_CONTEXT: usize = 16 << 20;
 /// Most hops a notification may take; one more is a loop.
 pub const MAX_HOPS: usize = 8;
 /// Most entries of a context.
@@ -289,7 +292,7 @@ impl<'a> Envelope<'a> {
 
 /// Reads a context: a JSON object whose values are all texts.
 pub fn parse_context(json: &str) -> Result<Context, Error> {
-    if json.len() > MAX_BODY {
+    if json.len() > MAX_CONTEXT {
         return Err(Error::TooLarge(json.len()));
     }
     let mut context = Context::new();
