@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::{Program, Running, Site, livestatus, peer, wait};
 
 /// An Icinga 2 that checks nothing by itself. Results come in through
-/// [`Icinga2::check`], or from a plugin it is told to run.
+/// [`Icinga2::command`], or from a plugin it is told to run.
 pub struct Icinga2 {
     _process: Running,
     site: Site,
