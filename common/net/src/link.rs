@@ -129,9 +129,14 @@ impl<S: AsyncRead + AsyncWrite> Link<S> {
             let (idle, flushed) = (output.is_empty(), self.flushed);
             // All branches at once: reading never waits for writing.
             tokio::select! {
-                len = self.reader.read(&mut input) => match len.map_err(Error::Stream)? {
-                    0 => self.session.handle_end()?,
-                    len => self.session.handle_input(&input[..len], now())?,
+                len = self.reader.read(&mut input) => match len {
+                    Ok(0) => self.session.handle_end()?,
+                    Ok(len) => self.session.handle_input(&input[..len], now())?,
+                    // TLS calls it so when the peer was killed or cut off.
+                    Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+                        self.session.handle_end()?;
+                    }
+                    Err(error) => return Err(Error::Stream(error)),
                 },
                 written = write_some(&mut self.writer, output), if !idle || !flushed => {
                     let len = written.map_err(Error::Stream)?;
