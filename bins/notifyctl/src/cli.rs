@@ -12,13 +12,16 @@ use clap::{Parser, Subcommand};
 #[command(
     name = "notifyctl",
     version = program::VERSION,
-    after_help = "Exit status: 0 done, 1 failed or not found, 2 used wrongly, 78 bad configuration.\n\
+    max_term_width = 80,
+    after_help = "Exit status: 0 done, 1 failed or not found, 2 used wrongly, 3 incomplete,\n\
+                  78 bad configuration.\n\
                   Manual: notifyctl(1), notifyd(8), sitewire(7)",
     after_long_help = "Examples:\n  \
                   notifyctl status\n  \
                   notifyctl --spool /var/spool/sitewire queue\n  \
                   notifyctl trace 0199d3a8-6f0c-7bb2-9d0e-51a7c3f0e1d2\n\n\
-                  Exit status: 0 done, 1 failed or not found, 2 used wrongly, 78 bad configuration.\n\
+                  Exit status: 0 done, 1 failed or not found, 2 used wrongly, 3 incomplete,\n\
+                  78 bad configuration.\n\
                   Manual: notifyctl(1), notifyd(8), sitewire(7)"
 )]
 pub(crate) struct Args {

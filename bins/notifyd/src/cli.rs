@@ -13,12 +13,15 @@ use clap::Parser;
 #[command(
     name = "notifyd",
     version = program::VERSION,
-    after_help = "Exit status: 0 done, 1 failed, 2 used wrongly, 75 try again, 78 bad configuration.\n\
+    max_term_width = 80,
+    after_help = "Exit status: 0 done, 1 failed, 2 used wrongly, 75 try again,\n\
+                  78 bad configuration.\n\
                   Manual: notifyd(8), notifyd.toml(5), sitewire(7)",
     after_long_help = "Examples:\n  \
                   notifyd -c /etc/sitewire/notifyd.toml\n  \
                   notifyd -c notifyd.toml --check-config && echo usable\n\n\
-                  Exit status: 0 done, 1 failed, 2 used wrongly, 75 try again, 78 bad configuration.\n\
+                  Exit status: 0 done, 1 failed, 2 used wrongly, 75 try again,\n\
+                  78 bad configuration.\n\
                   Manual: notifyd(8), notifyd.toml(5), sitewire(7)"
 )]
 pub(crate) struct Args {
