@@ -409,6 +409,7 @@ fn garbage_to_notifyd_is_closed_logged_and_forgotten() {
         .arg(remote.path("var/spool"))
         .args(["--site", "remote1"])
         .env("NOTIFY_WHAT", "HOST")
+        .env("NOTIFY_NOTIFICATIONTYPE", "PROBLEM")
         .env("NOTIFY_HOSTNAME", "db1")
         .env("NOTIFY_HOSTSTATE", "DOWN")
         .run()

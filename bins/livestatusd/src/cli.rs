@@ -4,7 +4,13 @@ use std::path::PathBuf;
 
 /// Serve the state of many sites over Livestatus, from dumps and passive results
 #[derive(Debug, clap::Parser)]
-#[command(name = "livestatusd", version = program::VERSION, about, after_help = AFTER_HELP, after_long_help = AFTER_LONG_HELP)]
+#[command(
+    name = "livestatusd",
+    version = program::VERSION,
+    max_term_width = 80,
+    after_help = AFTER_HELP,
+    after_long_help = AFTER_LONG_HELP
+)]
 pub(crate) struct Args {
     /// Configuration file
     #[arg(

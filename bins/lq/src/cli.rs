@@ -14,13 +14,14 @@ use program::Address;
 #[command(
     name = "lq",
     version = program::VERSION,
+    max_term_width = 80,
     after_help = "Exit status: 0 done, 1 refused or failed, 2 used wrongly, 3 answer cut off,\n\
                   75 try again.\n\
                   Manual: lq(1), sitewire(7)",
     after_long_help = "\
 Examples:
   Services that are not well:
-    lq 'GET services' 'Columns: host_name description plugin_output' 'Filter: state > 0'
+    lq 'GET services' 'Columns: host_name description' 'Filter: state > 0'
   Age and completeness of what each site has sent:
     lq sites
   A query from a file, for a script:

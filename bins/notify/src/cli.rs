@@ -16,6 +16,7 @@ use objects::{NotificationId, SiteId};
 #[command(
     name = "notify",
     version = program::VERSION,
+    max_term_width = 80,
     after_help = "Exit status: 0 stored, 1 failed, 2 used wrongly, 75 try again.\n\
                   Manual: notify(1), sitewire(7)",
     after_long_help = "\
