@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Parser;
 
-use crate::address::Address;
+use program::Address;
 
 /// Copy standard input to a socket and the socket to standard output
 ///

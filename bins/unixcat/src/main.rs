@@ -1,7 +1,6 @@
 //! Connects standard input and standard output to a stream socket. See
 //! unixcat(1).
 
-mod address;
 mod cli;
 mod copy;
 mod flow;
