@@ -77,8 +77,9 @@ impl LinkState {
 /// The link to one peer.
 #[derive(Debug, Clone)]
 pub(crate) struct LinkFigures {
-    /// Which connection these are of; 0 for none yet.
-    pub(crate) number: u64,
+    /// The connections that are up, by their numbers: more than one for a
+    /// moment, when the peer comes back or both connect.
+    pub(crate) up: Vec<u64>,
     /// Where it was last connected to or from; empty if never.
     pub(crate) address: String,
     pub(crate) outgoing: bool,
@@ -106,7 +107,7 @@ impl Links {
         let links = peers.iter().map(|peer| {
             let connect = peer.connect.as_ref().map(ToString::to_string);
             let figures = LinkFigures {
-                number: 0,
+                up: Vec::new(),
                 outgoing: connect.is_some(),
                 address: connect.unwrap_or_default(),
                 state: LinkState::Initial,
@@ -143,11 +144,14 @@ impl Links {
         }
     }
 
-    /// Whether the last connection that came up is this one.
-    pub(crate) fn is_current(&self, site: &SiteId, number: u64) -> bool {
-        self.lock()
-            .get(site)
-            .is_some_and(|link| link.number == number)
+    /// A connection has ended. Whether it was the last one.
+    pub(crate) fn remove(&self, site: &SiteId, number: u64) -> bool {
+        let mut links = self.lock();
+        let Some(link) = links.get_mut(site) else {
+            return false;
+        };
+        link.up.retain(|up| *up != number);
+        link.up.is_empty()
     }
 
     pub(crate) fn is_established(&self, site: &SiteId) -> bool {

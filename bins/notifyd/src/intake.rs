@@ -29,6 +29,8 @@ pub(crate) struct Intake {
     names: VecDeque<OsString>,
     /// When to scan next.
     scan: Instant,
+    /// What the log was told last, so that it is told once.
+    complaint: String,
 }
 
 impl Intake {
@@ -38,6 +40,7 @@ impl Intake {
             grace: Grace::default(),
             names: VecDeque::new(),
             scan: now,
+            complaint: String::new(),
         }
     }
 
@@ -89,6 +92,17 @@ impl Intake {
             }
         }
         Ok(files)
+    }
+
+    /// The disk refused something: everything is looked at again soon.
+    pub(crate) fn failed(&mut self, error: &Error, now: Instant) {
+        self.names.clear();
+        self.scan = now + LOOK_AGAIN;
+        let complaint = program::exit::chain(error);
+        if complaint != self.complaint {
+            tracing::error!("drop box: {complaint}");
+            self.complaint = complaint;
+        }
     }
 
     /// What this file holds is no notification: perhaps it is still written.

@@ -207,7 +207,7 @@ impl Hearing {
         }
         let now: UnixTime = SystemTime::now().into();
         self.network.links.update(&peer, |link| {
-            link.number = self.number;
+            link.up.push(self.number);
             link.address.clone_from(&self.address);
             link.outgoing = self.outgoing;
             link.connect_time = Some(self.began.elapsed());
@@ -252,7 +252,7 @@ impl Hearing {
         };
         self.tell(peer.clone(), FromLink::Down);
         let links = &self.network.links;
-        if links.is_current(&peer, self.number) {
+        if links.remove(&peer, self.number) {
             links.enter(&peer, LinkState::Cooldown, reason);
         }
     }

@@ -4,7 +4,7 @@
 //! replaces itself instead of standing there twice; one that a mail reader has
 //! moved to `cur/` meanwhile counts as delivered.
 
-use std::fs::DirBuilder;
+use std::fs::{DirBuilder, File};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
@@ -52,10 +52,8 @@ impl Maildir<'_> {
 
     /// Written in `tmp/`, synced, renamed into `new/`, directory synced.
     fn put(&self, name: &str, mail: &[u8], again: bool) -> io::Result<&'static str> {
-        for part in ["", "tmp", "new", "cur"] {
-            let mut builder = DirBuilder::new();
-            builder.recursive(true).mode(0o700);
-            builder.create(self.path.join(part))?;
+        if !self.path.join("new").is_dir() {
+            self.make()?;
         }
         if again && self.was_read(name)? {
             return Ok("cur");
@@ -70,8 +68,19 @@ impl Maildir<'_> {
         file.write_all(mail)?;
         file.sync_all()?;
         std::fs::rename(&tmp, new.join(name))?;
-        std::fs::File::open(&new)?.sync_all()?;
+        File::open(&new)?.sync_all()?;
         Ok("new")
+    }
+
+    /// `new` comes last: with it, everything is there.
+    fn make(&self) -> io::Result<()> {
+        for part in ["", "tmp", "cur", "new"] {
+            let mut builder = DirBuilder::new();
+            builder.recursive(true).mode(0o700);
+            builder.create(self.path.join(part))?;
+        }
+        File::open(self.path)?.sync_all()?;
+        program::file::sync_directory(self.path)
     }
 
     /// Mail readers move a file to `cur/` and append their flags to its name.

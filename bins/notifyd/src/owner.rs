@@ -235,7 +235,7 @@ impl Owner {
             return;
         }
         if let Err(error) = self.absorb() {
-            tracing::error!("drop box: {}", chain(&error));
+            self.intake.failed(&error, Instant::now());
         }
         self.take_turns();
     }

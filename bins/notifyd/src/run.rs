@@ -96,7 +96,13 @@ fn take_spool(path: &Path) -> Result<(SpoolDirectory, Queue<DirectoryStorage>), 
     };
     let directory = lock(path).map_err(failed)?;
     let storage = directory.journal().map_err(failed)?;
-    let (queue, recovery) = Queue::recover(storage, Options::default()).map_err(failed)?;
+    let options = Options {
+        // A correct peer can send again only what is in its window; the rest
+        // forgives one that is not.
+        peer_ids: 4 * link::WINDOW.msgs as usize,
+        ..Options::default()
+    };
+    let (queue, recovery) = Queue::recover(storage, options).map_err(failed)?;
     tracing::info!("{}: {recovery}", path.display());
     for damage in &recovery.damages {
         if let Err(error) = directory.set_aside(damage) {

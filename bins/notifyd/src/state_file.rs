@@ -268,7 +268,7 @@ mod tests {
             links: vec![(
                 SiteId::new("branch7").unwrap(),
                 LinkFigures {
-                    number: 1,
+                    up: Vec::new(),
                     address: "192.0.2.7:6555".into(),
                     outgoing: true,
                     state: LinkState::Cooldown,

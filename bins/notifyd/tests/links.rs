@@ -163,6 +163,35 @@ fn garbage_is_closed_and_named_and_the_next_one_is_served() {
 }
 
 #[test]
+fn two_sites_that_connect_to_each_other_keep_one_link() {
+    let a = Site::new("a", "");
+    let b = Site::new("b", "");
+    for (site, other) in [(&a, &b), (&b, &a)] {
+        site.configure(&format!(
+            "[[listen]]\naddress = 'unix:@link'\n\
+             [[peer]]\nsite = '{}'\nsend = true\nconnect = 'unix:{}'\n",
+            other.name,
+            other.path("link").display()
+        ));
+    }
+    let (first, second) = (a.start(), b.start());
+    for _ in 0..5 {
+        for site in [&a, &b] {
+            let id = site.submit(&[("HOSTNAME", "x")]);
+            wait_until("it is stored by the other one", || {
+                let history = site.history(id);
+                history
+                    .last()
+                    .is_some_and(|last| last == "ended stored by peer")
+            });
+        }
+        wait_until("both are up", || established(&a) && established(&b));
+    }
+    first.terminate();
+    second.terminate();
+}
+
+#[test]
 fn a_loop_is_refused_and_ends() {
     // a and b send each other everything; each has it once.
     let a = Site::new(
