@@ -403,7 +403,8 @@ fn garbage_to_notifyd_is_closed_logged_and_forgotten() {
         let told = 20.min(2 * number + 2);
         wait_until(&format!("the log tells of {name}"), || complaints() == told);
     }
-    let _sender = start(&remote);
+    let mut sender = start(&remote);
+    sender.wait_for_line("site remote1 is ready");
     let id = Program::new("notify")
         .arg("--spool")
         .arg(remote.path("var/spool"))

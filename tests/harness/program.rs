@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::SystemTime;
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
@@ -352,25 +351,78 @@ pub fn repository() -> &'static Path {
 #[track_caller]
 pub fn built(name: &str) -> PathBuf {
     let path = target_directory().join(name);
-    let Some(at) = modified(&path) else {
-        panic!(
-            "{} is missing. `cargo test -p end-to-end` builds no programs: run `cargo build --workspace` first",
-            path.display()
-        );
-    };
-    // Beside each program cargo keeps the list of the sources it was made of.
-    let list = std::fs::read_to_string(path.with_extension("d")).unwrap_or_default();
-    let sources = list.split_once(": ").map_or("", |(_, sources)| sources);
-    for source in sources.split_ascii_whitespace() {
-        assert!(
-            modified(Path::new(source)).is_none_or(|changed| changed <= at),
-            "{} is stale: {source} is newer. Run `cargo build --workspace` first",
-            path.display()
-        );
+    if let Err(problem) = check_built(&path) {
+        panic!("{problem}");
     }
     path
 }
 
-fn modified(path: &Path) -> Option<SystemTime> {
-    path.metadata().and_then(|meta| meta.modified()).ok()
+/// Compares a program with the sources that it was made of, whose list cargo
+/// keeps beside it.
+fn check_built(path: &Path) -> Result<(), String> {
+    let modified = |path: &Path| path.metadata().and_then(|meta| meta.modified()).ok();
+    let Some(at) = modified(path) else {
+        return Err(format!(
+            "{} is missing. `cargo test -p end-to-end` builds no programs: run `cargo build --workspace` first",
+            path.display()
+        ));
+    };
+    let list = std::fs::read_to_string(path.with_extension("d")).unwrap_or_default();
+    let sources = list.split_once(": ").map_or("", |(_, sources)| sources);
+    for source in sources.split_ascii_whitespace() {
+        if modified(Path::new(source)).is_some_and(|changed| changed > at) {
+            return Err(format!(
+                "{} is stale: {source} is newer. Run `cargo build --workspace` first",
+                path.display()
+            ));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+
+    #[test]
+    fn missing_and_stale_programs_are_told_by_name() {
+        let site = crate::Site::new("build");
+        let program = site.path("var/lq");
+        let missing = check_built(&program).unwrap_err();
+        assert!(missing.contains("var/lq is missing"), "{missing}");
+
+        site.write("var/lq", "");
+        let source = site.write("var/main.rs", "");
+        let list = format!("{}: {}\n", program.display(), source.display());
+        site.write("var/lq.d", list);
+        let set = |path: &Path, age: u64| {
+            let time = SystemTime::now() - Duration::from_secs(age);
+            let file = std::fs::File::options().write(true).open(path).unwrap();
+            file.set_modified(time).unwrap();
+        };
+        set(&source, 20);
+        set(&program, 10);
+        assert_eq!(check_built(&program), Ok(()));
+        set(&source, 5);
+        let stale = check_built(&program).unwrap_err();
+        assert!(stale.contains("var/lq is stale"), "{stale}");
+        assert!(stale.contains("main.rs is newer"), "{stale}");
+    }
+
+    #[test]
+    fn what_runs_is_killed_when_it_is_dropped_with_its_family() {
+        let mut sleeper = Program::bash("sleep 1000 & echo started $!; wait")
+            .with_family()
+            .start();
+        let line = sleeper.wait_for_line("started");
+        let child = line.rsplit(' ').next().unwrap().to_owned();
+        drop(sleeper);
+        wait_until("the family is gone", || {
+            let stat = std::fs::read_to_string(format!("/proc/{child}/stat"));
+            // Its new parent may take a while to collect it.
+            stat.is_err() || stat.is_ok_and(|stat| stat.contains(") Z "))
+        });
+    }
 }
