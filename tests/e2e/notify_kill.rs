@@ -43,7 +43,10 @@ fn every_accepted_notification_is_stored_once_and_delivered_whatever_is_killed()
             }
         }
     });
-    assert!(sites.mails() > 0, "no kill fell into the middle of the work");
+    assert!(
+        sites.mails() > 0,
+        "no kill fell into the middle of the work"
+    );
     // The last kills: the pauses of the remote site's attempts begin anew.
     replace(&mut central, || sites.start_central());
     replace(&mut remote, || sites.start_remote());
