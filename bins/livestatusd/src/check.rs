@@ -6,6 +6,8 @@ use objects::{
     CheckResult, ShadowState, StateCode, StateType, UnixTime, state::AcknowledgementType,
 };
 
+use crate::annotations::{Annotated, Annotations};
+
 /// The state of one object, with what a core remembers beside it.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct State<S> {
@@ -23,6 +25,8 @@ pub(crate) struct State<S> {
     pub(crate) last_update: UnixTime,
     /// Number of the dump that named the object last.
     pub(crate) dump: u64,
+    /// Comments and downtimes, if there are any.
+    pub(crate) annotations: Option<Box<Annotations>>,
 }
 
 /// Where a state comes from, as `check_type` shows it.
@@ -133,7 +137,15 @@ impl<S: StateCode> State<S> {
             self.last_hard_state = state;
         }
         self.source = Source::Passive;
+        let acknowledgement_ended =
+            before.acknowledgement.is_some() && next.acknowledgement.is_none();
         self.see(next, at);
+        if acknowledgement_ended {
+            self.remove_acknowledgement(at);
+        }
+        if !state.is_ok() {
+            self.begin_downtimes(at);
+        }
         Ok(())
     }
 

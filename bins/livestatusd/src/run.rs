@@ -145,6 +145,7 @@ async fn serve(file: &Path, config: Config, found: &Found) -> Result<Status, Fai
         store,
         service,
         saved: 0,
+        saved_annotated: 0,
     };
     for problem in &found.problems {
         warn!("{problem}");
@@ -181,6 +182,8 @@ struct Daemon {
     service: Arc<Service>,
     /// The number of changes when states were saved last.
     saved: u64,
+    /// The number of changes of comments and downtimes at that time.
+    saved_annotated: u64,
 }
 
 impl Daemon {
@@ -228,8 +231,17 @@ impl Daemon {
                     self.save(true);
                     self.tell_figures();
                 }
-                _ = save.tick() => self.save(false),
-                _ = tick.tick() => self.service.counters.tick(),
+                _ = save.tick() => {
+                    self.store.sites().iter().for_each(|site| site.tidy(now()));
+                    self.save(false);
+                }
+                _ = tick.tick() => {
+                    self.service.counters.tick();
+                    // People wrote those, and nobody sends them again.
+                    if self.store.annotated() != self.saved_annotated {
+                        self.save(false);
+                    }
+                }
             }
         }
     }
@@ -283,7 +295,7 @@ impl Daemon {
     }
 
     fn save(&mut self, always: bool) {
-        let changes = self.store.changes();
+        let (changes, annotated) = (self.store.changes(), self.store.annotated());
         if changes == self.saved && !always {
             return;
         }
@@ -291,7 +303,7 @@ impl Daemon {
             snapshot::save(&self.config.snapshot, &self.store, now())
         });
         match result {
-            Ok(()) => self.saved = changes,
+            Ok(()) => (self.saved, self.saved_annotated) = (changes, annotated),
             Err(error) => error!("cannot write {}: {error}", self.config.snapshot.display()),
         }
     }
@@ -325,7 +337,7 @@ impl Daemon {
 fn load_site(site: &Site, directory: &Path, allow_unmarked: bool) {
     match load::read_site(directory, allow_unmarked) {
         Ok(loaded) => {
-            site.configure(loaded.hosts);
+            site.configure(loaded.configuration);
             let mut status = site.status();
             status.config_time = loaded.time;
             status.config_loaded_at = now();

@@ -12,15 +12,29 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 
 use bstr::{BStr, BString, ByteSlice};
 use livestatus::dump::Record;
+use nagios::shadow::ShadowConfiguration;
 use objects::{Host, HostState, Service, ServiceState, SiteId, UnixTime};
 
+use crate::annotations::{Annotated, Comment, Downtime};
 use crate::check::{Source, State};
+use crate::groups::Groups;
 
 /// All sites.
 #[derive(Default)]
 pub(crate) struct Store {
     sites: RwLock<BTreeMap<SiteId, Arc<Site>>>,
-    changes: Arc<AtomicU64>,
+    shared: Arc<Shared>,
+}
+
+/// What all sites count together.
+#[derive(Default)]
+struct Shared {
+    /// Changes of anything.
+    changes: AtomicU64,
+    /// Changes of comments and downtimes.
+    annotated: AtomicU64,
+    /// The highest id given to a comment or downtime.
+    last_id: AtomicU64,
 }
 
 /// One site: the unit that dumps, configuration and sockets belong to.
@@ -31,8 +45,29 @@ pub(crate) struct Site {
     status: Mutex<SiteStatus>,
     receiving: AtomicBool,
     dumps: AtomicU64,
-    parked: Mutex<Vec<(Source, Record)>>,
-    changes: Arc<AtomicU64>,
+    parked: Mutex<Vec<Saved>>,
+    /// What comments and downtimes belong to, by their ids.
+    owners: Mutex<BTreeMap<u64, Owner>>,
+    shared: Arc<Shared>,
+}
+
+/// What a comment or downtime belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Owner {
+    /// The host.
+    pub(crate) host_name: BString,
+    /// The service, or `None` for the host itself.
+    pub(crate) service_description: Option<BString>,
+}
+
+/// Something that survived a restart.
+pub(crate) enum Saved {
+    /// A state.
+    State(Source, Record),
+    /// A comment.
+    Comment(Owner, Comment),
+    /// A downtime.
+    Downtime(Owner, Downtime),
 }
 
 /// The configured objects of a site.
@@ -42,6 +77,8 @@ pub(crate) struct Objects {
     pub(crate) hosts: Vec<Arc<HostEntry>>,
     /// Services of all of them.
     pub(crate) num_services: usize,
+    /// The groups and contacts that they name.
+    pub(crate) groups: Groups,
 }
 
 /// One host with its services.
@@ -54,6 +91,8 @@ pub(crate) struct HostEntry {
     pub(crate) childs: Vec<BString>,
     /// Its services in the order of their descriptions.
     pub(crate) services: Vec<ServiceEntry>,
+    /// Its tags, if it has any.
+    pub(crate) tags: Tags,
     states: RwLock<HostStates>,
 }
 
@@ -64,7 +103,12 @@ pub(crate) struct ServiceEntry {
     pub(crate) description: BString,
     /// Its configuration.
     pub(crate) config: Service,
+    /// Its tags, if it has any.
+    pub(crate) tags: Tags,
 }
+
+/// Tags by the names of their groups.
+type Tags = Option<Box<BTreeMap<BString, BString>>>;
 
 /// The states of a host and its services.
 #[derive(Debug, Clone, Default)]
@@ -143,13 +187,28 @@ impl Store {
     /// The site of that name, made if it is new.
     pub(crate) fn site_or_new(&self, id: &SiteId) -> Arc<Site> {
         let mut sites = write(&self.sites);
-        let new = || Arc::new(Site::new(id.clone(), Arc::clone(&self.changes)));
+        let new = || Arc::new(Site::new(id.clone(), Arc::clone(&self.shared)));
         Arc::clone(sites.entry(id.clone()).or_insert_with(new))
     }
 
     /// Grows with every change of anything.
     pub(crate) fn changes(&self) -> u64 {
-        self.changes.load(Ordering::Relaxed)
+        self.shared.changes.load(Ordering::Relaxed)
+    }
+
+    /// Grows with every change of a comment or downtime.
+    pub(crate) fn annotated(&self) -> u64 {
+        self.shared.annotated.load(Ordering::Relaxed)
+    }
+
+    /// The highest id given to a comment or downtime.
+    pub(crate) fn last_id(&self) -> u64 {
+        self.shared.last_id.load(Ordering::Relaxed)
+    }
+
+    /// No id up to this one is given again.
+    pub(crate) fn skip_ids(&self, last: u64) {
+        self.shared.last_id.fetch_max(last, Ordering::Relaxed);
     }
 
     /// The site of that name.
@@ -164,7 +223,7 @@ impl Store {
             let kept = keep.contains(id);
             if !kept {
                 gone.push(id.clone());
-                self.changes.fetch_add(1, Ordering::Relaxed);
+                self.shared.changes.fetch_add(1, Ordering::Relaxed);
             }
             kept
         });
@@ -173,7 +232,7 @@ impl Store {
 }
 
 impl Site {
-    fn new(id: SiteId, changes: Arc<AtomicU64>) -> Self {
+    fn new(id: SiteId, shared: Arc<Shared>) -> Self {
         Self {
             id,
             objects: RwLock::default(),
@@ -181,7 +240,8 @@ impl Site {
             receiving: AtomicBool::new(false),
             dumps: AtomicU64::new(0),
             parked: Mutex::default(),
-            changes,
+            owners: Mutex::default(),
+            shared,
         }
     }
 
@@ -191,20 +251,42 @@ impl Site {
     }
 
     /// Replaces the configuration; objects of the same name keep their state.
-    pub(crate) fn configure(&self, hosts: BTreeMap<BString, Host>) {
-        let mut next = Objects::build(hosts);
+    pub(crate) fn configure(&self, configuration: ShadowConfiguration) {
+        let mut next = Objects::build(configuration);
         let mut current = write(&self.objects);
         next.inherit(&current);
         *current = Arc::new(next);
         drop(current);
         self.changed();
-        for (source, record) in std::mem::take(&mut *self.parked()) {
-            self.restore(source, record);
+        let parked = std::mem::take(&mut *self.parked());
+        for saved in parked {
+            self.restore(saved);
         }
     }
 
-    /// Takes back a state that survived a restart. False if there is no such object.
-    pub(crate) fn restore(&self, source: Source, record: Record) -> bool {
+    /// Takes back what survived a restart. False if there is no such object.
+    pub(crate) fn restore(&self, saved: Saved) -> bool {
+        let (id, owner) = match &saved {
+            Saved::State(..) => (None, None),
+            Saved::Comment(owner, comment) => (Some(comment.id), Some(owner.clone())),
+            Saved::Downtime(owner, downtime) => (Some(downtime.id), Some(owner.clone())),
+        };
+        let known = match saved {
+            Saved::State(source, record) => return self.restore_state(source, record),
+            Saved::Comment(owner, comment) => self.with_object(&owner, &mut |object| {
+                object.add_comment(comment.clone(), comment.entry_time);
+            }),
+            Saved::Downtime(owner, downtime) => self.with_object(&owner, &mut |object| {
+                object.add_downtime(downtime.clone(), downtime.entry_time);
+            }),
+        };
+        if let (true, Some(id), Some(owner)) = (known, id, owner) {
+            self.remember(id, owner);
+        }
+        known
+    }
+
+    fn restore_state(&self, source: Source, record: Record) -> bool {
         match record {
             Record::Host { host_name, state } => {
                 self.with_host(host_name.as_bstr(), |_, host| host.restore(source, state))
@@ -225,7 +307,7 @@ impl Site {
 
     /// States that survived a restart of a site whose configuration cannot be
     /// read: they wait for it.
-    pub(crate) fn parked(&self) -> MutexGuard<'_, Vec<(Source, Record)>> {
+    pub(crate) fn parked(&self) -> MutexGuard<'_, Vec<Saved>> {
         self.parked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -268,6 +350,66 @@ impl Site {
         true
     }
 
+    /// Gives a host or service to `change`. False if there is none of that name.
+    pub(crate) fn with_object(
+        &self,
+        owner: &Owner,
+        change: &mut dyn FnMut(&mut dyn Annotated),
+    ) -> bool {
+        let host_name = owner.host_name.as_bstr();
+        match &owner.service_description {
+            None => self.with_host(host_name, |_, host| change(host)),
+            Some(description) => {
+                self.with_service(host_name, description.as_bstr(), |_, service| {
+                    change(service);
+                })
+            }
+        }
+    }
+
+    /// A new id for a comment or downtime.
+    pub(crate) fn next_id(&self) -> u64 {
+        self.shared.last_id.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// What the comment or downtime of that id belongs to.
+    pub(crate) fn owner(&self, id: u64) -> Option<Owner> {
+        self.owners().get(&id).cloned()
+    }
+
+    /// Notes what a new comment or downtime belongs to.
+    pub(crate) fn remember(&self, id: u64, owner: Owner) {
+        self.owners().insert(id, owner);
+    }
+
+    /// Notes that a comment or downtime is to be saved, or no more.
+    pub(crate) fn annotations_changed(&self) {
+        self.shared.annotated.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Removes downtimes that are over, and the ids of what is gone.
+    pub(crate) fn tidy(&self, now: UnixTime) {
+        let owners = self.owners().clone();
+        for (id, owner) in owners {
+            let mut there = false;
+            self.with_object(&owner, &mut |object| {
+                let is_over = |downtime: &Downtime| downtime.id == id && downtime.is_over(now);
+                if object.annotations().downtimes.iter().any(is_over) {
+                    object.remove_downtimes(&is_over, now);
+                }
+                there = object.annotations().has(id);
+            });
+            if !there {
+                self.owners().remove(&id);
+                self.annotations_changed();
+            }
+        }
+    }
+
+    fn owners(&self) -> MutexGuard<'_, BTreeMap<u64, Owner>> {
+        self.owners.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Makes this the one stream of dumps of the site, as long as the result
     /// lives. `None` if there is one already.
     pub(crate) fn receive(self: &Arc<Self>) -> Option<Receiving> {
@@ -279,7 +421,7 @@ impl Site {
 
     /// Notes that the snapshot is out of date.
     pub(crate) fn changed(&self) {
-        self.changes.fetch_add(1, Ordering::Relaxed);
+        self.shared.changes.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Whether a dump is being received just now.
@@ -303,7 +445,8 @@ impl Drop for Receiving {
 }
 
 impl Objects {
-    fn build(hosts: BTreeMap<BString, Host>) -> Self {
+    fn build(mut configuration: ShadowConfiguration) -> Self {
+        let hosts = std::mem::take(&mut configuration.hosts);
         let mut childs: BTreeMap<BString, Vec<BString>> = BTreeMap::new();
         for (name, host) in &hosts {
             for parent in &host.parents {
@@ -311,7 +454,7 @@ impl Objects {
             }
         }
         let mut num_services = 0;
-        let hosts = hosts
+        let hosts: Vec<_> = hosts
             .into_iter()
             .map(|(name, host)| {
                 let childs = childs.remove(&name).unwrap_or_default();
@@ -321,6 +464,7 @@ impl Objects {
             })
             .collect();
         Self {
+            groups: Groups::gather(&hosts, configuration),
             hosts,
             num_services,
         }
@@ -382,6 +526,7 @@ impl HostEntry {
             .into_iter()
             .map(|(description, config)| ServiceEntry {
                 description,
+                tags: tags(&config.custom_variables),
                 config,
             })
             .collect();
@@ -391,6 +536,7 @@ impl HostEntry {
         };
         Self {
             name,
+            tags: tags(&config.custom_variables),
             config,
             childs,
             services,
@@ -417,6 +563,29 @@ impl HostEntry {
     }
 }
 
+/// The tags that custom variables carry: newer Checkmk has one variable
+/// `TAG_group` for each, older ones have all in `TAGS`, some of them as `group:tag`.
+fn tags(custom_variables: &BTreeMap<BString, BString>) -> Tags {
+    let single = custom_variables.iter().filter_map(|(name, value)| {
+        let group = name.trim_start_with(|c| c == '_').strip_prefix(b"TAG_")?;
+        Some((BString::from(group), value.clone()))
+    });
+    let mut tags: BTreeMap<_, _> = single.collect();
+    if tags.is_empty()
+        && let Some(all) = custom_variables.get(b"TAGS".as_bstr())
+    {
+        // The first word is the folder.
+        let words = all
+            .fields()
+            .filter(|word| !word.starts_with(b"/") && !word.is_empty());
+        tags.extend(words.map(|word| {
+            let (group, tag) = word.split_once_str(":").unwrap_or((word, word));
+            (BString::from(group), BString::from(tag))
+        }));
+    }
+    (!tags.is_empty()).then(|| Box::new(tags))
+}
+
 // A panic in the middle of a change of one state leaves nothing that others could not read.
 fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
     lock.read().unwrap_or_else(PoisonError::into_inner)
@@ -432,8 +601,8 @@ mod tests {
 
     use super::*;
 
-    fn hosts(names: &[(&str, &[&str])]) -> BTreeMap<BString, Host> {
-        names
+    fn hosts(names: &[(&str, &[&str])]) -> ShadowConfiguration {
+        let hosts = names
             .iter()
             .map(|(name, services)| {
                 let services = services
@@ -448,7 +617,11 @@ mod tests {
                     },
                 )
             })
-            .collect()
+            .collect();
+        ShadowConfiguration {
+            hosts,
+            ..ShadowConfiguration::default()
+        }
     }
 
     fn set(site: &Site, host: &str, service: &str, output: &str) -> bool {
@@ -506,6 +679,7 @@ mod tests {
         let site = Site::new(SiteId::new("a").unwrap(), Arc::default());
         let mut config = hosts(&[("gate", &[]), ("h1", &[])]);
         config
+            .hosts
             .get_mut(b"h1".as_bstr())
             .unwrap()
             .parents

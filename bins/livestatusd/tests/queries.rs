@@ -4,6 +4,7 @@ mod support;
 
 use std::io::{Read, Write};
 
+use bstr::BString;
 use objects::{Host, Service};
 use support::{Daemon, begin, dump, framed, host};
 
@@ -19,12 +20,30 @@ fn two_sites() -> Daemon {
         ]
         .into(),
         labels: [("os".into(), "linux".into())].into(),
+        contacts: vec!["joe".into()],
+        contact_groups: vec!["ops".into()],
+        check_command: "check_ping!5".into(),
         ..host(&["CPU load", "Disk /", "Memory"])
     };
-    let daemon = Daemon::running(&[
-        ("a", &[("localhost", a), ("zeta", host(&[]))]),
-        ("b", &[("localhost", host(&["CPU load"]))]),
-    ]);
+    let mut a = a;
+    for (description, group) in [
+        ("CPU load", "load"),
+        ("Disk /", "disks"),
+        ("Memory", "load"),
+    ] {
+        let service = a.services.get_mut(&BString::from(description)).unwrap();
+        service.groups = vec![group.into(), "all".into()];
+    }
+    let mut daemon = Daemon::new(&[]);
+    daemon.configure("a", &[("localhost", a), ("zeta", host(&[]))]);
+    daemon.configure("b", &[("localhost", host(&["CPU load"]))]);
+    daemon.write_file(
+        "a",
+        "contacts.mk",
+        b"contacts.update({'joe': {'alias': 'Joe', 'contactgroups': ['all'], 'notification_period': '24X7'}})\n\
+          define_hostgroups.update({'web': 'Web servers', 'empty': 'Nothing yet'})\n",
+    );
+    daemon.start();
     let states = dump(
         &begin("a", 1),
         &[
@@ -232,6 +251,19 @@ fn a_connection_is_kept_when_asked_to_be_also_after_a_fault() {
 #[test]
 fn the_table_of_columns_is_true() {
     let daemon = two_sites();
+    // So that there is a row in every table.
+    let time = support::now().secs();
+    for command in [
+        "PROCESS_HOST_CHECK_RESULT;localhost;0;up".to_owned(),
+        "ADD_HOST_COMMENT;localhost;1;me;hello".to_owned(),
+        format!(
+            "SCHEDULE_HOST_DOWNTIME;localhost;{time};{};1;0;0;me;work",
+            time + 1000
+        ),
+    ] {
+        let answer = daemon.text("live.d/b", format!("COMMAND [{time}] {command}\n\n"));
+        assert_eq!(answer, "", "{command}");
+    }
     let columns = daemon.text(
         "live",
         "GET columns\nColumns: table name type description\n",
@@ -255,7 +287,11 @@ fn the_table_of_columns_is_true() {
             .push((name.to_owned(), kind.to_owned()));
     }
     let names: Vec<&str> = tables.iter().map(|(table, _)| table.as_str()).collect();
-    assert_eq!(names, ["columns", "hosts", "services", "sites", "status"]);
+    assert_eq!(
+        names.join(" "),
+        "columns commands comments contactgroups contacts downtimes hostgroups hosts hostsbygroup servicegroups services \
+         servicesbygroup servicesbyhostgroup sites status timeperiods"
+    );
     for (table, columns) in &tables {
         // All columns at once are those of the table of columns, in that order.
         let header = daemon.text("live", format!("GET {table}\nLimit: 0\n"));
