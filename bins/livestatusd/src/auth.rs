@@ -1,11 +1,13 @@
 //! Who asks, and what of a site that contact may see.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use bstr::{BStr, BString};
-use objects::{Host, Service};
+use bstr::{BStr, BString, ByteSlice};
+use objects::{Host, Service, SiteId};
 
 use crate::groups::Groups;
+use crate::store::Site;
 
 /// How much is needed to see something that belongs to several contacts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +39,70 @@ impl Default for Authorization {
     }
 }
 
+/// Who users are at the sites, and what they may see there.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Users {
+    /// What contacts see.
+    pub(crate) rules: Authorization,
+    /// Who a user of the merged socket is if [`Self::mapped`] does not say it.
+    pub(crate) others: Others,
+    /// The contacts of users of the merged socket.
+    pub(crate) mapped: BTreeMap<BString, Contacts>,
+}
+
+/// Who a user is at sites that nothing is said about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Others {
+    /// Nobody: the same name at two sites may be two people.
+    #[default]
+    Nobody,
+    /// The contact of the same name.
+    SameName,
+}
+
+/// The contacts that a user is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Contacts {
+    /// At these sites.
+    pub(crate) at: BTreeMap<SiteId, BString>,
+    /// At all others.
+    pub(crate) elsewhere: Option<BString>,
+}
+
+impl Users {
+    /// That contact of that site, looking at it.
+    pub(crate) fn viewer(&self, contact: &BStr, site: &Site) -> Viewer {
+        Viewer::new(contact, &site.objects().groups, self.rules)
+    }
+
+    /// The sites at which a user of the merged socket is somebody, with who
+    /// that is.
+    pub(crate) fn viewers(
+        &self,
+        user: &BStr,
+        sites: Vec<Arc<Site>>,
+    ) -> (Vec<Arc<Site>>, Vec<Viewer>) {
+        let seen = sites.into_iter().filter_map(|site| {
+            let viewer = self.viewer(self.contact(user, &site.id)?, &site);
+            Some((site, viewer))
+        });
+        seen.unzip()
+    }
+
+    fn contact<'u>(&'u self, user: &'u BStr, site: &SiteId) -> Option<&'u BStr> {
+        match (self.mapped.get(user), self.others) {
+            (Some(contacts), _) => {
+                let contact = contacts.at.get(site);
+                contact
+                    .or(contacts.elsewhere.as_ref())
+                    .map(|name| name.as_bstr())
+            }
+            (None, Others::SameName) => Some(user),
+            (None, Others::Nobody) => None,
+        }
+    }
+}
+
 /// A contact of one site, looking at it.
 #[derive(Debug, Clone)]
 pub(crate) struct Viewer {
@@ -46,17 +112,16 @@ pub(crate) struct Viewer {
 }
 
 impl Viewer {
-    /// The contact of that name. Nobody need know it: it then sees nothing.
-    #[expect(dead_code, reason = "requests do not name a user yet")]
-    pub(crate) fn new(contact: &BStr, groups: &Groups, rules: Authorization) -> Self {
-        let member = |name: &BString| name == contact;
-        let groups = groups.contactgroups.iter();
+    /// The contact of that name. If nobody knows it, it sees nothing.
+    fn new(contact: &BStr, groups: &Groups, rules: Authorization) -> Self {
+        let contacts = &groups.contacts;
+        let known = contacts.binary_search_by(|(name, _)| name.as_bstr().cmp(contact));
         Self {
             contact: contact.to_owned(),
-            groups: groups
-                .filter(|group| group.members.iter().any(member))
-                .map(|group| group.name.clone())
-                .collect(),
+            groups: known.map_or_else(
+                |_| BTreeSet::new(),
+                |at| contacts[at].1.contact_groups.iter().cloned().collect(),
+            ),
             rules,
         }
     }

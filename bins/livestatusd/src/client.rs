@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use bstr::{BString, ByteSlice};
 use livestatus::request::{CommandRequest, Limits as RequestLimits};
 use livestatus::{Query, Request, RequestError, RequestReader, RowWriter, Status, output};
 use program::log::quote;
@@ -13,6 +14,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{debug, warn};
 
+use crate::auth::{Users, Viewer};
 use crate::config::Limits;
 use crate::counters::Counters;
 use crate::store::{Site, Store};
@@ -34,6 +36,8 @@ pub(crate) struct Service {
     pub(crate) counters: Arc<Counters>,
     /// Limits of connections.
     pub(crate) limits: Limits,
+    /// Who users are, and what they may see.
+    pub(crate) users: Users,
     /// Whether dumps without a frame are taken.
     pub(crate) allow_unmarked: bool,
     /// True from the moment the program is to end.
@@ -186,12 +190,13 @@ impl Client {
     }
 
     async fn evaluate(&mut self, query: Query) -> Result<Vec<u8>, Over> {
-        let sites = self.sites();
+        let (sites, viewers) = self.seen_by(query.auth_user.as_ref());
         let rows = Table::named(&query.table).map_or(0, |table| table.rows(&sites));
         let counters = Arc::clone(&self.service.counters);
         let evaluate = move || {
             let view = View {
                 sites: &sites,
+                viewers: viewers.as_deref(),
                 counters: &counters,
                 now: SystemTime::now().into(),
             };
@@ -266,6 +271,23 @@ impl Client {
         match &self.scope {
             Scope::Merged => self.service.store.sites(),
             Scope::Site(site) => vec![Arc::clone(site)],
+        }
+    }
+
+    /// The sites that a user may see something of, and who it is there. A site's
+    /// own socket knows the contacts of the site, the merged one users.
+    fn seen_by(&self, user: Option<&BString>) -> (Vec<Arc<Site>>, Option<Vec<Viewer>>) {
+        let sites = self.sites();
+        let Some(user) = user else {
+            return (sites, None);
+        };
+        let (user, users) = (user.as_bstr(), &self.service.users);
+        match &self.scope {
+            Scope::Merged => {
+                let (sites, viewers) = users.viewers(user, sites);
+                (sites, Some(viewers))
+            }
+            Scope::Site(site) => (sites, Some(vec![users.viewer(user, site)])),
         }
     }
 

@@ -125,6 +125,7 @@ mod tests {
         let counters = Counters::new(UnixTime::NEVER);
         let view = View {
             sites: &[],
+            viewers: None,
             counters: &counters,
             now: UnixTime::NEVER,
         };

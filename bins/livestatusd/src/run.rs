@@ -135,6 +135,7 @@ async fn serve(file: &Path, config: Config, found: &Found) -> Result<Status, Fai
         store: Arc::clone(&store),
         counters: Arc::new(Counters::new(now())),
         limits: config.limits,
+        users: config.users.clone(),
         allow_unmarked: config.allow_unmarked,
         stopping,
         long_queries: Arc::new(Semaphore::new(threads)),

@@ -135,6 +135,8 @@ pub(crate) struct ColumnRow {
 pub(crate) struct View<'v> {
     /// The sites, in the order of their names.
     pub(crate) sites: &'v [Arc<Site>],
+    /// Who looks at each of them; nobody in particular sees everything.
+    pub(crate) viewers: Option<&'v [Viewer]>,
     /// What the program counts.
     pub(crate) counters: &'v Counters,
     /// The moment that all rows are of.
@@ -142,9 +144,11 @@ pub(crate) struct View<'v> {
 }
 
 impl<'v> View<'v> {
-    /// The sites, each with who looks at it; nobody in particular sees all.
+    /// The sites, each with who looks at it.
     fn sites(&self) -> impl Iterator<Item = (&'v Arc<Site>, Option<&'v Viewer>)> {
-        self.sites.iter().map(|site| (site, None))
+        let viewers = self.viewers;
+        let sites = self.sites.iter().enumerate();
+        sites.map(move |(at, site)| (site, viewers.map(|viewers| &viewers[at])))
     }
 }
 

@@ -44,6 +44,8 @@ pub struct Query {
     pub filters: Vec<Filter>,
     /// At most this many rows.
     pub limit: Option<u64>,
+    /// Only what this contact may see.
+    pub auth_user: Option<BString>,
     /// Form of the rows.
     pub output_format: OutputFormat,
     /// Separators of csv.
@@ -64,6 +66,7 @@ impl Query {
             columns: Vec::new(),
             filters: Vec::new(),
             limit: None,
+            auth_user: None,
             output_format: OutputFormat::default(),
             separators: Separators::default(),
             column_headers: true,
@@ -121,6 +124,15 @@ impl Query {
         }
         if let Some(limit) = self.limit {
             line(&mut out, &[format!("Limit: {limit}").as_bytes()]);
+        }
+        if let Some(user) = &self.auth_user {
+            if user.is_empty()
+                || user.find_byteset(b"\n\r\0").is_some()
+                || user.trim_ascii() != user.as_bytes()
+            {
+                return Err(not_expressible("user", user));
+            }
+            line(&mut out, &[b"AuthUser: ", user]);
         }
         let headers: &[u8] = if self.column_headers { b"on" } else { b"off" };
         line(&mut out, &[b"ColumnHeaders: ", headers]);
@@ -469,6 +481,11 @@ impl GetDraft {
             b"Or" => self.combine(value, "Or", Filter::Or),
             b"Negate" => self.negate(value),
             b"Limit" => count(value).map(|limit| self.query.limit = Some(limit)),
+            b"AuthUser" if value.is_empty() => Err("missing argument".to_owned()),
+            b"AuthUser" => {
+                self.query.auth_user = Some(value.into());
+                Ok(())
+            }
             b"OutputFormat" => OutputFormat::from_word(value)
                 .map(|format| self.query.output_format = format)
                 .ok_or_else(|| {
@@ -480,8 +497,6 @@ impl GetDraft {
             b"Separators" => separators(value).map(|given| self.query.separators = given),
             // Addressed to proxies, or without effect where clocks are right.
             b"Cache" | b"Backends" | b"Localtime" => Ok(()),
-            // To ignore these would give another answer than was asked for.
-            b"AuthUser" => Err("not supported by this server, which would show everything".into()),
             _ => Err("undefined request header".to_owned()),
         }
     }
@@ -754,7 +769,7 @@ mod tests {
     fn headers_have_effect() {
         let all = query(
             "GET hosts\nColumns: name  state\nColumns: alias\nFilter: state = 1\nLimit: 5\n\
-             OutputFormat:json\nColumnHeaders: on\nResponseHeader: fixed16\nKeepAlive: on\n\
+             AuthUser: bob the  builder \nOutputFormat:json\nColumnHeaders: on\nResponseHeader: fixed16\nKeepAlive: on\n\
              Separators: 0 1 2 3\nLocaltime: 5\nCache: reload\nBackends: a b",
         );
         let want = Query {
@@ -762,6 +777,7 @@ mod tests {
             columns: vec!["name".into(), "state".into(), "alias".into()],
             filters: vec![Filter::compare("state", Comparison::Equal, "1")],
             limit: Some(5),
+            auth_user: Some("bob the  builder".into()),
             output_format: OutputFormat::Json,
             separators: Separators {
                 row: 0,
@@ -875,9 +891,9 @@ mod tests {
                 "while processing header 'Stats': undefined request header",
             ),
             (
-                "GET a\nAuthUser: bob",
+                "GET a\nAuthUser: ",
                 400,
-                "while processing header 'AuthUser': not supported by this server, which would show everything",
+                "while processing header 'AuthUser': missing argument",
             ),
             (
                 "GET a\nLimit: -1",
@@ -999,6 +1015,7 @@ mod tests {
         let mut query = Query::rows("services", ["host_name", "description"]);
         query.keep_alive = true;
         query.limit = Some(10);
+        query.auth_user = Some("bob".into());
         query.filters = vec![
             Filter::compare("state", Comparison::Greater, "0"),
             Filter::Or(vec![
