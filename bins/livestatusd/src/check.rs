@@ -29,6 +29,10 @@ pub(crate) struct State<S> {
     pub(crate) annotations: Option<Box<Annotations>>,
 }
 
+/// What a change of is worth a line in the log: state, whether it is confirmed,
+/// and the attempt on the way there.
+pub(crate) type Phase<S> = (S, StateType, u32);
+
 /// Where a state comes from, as `check_type` shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Source {
@@ -54,6 +58,17 @@ impl Source {
 pub(crate) struct OlderThanLastCheck;
 
 impl<S: StateCode> State<S> {
+    /// The state as far as the log is concerned; none while pending.
+    pub(crate) fn phase(&self) -> Option<Phase<S>> {
+        let now = &self.now;
+        let attempt = match now.state_type {
+            StateType::Soft => now.current_attempt,
+            StateType::Hard => 0,
+        };
+        now.has_been_checked
+            .then_some((now.state, now.state_type, attempt))
+    }
+
     /// Takes a state as another site computed it.
     pub(crate) fn take_shadow(&mut self, state: ShadowState<S>, dump: u64, at: UnixTime) {
         if self.now.has_been_checked && self.now.last_check != state.last_check {

@@ -19,7 +19,7 @@ use crate::config::Limits;
 use crate::counters::Counters;
 use crate::store::{Site, Store};
 use crate::tables::{Table, View};
-use crate::{command, query};
+use crate::{command, query, tables};
 
 /// Queries over more rows than this are computed on a thread of their own, so
 /// that they hold up nobody.
@@ -197,6 +197,7 @@ impl Client {
             let view = View {
                 sites: &sites,
                 viewers: viewers.as_deref(),
+                times: tables::times(&query.filters),
                 counters: &counters,
                 now: SystemTime::now().into(),
             };

@@ -8,6 +8,7 @@ use objects::SiteId;
 use program::config::{Table, Value};
 
 use crate::auth::{Authorization, Contacts, Others, Strictness, Users};
+use crate::history::Settings;
 
 /// Longest path of a Unix socket on Linux, without the NUL.
 const MAX_SOCKET_PATH: usize = 107;
@@ -25,6 +26,8 @@ pub(crate) struct Config {
     pub(crate) configuration: PathBuf,
     /// The file that states survive a restart in.
     pub(crate) snapshot: PathBuf,
+    /// Where changes of state are kept, if they are.
+    pub(crate) history: Option<Settings>,
     /// Whether dumps and configuration without a frame are taken.
     pub(crate) allow_unmarked: bool,
     /// Limits of connections.
@@ -73,6 +76,11 @@ impl Config {
         let ingest_sockets = path("ingest_sockets", "/run/sitewire/ingest.d");
         let configuration = path("configuration", "/var/lib/sitewire/shadow");
         let snapshot = path("snapshot", "/var/lib/sitewire/livestatusd.snapshot");
+        let history = root.take("history", absolute, problems);
+        let days = root
+            .take("history_days", at_least_one, problems)
+            .and_then(|days| u32::try_from(days).ok())
+            .unwrap_or(30);
         let allow_unmarked = root
             .take("allow_unmarked", Table::boolean, problems)
             .unwrap_or(false);
@@ -97,6 +105,7 @@ impl Config {
             ingest_sockets,
             configuration,
             snapshot,
+            history: history.map(|directory| Settings { directory, days }),
             allow_unmarked,
             limits,
             users,
@@ -113,6 +122,9 @@ impl Config {
         check_socket(&self.socket, problems);
         check_parent("socket", &self.socket, problems);
         check_parent("snapshot", &self.snapshot, problems);
+        if let Some(history) = &self.history {
+            check_parent("history", &history.directory, problems);
+        }
         if self.snapshot.is_dir() {
             problems.push(format!(
                 "`snapshot`: {} is a directory",

@@ -15,6 +15,7 @@ mod command;
 mod config;
 mod counters;
 mod groups;
+mod history;
 mod ingest;
 mod listen;
 mod load;

@@ -126,6 +126,7 @@ mod tests {
         let view = View {
             sites: &[],
             viewers: None,
+            times: i64::MIN..=i64::MAX,
             counters: &counters,
             now: UnixTime::NEVER,
         };

@@ -129,7 +129,7 @@ fn take_locks(config: &Config) -> Result<Vec<Lock>, Failure> {
 async fn serve(file: &Path, config: Config, found: &Found) -> Result<Status, Failure> {
     let mut signals = Signals::new()?;
     let (stop, stopping) = watch::channel(false);
-    let store = Arc::new(Store::default());
+    let store = Arc::new(Store::new(config.history.clone()));
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
     let service = Arc::new(Service {
         store: Arc::clone(&store),
@@ -171,6 +171,7 @@ async fn serve(file: &Path, config: Config, found: &Found) -> Result<Status, Fai
         () = closing => {}
         () = signals.end() => warn!("asked to end a second time: not waiting for connections"),
     }
+    daemon.write_history();
     daemon.save(true);
     Ok(Status::Done)
 }
@@ -238,6 +239,7 @@ impl Daemon {
                 }
                 _ = tick.tick() => {
                     self.service.counters.tick();
+                    self.write_history();
                     // People wrote those, and nobody sends them again.
                     if self.store.annotated() != self.saved_annotated {
                         self.save(false);
@@ -307,6 +309,16 @@ impl Daemon {
             Ok(()) => (self.saved, self.saved_annotated) = (changes, annotated),
             Err(error) => error!("cannot write {}: {error}", self.config.snapshot.display()),
         }
+    }
+
+    fn write_history(&self) {
+        tokio::task::block_in_place(|| {
+            for site in self.store.sites() {
+                if let Some(history) = site.history() {
+                    history.flush(now());
+                }
+            }
+        });
     }
 
     fn tell_figures(&self) {

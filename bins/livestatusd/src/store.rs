@@ -13,11 +13,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 use bstr::{BStr, BString, ByteSlice};
 use livestatus::dump::Record;
 use nagios::shadow::ShadowConfiguration;
-use objects::{Host, HostState, Service, ServiceState, SiteId, UnixTime};
+use objects::{Host, HostState, Service, ServiceState, SiteId, StateCode, UnixTime};
 
 use crate::annotations::{Annotated, Comment, Downtime};
-use crate::check::{Source, State};
+use crate::check::{Phase, Source, State};
 use crate::groups::Groups;
+use crate::history::{Alert, History, Settings};
 
 /// All sites.
 #[derive(Default)]
@@ -35,6 +36,8 @@ struct Shared {
     annotated: AtomicU64,
     /// The highest id given to a comment or downtime.
     last_id: AtomicU64,
+    /// Where changes of state are kept, if they are.
+    history: Option<Settings>,
 }
 
 /// One site: the unit that dumps, configuration and sockets belong to.
@@ -48,6 +51,7 @@ pub(crate) struct Site {
     parked: Mutex<Vec<Saved>>,
     /// What comments and downtimes belong to, by their ids.
     owners: Mutex<BTreeMap<u64, Owner>>,
+    history: Option<History>,
     shared: Arc<Shared>,
 }
 
@@ -179,6 +183,17 @@ impl Default for DumpStatus {
 }
 
 impl Store {
+    /// No sites yet; their changes of state will be kept there.
+    pub(crate) fn new(history: Option<Settings>) -> Self {
+        Self {
+            sites: RwLock::default(),
+            shared: Arc::new(Shared {
+                history,
+                ..Shared::default()
+            }),
+        }
+    }
+
     /// All sites in the order of their names.
     pub(crate) fn sites(&self) -> Vec<Arc<Site>> {
         read(&self.sites).values().cloned().collect()
@@ -233,7 +248,9 @@ impl Store {
 
 impl Site {
     fn new(id: SiteId, shared: Arc<Shared>) -> Self {
+        let history = shared.history.as_ref();
         Self {
+            history: history.map(|settings| History::new(settings, id.as_str())),
             id,
             objects: RwLock::default(),
             status: Mutex::default(),
@@ -289,13 +306,13 @@ impl Site {
     fn restore_state(&self, source: Source, record: Record) -> bool {
         match record {
             Record::Host { host_name, state } => {
-                self.with_host(host_name.as_bstr(), |_, host| host.restore(source, state))
+                self.change_host(host_name.as_bstr(), |_, host| host.restore(source, state))
             }
             Record::Service {
                 host_name,
                 service_description,
                 state,
-            } => self.with_service(
+            } => self.change_service(
                 host_name.as_bstr(),
                 service_description.as_bstr(),
                 |_, service| {
@@ -322,6 +339,33 @@ impl Site {
         host_name: &BStr,
         change: impl FnOnce(&HostEntry, &mut State<HostState>),
     ) -> bool {
+        self.change_host(host_name, |host, state| {
+            let before = state.phase();
+            change(host, state);
+            self.note(before, state, host_name, None);
+        })
+    }
+
+    /// Changes the state of a service. False if there is no such service.
+    pub(crate) fn with_service(
+        &self,
+        host_name: &BStr,
+        description: &BStr,
+        change: impl FnOnce(&ServiceEntry, &mut State<ServiceState>),
+    ) -> bool {
+        self.change_service(host_name, description, |service, state| {
+            let before = state.phase();
+            change(service, state);
+            self.note(before, state, host_name, Some(&service.description));
+        })
+    }
+
+    /// As [`Self::with_host`], without a word in the history.
+    fn change_host(
+        &self,
+        host_name: &BStr,
+        change: impl FnOnce(&HostEntry, &mut State<HostState>),
+    ) -> bool {
         let objects = read(&self.objects);
         let Some(host) = objects.host(host_name) else {
             return false;
@@ -331,8 +375,8 @@ impl Site {
         true
     }
 
-    /// Changes the state of a service. False if there is no such service.
-    pub(crate) fn with_service(
+    /// As [`Self::with_service`], without a word in the history.
+    fn change_service(
         &self,
         host_name: &BStr,
         description: &BStr,
@@ -348,6 +392,40 @@ impl Site {
         );
         self.changed();
         true
+    }
+
+    /// Where changes of state are kept, if they are.
+    pub(crate) fn history(&self) -> Option<&History> {
+        self.history.as_ref()
+    }
+
+    /// Keeps a change of state, if it was one.
+    fn note<S: StateCode>(
+        &self,
+        before: Option<Phase<S>>,
+        state: &State<S>,
+        host_name: &BStr,
+        service_description: Option<&BString>,
+    ) {
+        let (Some(history), Some(after)) = (&self.history, state.phase()) else {
+            return;
+        };
+        // What was good when it became known is no news.
+        let is_news = match before {
+            None => !state.now.state.is_ok(),
+            Some(before) => before != after,
+        };
+        if is_news {
+            history.note(&Alert {
+                time: state.last_update,
+                host_name: host_name.to_owned(),
+                service_description: service_description.cloned(),
+                state: state.now.state.code(),
+                state_type: state.now.state_type,
+                attempt: state.now.current_attempt,
+                plugin_output: state.now.plugin_output.clone(),
+            });
+        }
     }
 
     /// Gives a host or service to `change`. False if there is none of that name.

@@ -8,6 +8,7 @@ mod columns;
 mod counts;
 mod hostgroups;
 mod hosts;
+mod log;
 mod names;
 mod servicegroups;
 mod services;
@@ -15,7 +16,7 @@ mod sites;
 mod status;
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, RangeInclusive};
 use std::sync::{Arc, LazyLock};
 
 use bstr::BString;
@@ -31,6 +32,7 @@ pub(crate) use annotated::EntryRow;
 use counts::Counts;
 pub(crate) use hostgroups::HostgroupRow;
 pub(crate) use hosts::HostRow;
+pub(crate) use log::{LogRow, times};
 pub(crate) use names::{ContactRow, ContactgroupRow, NameRow};
 pub(crate) use servicegroups::ServicegroupRow;
 pub(crate) use services::ServiceRow;
@@ -58,6 +60,8 @@ pub(crate) enum Table {
     Hosts,
     /// Every host in every of its groups.
     Hostsbygroup,
+    /// Changes of state.
+    Log,
     /// The groups of services.
     Servicegroups,
     /// The services of all sites in view.
@@ -97,6 +101,7 @@ enum Get {
     Contact(for<'a> fn(&ContactRow<'a>) -> Value<'a>),
     Contactgroup(for<'a> fn(&ContactgroupRow<'a>) -> Value<'a>),
     Name(for<'a> fn(&NameRow<'a>) -> Value<'a>),
+    Log(for<'a> fn(&'a LogRow<'a>) -> Value<'a>),
     Comment(for<'a> fn(&EntryRow<'a, Comment>) -> Value<'a>),
     Downtime(for<'a> fn(&EntryRow<'a, Downtime>) -> Value<'a>),
     Status(for<'a> fn(&'a StatusRow) -> Value<'a>),
@@ -118,6 +123,7 @@ pub(crate) enum Row<'a> {
     Contact(ContactRow<'a>),
     Contactgroup(ContactgroupRow<'a>),
     Name(NameRow<'a>),
+    Log(&'a LogRow<'a>),
     Comment(EntryRow<'a, Comment>),
     Downtime(EntryRow<'a, Downtime>),
     Status(&'a StatusRow),
@@ -137,6 +143,8 @@ pub(crate) struct View<'v> {
     pub(crate) sites: &'v [Arc<Site>],
     /// Who looks at each of them; nobody in particular sees everything.
     pub(crate) viewers: Option<&'v [Viewer]>,
+    /// The span of time, in seconds, that is of interest in the log.
+    pub(crate) times: RangeInclusive<i64>,
     /// What the program counts.
     pub(crate) counters: &'v Counters,
     /// The moment that all rows are of.
@@ -153,7 +161,7 @@ impl<'v> View<'v> {
 }
 
 impl Table {
-    const ALL: [Self; 16] = [
+    const ALL: [Self; 17] = [
         Self::Columns,
         Self::Commands,
         Self::Comments,
@@ -163,6 +171,7 @@ impl Table {
         Self::Hostgroups,
         Self::Hosts,
         Self::Hostsbygroup,
+        Self::Log,
         Self::Servicegroups,
         Self::Services,
         Self::Servicesbygroup,
@@ -195,6 +204,7 @@ impl Table {
             Self::Hostgroups => ("hostgroups", "hostgroup_", &[]),
             Self::Hosts => ("hosts", "host_", &[]),
             Self::Hostsbygroup => ("hostsbygroup", "host_", &["hostgroup_"]),
+            Self::Log => ("log", "log_", &["current_host_", "current_service_"]),
             Self::Servicegroups => ("servicegroups", "servicegroup_", &[]),
             Self::Services => ("services", "service_", &["host_"]),
             Self::Servicesbygroup => ("servicesbygroup", "service_", &["host_", "servicegroup_"]),
@@ -219,6 +229,7 @@ impl Table {
             LazyLock::new(|| sorted(hostgroups::columns())),
             LazyLock::new(|| sorted(hosts::columns())),
             LazyLock::new(|| sorted(bygroup::hosts_columns())),
+            LazyLock::new(|| sorted(log::columns())),
             LazyLock::new(|| sorted(servicegroups::columns())),
             LazyLock::new(|| sorted(services::columns())),
             LazyLock::new(|| sorted(bygroup::services_columns())),
@@ -241,6 +252,10 @@ impl Table {
         let (_, own, joined) = self.names();
         if let Some(rest) = name.strip_prefix(own) {
             return self.column(rest);
+        }
+        if self == Self::Log && (name.starts_with("host_") || name.starts_with("service_")) {
+            // What is not in the log is looked for in what is known now.
+            return self.column(&format!("current_{name}"));
         }
         // `host_host_name` of a service.
         joined.iter().find_map(|prefix| {
@@ -265,6 +280,7 @@ impl Table {
             Self::Hostgroups => hostgroups::each(view, |group| visit(&Row::Hostgroup(group))),
             Self::Hosts => hosts::for_each(view, visit),
             Self::Hostsbygroup => bygroup::for_each_host(view, visit),
+            Self::Log => log::for_each(view, visit),
             Self::Servicegroups => {
                 servicegroups::each(view, |group| visit(&Row::Servicegroup(group)))
             }
@@ -295,6 +311,8 @@ impl Table {
                 .sum(),
             Self::Contacts => objects.map(|objects| objects.groups.contacts.len()).sum(),
             Self::Contactgroups | Self::Commands | Self::Timeperiods => sites.len() * 20,
+            // It reads files.
+            Self::Log => usize::MAX,
             Self::Columns => 3000,
             Self::Sites | Self::Status => sites.len(),
         }
@@ -366,6 +384,10 @@ impl Column {
                 Row::Name(row) => Some(get(row)),
                 _ => None,
             },
+            Get::Log(get) => match row {
+                Row::Log(row) => Some(get(row)),
+                _ => None,
+            },
             Get::Comment(get) => match row {
                 Row::Comment(row) => Some(get(row)),
                 _ => None,
@@ -413,6 +435,7 @@ impl<'a> Row<'a> {
             | Self::ServiceInHostgroup(service, _) => Some(&service.host),
             Self::Comment(entry) => Some(&entry.host),
             Self::Downtime(entry) => Some(&entry.host),
+            Self::Log(line) => line.host.as_ref(),
             _ => None,
         }
     }
@@ -424,6 +447,7 @@ impl<'a> Row<'a> {
             | Self::ServiceInHostgroup(service, _) => Some(service),
             Self::Comment(entry) => entry.service.as_ref(),
             Self::Downtime(entry) => entry.service.as_ref(),
+            Self::Log(line) => line.service.as_ref(),
             _ => None,
         }
     }
@@ -510,6 +534,15 @@ mod tests {
             ),
             (Table::Servicesbyhostgroup, "host_name", Some("host_name")),
             (Table::Servicesbyhostgroup, "servicegroup_name", None),
+            (Table::Log, "log_time", Some("time")),
+            (Table::Log, "host_name", Some("host_name")),
+            (Table::Log, "host_alias", Some("current_host_alias")),
+            (
+                Table::Log,
+                "current_service_state",
+                Some("current_service_state"),
+            ),
+            (Table::Log, "service_nosuch", None),
         ] {
             let found = table.column(name).map(|column| column.name.as_str());
             assert_eq!(found, want, "{} {name}", table.name());

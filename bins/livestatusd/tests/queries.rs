@@ -43,6 +43,7 @@ fn two_sites() -> Daemon {
         b"contacts.update({'joe': {'alias': 'Joe', 'contactgroups': ['all'], 'notification_period': '24X7'}})\n\
           define_hostgroups.update({'web': 'Web servers', 'empty': 'Nothing yet'})\n",
     );
+    daemon.settings(&format!("history = '{}'", daemon.path("history").display()));
     daemon.start();
     let states = dump(
         &begin("a", 1),
@@ -289,7 +290,7 @@ fn the_table_of_columns_is_true() {
     let names: Vec<&str> = tables.iter().map(|(table, _)| table.as_str()).collect();
     assert_eq!(
         names.join(" "),
-        "columns commands comments contactgroups contacts downtimes hostgroups hosts hostsbygroup servicegroups services \
+        "columns commands comments contactgroups contacts downtimes hostgroups hosts hostsbygroup log servicegroups services \
          servicesbygroup servicesbyhostgroup sites status timeperiods"
     );
     for (table, columns) in &tables {
@@ -350,6 +351,7 @@ fn every_column_that_other_servers_have_is_there() {
                 "hosts" => &[
                     ("services", "host_"),
                     ("comments", "host_"),
+                    ("log", "current_host_"),
                     ("downtimes", "host_"),
                     ("hostsbygroup", ""),
                     ("servicesbygroup", "host_"),
@@ -357,6 +359,7 @@ fn every_column_that_other_servers_have_is_there() {
                 ],
                 "services" => &[
                     ("comments", "service_"),
+                    ("log", "current_service_"),
                     ("downtimes", "service_"),
                     ("servicesbygroup", ""),
                     ("servicesbyhostgroup", ""),
