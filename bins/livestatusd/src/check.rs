@@ -86,7 +86,11 @@ impl<S: StateCode> State<S> {
         }
         self.source = Source::Shadow;
         self.dump = dump;
+        let is_acknowledged = state.acknowledgement.is_some();
         self.see(state, at);
+        if !is_acknowledged {
+            self.remove_acknowledgement(at);
+        }
     }
 
     /// Takes back a state that survived a restart.

@@ -79,28 +79,25 @@ impl Groups {
     }
 }
 
+// Names are copied only if they are new: there are many objects and few groups.
+
 fn add<M: Clone + PartialEq>(groups: &mut Gathered<M>, names: &[BString], member: M) {
     for name in names {
-        let members = entry(groups, name);
-        // An object may name the same group twice.
-        if members.last() != Some(&member) {
-            members.push(member.clone());
+        match groups.get_mut(name) {
+            // An object may name the same group twice.
+            Some(members) if members.last() == Some(&member) => {}
+            Some(members) => members.push(member.clone()),
+            None => drop(groups.insert(name.clone(), vec![member.clone()])),
         }
     }
 }
 
-fn name_groups<M>(groups: &mut Gathered<M>, names: &[BString]) {
+fn name_groups<'n, M>(groups: &mut Gathered<M>, names: impl IntoIterator<Item = &'n BString>) {
     for name in names {
-        entry(groups, name);
+        if !groups.contains_key(name) {
+            groups.insert(name.clone(), Vec::new());
+        }
     }
-}
-
-/// The members of that group; the name is copied only if it is new.
-fn entry<'g, M>(groups: &'g mut Gathered<M>, name: &BString) -> &'g mut Vec<M> {
-    if !groups.contains_key(name) {
-        groups.insert(name.clone(), Vec::new());
-    }
-    groups.entry(name.clone()).or_default()
 }
 
 fn name_contacts(contacts: &mut BTreeMap<BString, Contact>, names: &[BString]) {
@@ -121,9 +118,7 @@ fn name_command(commands: &mut BTreeSet<BString>, check_command: &BString) {
 }
 
 fn finish<M>(mut groups: Gathered<M>, mut aliases: BTreeMap<BString, BString>) -> Vec<Group<M>> {
-    for name in aliases.keys() {
-        entry(&mut groups, name);
-    }
+    name_groups(&mut groups, aliases.keys());
     groups
         .into_iter()
         .map(|(name, members)| Group {

@@ -87,6 +87,15 @@ fn comments_stand_in_their_table_and_with_their_object() {
         answer(&daemon, "DEL_HOST_COMMENT;2"),
         "400: DEL_HOST_COMMENT: there is none with the id 2\n"
     );
+    let time = support::now().secs();
+    assert_eq!(
+        daemon.text(
+            "live.d/b",
+            format!("COMMAND [{time}] DEL_SVC_COMMENT;2\n\n")
+        ),
+        "400: DEL_SVC_COMMENT: there is none with the id 2\n",
+        "it is of another site"
+    );
     order(&daemon, "DEL_SVC_COMMENT;2");
     order(&daemon, "ADD_HOST_COMMENT;own;1;me;second");
     order(&daemon, "DEL_ALL_HOST_COMMENTS;own");
@@ -143,6 +152,33 @@ fn an_acknowledgement_ends_with_the_problem_and_takes_its_comment_along() {
         ),
         "0;"
     );
+}
+
+#[test]
+fn the_dump_of_a_site_takes_an_object_over() {
+    let daemon = daemon();
+    let now = support::now().secs();
+    order(&daemon, "ACKNOWLEDGE_SVC_PROBLEM;own;cpu;2;1;0;me;mine");
+    order(
+        &daemon,
+        &format!(
+            "SCHEDULE_SVC_DOWNTIME;own;cpu;{now};{};1;0;0;me;x",
+            now + 1000
+        ),
+    );
+    daemon.ask(
+        "ingest.d/a",
+        dump(&begin("a", 2), &[("own", Some("cpu"), 2, "shadow")]),
+    );
+    assert_eq!(
+        daemon.cell(
+            "live",
+            "GET services\nColumns: acknowledged scheduled_downtime_depth comments downtimes\nFilter: host_name = own\nFilter: description = cpu\n"
+        ),
+        "0;0;;2",
+        "its site has the say"
+    );
+    order(&daemon, "DEL_SVC_DOWNTIME;2");
 }
 
 #[test]
