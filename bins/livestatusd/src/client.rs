@@ -16,7 +16,7 @@ use tracing::{debug, warn};
 use crate::config::Limits;
 use crate::counters::Counters;
 use crate::store::{Site, Store};
-use crate::tables::{Table, View};
+use crate::tables::View;
 use crate::{command, query};
 
 /// Queries over more rows than this are computed on a thread of their own, so
@@ -187,7 +187,7 @@ impl Client {
 
     async fn evaluate(&mut self, query: Query) -> Result<Vec<u8>, Over> {
         let sites = self.sites();
-        let rows = Table::named(&query.table).map_or(0, |table| table.rows(&sites));
+        let rows = query::cost(&query, &sites);
         let counters = Arc::clone(&self.service.counters);
         let evaluate = move || {
             let view = View {

@@ -4,6 +4,7 @@
 mod checked;
 mod columns;
 mod hosts;
+mod selection;
 mod services;
 mod sites;
 mod status;
@@ -18,6 +19,7 @@ use crate::counters::Counters;
 use crate::store::Site;
 
 pub(crate) use hosts::HostRow;
+pub(crate) use selection::Selection;
 pub(crate) use services::ServiceRow;
 pub(crate) use sites::SiteRow;
 pub(crate) use status::StatusRow;
@@ -38,6 +40,7 @@ pub(crate) enum Table {
 }
 
 /// One column of a table.
+#[derive(Debug)]
 pub(crate) struct Column {
     /// Its name.
     pub(crate) name: String,
@@ -49,7 +52,7 @@ pub(crate) struct Column {
 }
 
 /// How the value of a cell is found.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 enum Get {
     Host(for<'a> fn(&HostRow<'a>) -> Value<'a>),
     Service(for<'a> fn(&ServiceRow<'a>) -> Value<'a>),
@@ -154,23 +157,24 @@ impl Table {
         self.column(&format!("host_{rest}"))
     }
 
-    /// Gives every row to `visit` until it breaks off.
+    /// Gives every row that may pass to `visit` until it breaks off.
     pub(crate) fn for_each(
         self,
         view: &View<'_>,
+        selection: &Selection<'_>,
         mut visit: impl FnMut(&Row<'_>) -> ControlFlow<()>,
     ) {
         let _ = match self {
-            Self::Hosts => hosts::for_each(view, visit),
-            Self::Services => services::for_each(view, visit),
+            Self::Hosts => hosts::for_each(view, selection, visit),
+            Self::Services => services::for_each(view, selection, visit),
             Self::Status => visit(&Row::Status(&StatusRow::new(view))),
             Self::Columns => columns::for_each(visit),
             Self::Sites => sites::for_each(view, visit),
         };
     }
 
-    /// About how many rows a query has to look at.
-    pub(crate) fn rows(self, sites: &[Arc<Site>]) -> usize {
+    /// About how many rows it has.
+    fn rows(self, sites: &[Arc<Site>]) -> usize {
         let objects = sites.iter().map(|site| site.objects());
         match self {
             Self::Hosts => objects.map(|objects| objects.hosts.len()).sum(),

@@ -7,7 +7,7 @@ use livestatus::Value;
 use objects::{Host, HostState, ServiceState, StateCode, StateType, UnixTime};
 
 use super::checked::{self, checked_columns, code, int, time};
-use super::{Column, Get, Row, View};
+use super::{Column, Get, Row, Selection, View};
 use crate::check::State;
 use crate::store::{HostEntry, HostStates, Site};
 
@@ -22,27 +22,32 @@ pub(crate) struct HostRow<'a> {
 
 pub(super) fn for_each(
     view: &View<'_>,
+    selection: &Selection<'_>,
     mut visit: impl FnMut(&Row<'_>) -> ControlFlow<()>,
 ) -> ControlFlow<()> {
-    each(view, |host| visit(&Row::Host(host)))
+    each(view, selection, |host| visit(&Row::Host(host)))
 }
 
-/// Every host in view, locked while it is looked at.
+/// Every host in view that may pass, locked while it is looked at.
 pub(super) fn each(
     view: &View<'_>,
+    selection: &Selection<'_>,
     mut visit: impl FnMut(HostRow<'_>) -> ControlFlow<()>,
 ) -> ControlFlow<()> {
-    for site in view.sites {
-        let objects = site.objects();
-        for host in &objects.hosts {
+    for site in view
+        .sites
+        .iter()
+        .filter(|site| selection.has_site(&site.id))
+    {
+        selection.each_host(&site.objects(), |host| {
             let states = host.states();
             visit(HostRow {
                 site,
                 host,
                 states: &states,
                 now: view.now,
-            })?;
-        }
+            })
+        })?;
     }
     ControlFlow::Continue(())
 }

@@ -7,7 +7,7 @@ use livestatus::Value;
 use objects::{Service, ServiceState};
 
 use super::checked::{self, checked_columns, time};
-use super::{Column, Get, HostRow, Row, View, hosts};
+use super::{Column, Get, HostRow, Row, Selection, View, hosts};
 use crate::check::State;
 use crate::store::ServiceEntry;
 
@@ -21,17 +21,17 @@ pub(crate) struct ServiceRow<'a> {
 
 pub(super) fn for_each(
     view: &View<'_>,
+    selection: &Selection<'_>,
     mut visit: impl FnMut(&Row<'_>) -> ControlFlow<()>,
 ) -> ControlFlow<()> {
-    hosts::each(view, |host| {
-        for (service, state) in host.host.services.iter().zip(&host.states.services) {
+    hosts::each(view, selection, |host| {
+        selection.each_service(host.host, |index| {
             visit(&Row::Service(ServiceRow {
                 host,
-                service,
-                state,
-            }))?;
-        }
-        ControlFlow::Continue(())
+                service: &host.host.services[index],
+                state: &host.states.services[index],
+            }))
+        })
     })
 }
 
