@@ -4,10 +4,11 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use livestatus::query::Trigger;
 use livestatus::request::{CommandRequest, Limits as RequestLimits};
 use livestatus::{Query, Request, RequestError, RequestReader, RowWriter, Status, output};
 use program::log::quote;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncWriteExt, Interest};
 use tokio::net::UnixStream;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -15,6 +16,7 @@ use tracing::{debug, warn};
 
 use crate::config::Limits;
 use crate::counters::Counters;
+use crate::query::{Refusal, Wait};
 use crate::store::{Site, Store};
 use crate::tables::View;
 use crate::{command, query};
@@ -25,6 +27,9 @@ const LONG_QUERY: usize = 1000;
 
 /// Refused commands that are logged one by one for each connection.
 const LOGGED_REFUSALS: u64 = 10;
+
+/// How often a query that waits looks whether its client is still there.
+const CLIENT_CHECK: Duration = Duration::from_secs(1);
 
 /// What all connections share.
 pub(crate) struct Service {
@@ -180,9 +185,69 @@ impl Client {
     async fn query(&mut self, query: Query) -> Result<(), Over> {
         self.unanswered = None;
         let keep_alive = query.keep_alive;
-        let answer = self.evaluate(query).await?;
+        let answer = match self.wait(&query).await? {
+            Ok(()) => self.evaluate(query).await?,
+            Err(refusal) => {
+                debug!("query refused: {}", refusal.message);
+                output::error(refusal.status, &refusal.message, query.fixed16)
+            }
+        };
         self.write(&answer).await?;
         if keep_alive { Ok(()) } else { Err(Over) }
+    }
+
+    /// Waits for what the query wants to wait for.
+    async fn wait(&mut self, query: &Query) -> Result<Result<(), Refusal>, Over> {
+        // Events from here on count.
+        let service = Arc::clone(&self.service);
+        let events = service.store.events();
+        let trigger = query.wait.trigger.unwrap_or(Trigger::All);
+        let mut seen = events.count(trigger);
+        let wait = match Wait::of(query, &self.view(&self.sites())) {
+            Ok(Some(wait)) => wait,
+            Ok(None) => return Ok(Ok(())),
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let began = Instant::now();
+        let timeout = query.wait.timeout.map(Duration::from_millis);
+        let end = timeout.and_then(|timeout| began.checked_add(timeout));
+        let mut stopping = service.stopping.clone();
+        loop {
+            if wait.is_met(&self.view(&self.sites()))
+                || end.is_some_and(|end| Instant::now() >= end)
+            {
+                return Ok(Ok(()));
+            }
+            // Now and then a look whether the client is still there.
+            let look = Instant::now() + CLIENT_CHECK;
+            let until = end.map_or(look, |end| end.min(look));
+            let count = tokio::select! {
+                count = events.more_than(seen, wait.trigger, until) => count,
+                _ = stopping.wait_for(|stop| *stop) => return Err(Over),
+            };
+            if count > seen && wait.is_for_any_event() {
+                return Ok(Ok(()));
+            }
+            seen = count;
+            if self.is_gone().await {
+                return Err(Over);
+            }
+        }
+    }
+
+    /// Whether the client has closed the connection for good. That it has sent
+    /// all it wants to send does not count.
+    async fn is_gone(&self) -> bool {
+        let ready = timeout(Duration::ZERO, self.stream.ready(Interest::WRITABLE));
+        matches!(ready.await, Ok(Ok(ready)) if ready.is_write_closed())
+    }
+
+    fn view<'v>(&'v self, sites: &'v [Arc<Site>]) -> View<'v> {
+        View {
+            sites,
+            counters: &self.service.counters,
+            now: SystemTime::now().into(),
+        }
     }
 
     async fn evaluate(&mut self, query: Query) -> Result<Vec<u8>, Over> {
@@ -220,6 +285,7 @@ impl Client {
         let sites = self.sites();
         let now = SystemTime::now().into();
         let result = command::execute(&request.command, &sites, &self.service.counters, now);
+        self.service.store.events().happened(Trigger::Command);
         if let Err(reason) = &result {
             self.refusals += 1;
             if self.refusals <= LOGGED_REFUSALS {

@@ -11,6 +11,7 @@ mod client;
 mod command;
 mod config;
 mod counters;
+mod events;
 mod ingest;
 mod listen;
 mod load;

@@ -3,6 +3,7 @@
 mod groups;
 mod plan;
 mod rows;
+mod wait;
 
 use std::sync::Arc;
 
@@ -12,6 +13,8 @@ use crate::store::Site;
 use crate::tables::{Selection, Table, View};
 
 use plan::Plan;
+
+pub(crate) use wait::Wait;
 
 /// Largest answer in bytes. Columns may be repeated, so a small query could ask
 /// for more than there is memory.

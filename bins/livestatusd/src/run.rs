@@ -279,6 +279,9 @@ impl Daemon {
             .counters
             .program_start
             .store(program_start, Ordering::Relaxed);
+        self.store
+            .events()
+            .happened(livestatus::query::Trigger::Program);
         info!("configuration read again");
     }
 

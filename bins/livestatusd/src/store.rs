@@ -12,15 +12,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 
 use bstr::{BStr, BString, ByteSlice};
 use livestatus::dump::Record;
+use livestatus::query::Trigger;
 use objects::{Host, HostState, Service, ServiceState, SiteId, UnixTime};
 
 use crate::check::{Source, State};
+use crate::events::Events;
 
 /// All sites.
 #[derive(Default)]
 pub(crate) struct Store {
     sites: RwLock<BTreeMap<SiteId, Arc<Site>>>,
-    changes: Arc<AtomicU64>,
+    events: Arc<Events>,
 }
 
 /// One site: the unit that dumps, configuration and sockets belong to.
@@ -32,7 +34,7 @@ pub(crate) struct Site {
     receiving: AtomicBool,
     dumps: AtomicU64,
     parked: Mutex<Vec<(Source, Record)>>,
-    changes: Arc<AtomicU64>,
+    events: Arc<Events>,
 }
 
 /// The configured objects of a site.
@@ -143,13 +145,18 @@ impl Store {
     /// The site of that name, made if it is new.
     pub(crate) fn site_or_new(&self, id: &SiteId) -> Arc<Site> {
         let mut sites = write(&self.sites);
-        let new = || Arc::new(Site::new(id.clone(), Arc::clone(&self.changes)));
+        let new = || Arc::new(Site::new(id.clone(), Arc::clone(&self.events)));
         Arc::clone(sites.entry(id.clone()).or_insert_with(new))
     }
 
     /// Grows with every change of anything.
     pub(crate) fn changes(&self) -> u64 {
-        self.changes.load(Ordering::Relaxed)
+        self.events.changes()
+    }
+
+    /// What happens, for those who wait for it.
+    pub(crate) fn events(&self) -> &Events {
+        &self.events
     }
 
     /// The site of that name.
@@ -164,7 +171,7 @@ impl Store {
             let kept = keep.contains(id);
             if !kept {
                 gone.push(id.clone());
-                self.changes.fetch_add(1, Ordering::Relaxed);
+                self.events.changed();
             }
             kept
         });
@@ -173,7 +180,7 @@ impl Store {
 }
 
 impl Site {
-    fn new(id: SiteId, changes: Arc<AtomicU64>) -> Self {
+    fn new(id: SiteId, events: Arc<Events>) -> Self {
         Self {
             id,
             objects: RwLock::default(),
@@ -181,7 +188,7 @@ impl Site {
             receiving: AtomicBool::new(false),
             dumps: AtomicU64::new(0),
             parked: Mutex::default(),
-            changes,
+            events,
         }
     }
 
@@ -198,6 +205,7 @@ impl Site {
         *current = Arc::new(next);
         drop(current);
         self.changed();
+        self.events.happened(Trigger::Program);
         for (source, record) in std::mem::take(&mut *self.parked()) {
             self.restore(source, record);
         }
@@ -244,8 +252,12 @@ impl Site {
         let Some(host) = objects.host(host_name) else {
             return false;
         };
-        change(host, &mut write(&host.states).host);
-        self.changed();
+        let mut states = write(&host.states);
+        let before = states.host.now.state;
+        change(host, &mut states.host);
+        let is_new = states.host.now.state != before;
+        drop(states);
+        self.checked(is_new);
         true
     }
 
@@ -260,11 +272,13 @@ impl Site {
         let Some((host, index)) = objects.service(host_name, description) else {
             return false;
         };
-        change(
-            &host.services[index],
-            &mut write(&host.states).services[index],
-        );
-        self.changed();
+        let mut states = write(&host.states);
+        let state = &mut states.services[index];
+        let before = state.now.state;
+        change(&host.services[index], state);
+        let is_new = state.now.state != before;
+        drop(states);
+        self.checked(is_new);
         true
     }
 
@@ -277,9 +291,18 @@ impl Site {
             .map(|_| Receiving(Arc::clone(self)))
     }
 
+    /// Something was checked, and perhaps has another state now.
+    fn checked(&self, is_new: bool) {
+        self.changed();
+        self.events.happened(Trigger::Check);
+        if is_new {
+            self.events.happened(Trigger::State);
+        }
+    }
+
     /// Notes that the snapshot is out of date.
     pub(crate) fn changed(&self) {
-        self.changes.fetch_add(1, Ordering::Relaxed);
+        self.events.changed();
     }
 
     /// Whether a dump is being received just now.

@@ -97,11 +97,7 @@ impl<'q> Plan<'q> {
             ),
         })?;
         not_possible(query)?;
-        let shift = query.timezone_offset(view.now).map_err(|error| Refusal {
-            status: Status::BadRequest,
-            message: error.to_string(),
-        })?;
-        let resolver = Resolver { table, shift };
+        let resolver = Resolver::new(table, query, view)?;
         let mut compiler = Compiler::default();
         let matcher = resolver.apply("Filter", |resolve| {
             compiler.compile(&query.filters, resolve)
@@ -182,25 +178,28 @@ fn not_possible(query: &Query) -> Result<(), Refusal> {
         let what = "not supported by this server, which would show everything";
         return Err(Refusal::bad_header("AuthUser", what));
     }
-    let wait = &query.wait;
-    if wait.trigger.is_some() || !wait.conditions.is_empty() {
-        let what = "not supported by this server, which would answer at once";
-        return Err(Refusal::bad_header("WaitCondition", what));
-    }
     Ok(())
 }
 
 /// Finds the columns of a table.
 #[derive(Clone, Copy)]
-struct Resolver {
+pub(super) struct Resolver {
     table: Table,
     shift: i64,
 }
 
 /// Finds the column of a name, with its type.
-type Resolve<'r> = dyn FnMut(&str) -> Option<(Cell, ColumnType)> + 'r;
+pub(super) type Resolve<'r> = dyn FnMut(&str) -> Option<(Cell, ColumnType)> + 'r;
 
 impl Resolver {
+    pub(super) fn new(table: Table, query: &Query, view: &View<'_>) -> Result<Self, Refusal> {
+        let shift = query.timezone_offset(view.now).map_err(|error| Refusal {
+            status: Status::BadRequest,
+            message: error.to_string(),
+        })?;
+        Ok(Self { table, shift })
+    }
+
     fn cell(self, column: Option<&'static Column>) -> Cell {
         let is_time = column.is_some_and(|column| column.kind == ColumnType::Time);
         Cell {
@@ -210,7 +209,7 @@ impl Resolver {
     }
 
     /// Lets `compile` find columns, and says of which header a fault is.
-    fn apply<T>(
+    pub(super) fn apply<T>(
         self,
         header: &str,
         compile: impl FnOnce(&mut Resolve<'_>) -> Result<T, Error>,
@@ -314,7 +313,7 @@ impl Clock {
 }
 
 /// A client's word for a message: clients drop messages of 300 bytes and more.
-fn shown(word: &str) -> String {
+pub(super) fn shown(word: &str) -> String {
     program::log::quote(word.as_bytes(), 100)
 }
 

@@ -40,6 +40,15 @@ impl<'q> Selection<'q> {
         }
     }
 
+    /// One host, or a service of it, at whatever site.
+    pub(crate) fn one(host: &'q BStr, description: Option<&'q BStr>) -> Self {
+        Self {
+            sites: None,
+            hosts: Some(BTreeSet::from([host])),
+            services: description.map(|description| BTreeSet::from([description])),
+        }
+    }
+
     /// About how many rows have to be looked at.
     pub(crate) fn rows(&self, table: Table, sites: &[Arc<Site>]) -> usize {
         if self.hosts.is_none() {
