@@ -1,6 +1,7 @@
 //! Serves one Livestatus client: requests in, answers out, in their order.
 
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -16,7 +17,7 @@ use tracing::{debug, warn};
 
 use crate::config::Limits;
 use crate::counters::Counters;
-use crate::query::{Refusal, Wait};
+use crate::query::{Answer, Refusal, Room, Wait};
 use crate::store::{Site, Store};
 use crate::tables::View;
 use crate::{command, query};
@@ -43,6 +44,8 @@ pub(crate) struct Service {
     pub(crate) allow_unmarked: bool,
     /// True from the moment the program is to end.
     pub(crate) stopping: watch::Receiver<bool>,
+    /// How much room answers may take.
+    pub(crate) room: Room,
     /// Long queries at the same time.
     pub(crate) long_queries: Arc<Semaphore>,
 }
@@ -189,10 +192,11 @@ impl Client {
             Ok(()) => self.evaluate(query).await?,
             Err(refusal) => {
                 debug!("query refused: {}", refusal.message);
-                output::error(refusal.status, &refusal.message, query.fixed16)
+                let text = output::error(refusal.status, &refusal.message, query.fixed16);
+                Answer::Bytes(text)
             }
         };
-        self.write(&answer).await?;
+        self.send(answer).await?;
         if keep_alive { Ok(()) } else { Err(Over) }
     }
 
@@ -250,17 +254,17 @@ impl Client {
         }
     }
 
-    async fn evaluate(&mut self, query: Query) -> Result<Vec<u8>, Over> {
+    async fn evaluate(&mut self, query: Query) -> Result<Answer, Over> {
         let sites = self.sites();
         let rows = query::cost(&query, &sites);
-        let counters = Arc::clone(&self.service.counters);
+        let service = Arc::clone(&self.service);
         let evaluate = move || {
             let view = View {
                 sites: &sites,
-                counters: &counters,
+                counters: &service.counters,
                 now: SystemTime::now().into(),
             };
-            query::answer(&query, &view, query::MAX_ANSWER)
+            query::answer(&query, &view, &service.room)
         };
         let (answer, refusal) = if rows <= LONG_QUERY {
             evaluate()
@@ -333,6 +337,31 @@ impl Client {
             Scope::Merged => self.service.store.sites(),
             Scope::Site(site) => vec![Arc::clone(site)],
         }
+    }
+
+    async fn send(&mut self, answer: Answer) -> Result<(), Over> {
+        let (file, length) = match answer {
+            Answer::Bytes(bytes) => return self.write(&bytes).await,
+            Answer::File { file, length } => (file, length),
+        };
+        let mut buffer = vec![0; 256 * 1024];
+        let mut sent = 0;
+        while sent < length {
+            // It was written just now, but may have to be read from the disk.
+            let read = tokio::task::block_in_place(|| file.read_at(&mut buffer, sent));
+            match read {
+                Ok(count @ 1..) => {
+                    self.write(&buffer[..count]).await?;
+                    sent += count as u64;
+                }
+                Ok(_) => return Err(Over),
+                Err(error) => {
+                    warn!("cannot read an answer back from its file: {error}");
+                    return Err(Over);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Sends all of it, as long as the client goes on reading.

@@ -1,5 +1,6 @@
 //! Answers queries: which rows, which cells, in which form.
 
+mod answer;
 mod groups;
 mod plan;
 mod rows;
@@ -12,8 +13,10 @@ use livestatus::{Query, RowWriter, Status, output};
 use crate::store::Site;
 use crate::tables::{Selection, Table, View};
 
+use answer::Output;
 use plan::Plan;
 
+pub(crate) use answer::{Answer, Room};
 pub(crate) use wait::Wait;
 
 /// Largest answer in bytes. Columns may be repeated, so a small query could ask
@@ -29,14 +32,17 @@ pub(crate) struct Refusal {
     pub(crate) message: String,
 }
 
-/// The whole answer of about `max` bytes at most, ready to be sent, and what was
-/// wrong with the query if it tells that instead of rows.
-pub(crate) fn answer(query: &Query, view: &View<'_>, max: usize) -> (Vec<u8>, Option<Refusal>) {
-    match rows_of(query, view, max) {
+/// How much of an answer is kept in memory until it is sent.
+pub(crate) const IN_MEMORY: usize = 2 << 20;
+
+/// The whole answer, ready to be sent, and what was wrong with the query if it
+/// tells that instead of rows.
+pub(crate) fn answer(query: &Query, view: &View<'_>, room: &Room) -> (Answer, Option<Refusal>) {
+    match rows_of(query, view, room) {
         Ok(answer) => (answer, None),
         Err(refusal) => {
             let text = output::error(refusal.status, &refusal.message, query.fixed16);
-            (text, Some(refusal))
+            (Answer::Bytes(text), Some(refusal))
         }
     }
 }
@@ -48,18 +54,19 @@ pub(crate) fn cost(query: &Query, sites: &[Arc<Site>]) -> usize {
     })
 }
 
-fn rows_of(query: &Query, view: &View<'_>, max: usize) -> Result<Vec<u8>, Refusal> {
-    let plan = Plan::new(query, view, max)?;
+fn rows_of(query: &Query, view: &View<'_>, room: &Room) -> Result<Answer, Refusal> {
+    let plan = Plan::new(query, view, room.max)?;
     let mut writer = RowWriter::new(query.output_format, query.separators, query.fixed16);
     if query.column_headers {
         writer.names(plan.names().iter().map(String::as_str));
     }
+    let mut output = Output::new(writer, room);
     if query.stats.is_empty() {
-        rows::write(&plan, view, &mut writer)?;
+        rows::write(&plan, view, &mut output)?;
     } else {
-        groups::write(&plan, view, &mut writer)?;
+        groups::write(&plan, view, &mut output)?;
     }
-    Ok(writer.finish())
+    output.finish()
 }
 
 impl Refusal {
@@ -88,8 +95,16 @@ mod tests {
     use super::*;
     use crate::counters::Counters;
 
+    fn room(max: usize, in_memory: usize) -> Room {
+        Room {
+            max,
+            in_memory,
+            directory: std::env::temp_dir(),
+        }
+    }
+
     #[test]
-    fn an_answer_that_is_too_large_is_given_up() {
+    fn an_answer_takes_the_room_it_has_and_no_more() {
         let counters = Counters::new(UnixTime::NEVER);
         let view = View {
             sites: &[],
@@ -110,14 +125,30 @@ mod tests {
             "int",
         ))];
         for query in [plain, sorted, grouped] {
-            let (whole, refusal) = answer(&query, &view, MAX_ANSWER);
-            assert!(whole.starts_with(b"200 ") && refusal.is_none());
-            let (short, refusal) = answer(&query, &view, 1000);
+            let (whole, refusal) = answer(&query, &view, &room(MAX_ANSWER, IN_MEMORY));
+            assert!(refusal.is_none());
+            let whole = whole.read();
+            assert!(whole.starts_with(b"200 "));
+            let (short, refusal) = answer(&query, &view, &room(100, IN_MEMORY));
             assert_eq!(refusal.unwrap().status, Status::TooLarge);
             assert_eq!(
-                short,
-                b"413          37\nthe answer is larger than 1000 bytes\n".as_slice()
+                short.read(),
+                b"413          36\nthe answer is larger than 100 bytes\n".as_slice()
             );
+            // And one that is kept in a file is the same as in memory.
+            let (filed, refusal) = answer(&query, &view, &room(MAX_ANSWER, 20));
+            assert!(refusal.is_none());
+            assert!(matches!(filed, Answer::File { .. }));
+            assert_eq!(filed.read(), whole);
+            // So it is where no file can be made.
+            let nowhere = Room {
+                directory: "/nonexistent".into(),
+                ..room(MAX_ANSWER, 20)
+            };
+            let (kept, refusal) = answer(&query, &view, &nowhere);
+            assert!(refusal.is_none());
+            assert!(matches!(kept, Answer::Bytes(_)));
+            assert_eq!(kept.read(), whole);
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Answers: rows in csv or JSON, framed or not.
 
+use std::io::{self, Write};
+
 use crate::error::{Status, excerpt};
 use crate::number::{push_float, push_int};
 use crate::response::{HEAD_LEN, Head};
@@ -121,6 +123,9 @@ pub struct RowWriter {
     layout: Layout,
     fixed16: bool,
     out: Vec<u8>,
+    /// Bytes that have been taken out.
+    taken: u64,
+    ended: bool,
     /// Whether what stands before the first row has been written.
     opened: bool,
     /// Rows in `out`; in most formats the names are one.
@@ -141,6 +146,8 @@ impl RowWriter {
             layout: Layout { format, separators },
             fixed16,
             out,
+            taken: 0,
+            ended: false,
             opened: false,
             rows: 0,
             total: None,
@@ -207,28 +214,53 @@ impl RowWriter {
         self.total = Some(rows);
     }
 
-    /// Bytes so far, for a limit on the answer's size.
-    pub fn size(&self) -> usize {
+    /// Length of the answer so far, for a limit on it.
+    pub fn size(&self) -> u64 {
+        self.taken + self.out.len() as u64
+    }
+
+    /// Bytes that are held here.
+    pub fn pending(&self) -> usize {
         self.out.len()
     }
 
-    /// The whole answer, ready to be sent in one write.
-    pub fn finish(mut self) -> Vec<u8> {
-        self.open();
-        if self.layout.format == OutputFormat::WrappedJson {
-            self.out.extend_from_slice(b"],\"total_count\":");
-            let total = self.total.unwrap_or(self.rows);
-            push_int(&mut self.out, i64::try_from(total).unwrap_or(i64::MAX));
-            self.out.extend_from_slice(b"}\n");
-        } else if self.is_list() {
-            self.out.extend_from_slice(b"]\n");
+    /// Writes what is held here to `sink`. An answer of which some has been taken
+    /// out begins with a place for the frame's header, which [`end`](Self::end)
+    /// gives.
+    pub fn take_into(&mut self, sink: &mut impl Write) -> io::Result<()> {
+        sink.write_all(&self.out)?;
+        self.taken += self.out.len() as u64;
+        self.out.clear();
+        Ok(())
+    }
+
+    /// Ends the answer, and returns the frame's header if it has one.
+    pub fn end(&mut self) -> Option<[u8; HEAD_LEN]> {
+        if !self.ended {
+            self.ended = true;
+            self.open();
+            if self.layout.format == OutputFormat::WrappedJson {
+                self.out.extend_from_slice(b"],\"total_count\":");
+                let total = self.total.unwrap_or(self.rows);
+                push_int(&mut self.out, i64::try_from(total).unwrap_or(i64::MAX));
+                self.out.extend_from_slice(b"}\n");
+            } else if self.is_list() {
+                self.out.extend_from_slice(b"]\n");
+            }
         }
-        if self.fixed16 {
-            let head = Head {
-                status: Status::Ok.code(),
-                length: (self.out.len() - HEAD_LEN) as u64,
-            };
-            self.out[..HEAD_LEN].copy_from_slice(&head.print());
+        let head = Head {
+            status: Status::Ok.code(),
+            length: self.size().saturating_sub(HEAD_LEN as u64),
+        };
+        self.fixed16.then(|| head.print())
+    }
+
+    /// The whole answer, ready to be sent in one write, if nothing has been taken
+    /// out; else its rest.
+    pub fn finish(mut self) -> Vec<u8> {
+        let head = self.end();
+        if let (Some(head), 0) = (head, self.taken) {
+            self.out[..HEAD_LEN].copy_from_slice(&head);
         }
         self.out
     }
@@ -673,6 +705,35 @@ mod tests {
             print(OutputFormat::WrappedJson, &[]),
             "{\"data\":[],\"total_count\":0}\n"
         );
+    }
+
+    #[test]
+    fn an_answer_taken_out_in_pieces_is_the_same() {
+        for (format, fixed16) in [
+            (OutputFormat::Csv, false),
+            (OutputFormat::Json, true),
+            (OutputFormat::WrappedJson, true),
+        ] {
+            let mut whole = RowWriter::new(format, Separators::default(), fixed16);
+            let mut parts = RowWriter::new(format, Separators::default(), fixed16);
+            let mut taken = Vec::new();
+            for row in [&b"1"[..], b"2", b"3"] {
+                whole.row(row);
+                parts.row(row);
+                assert_eq!(parts.size(), whole.size());
+                parts.take_into(&mut taken).unwrap();
+                assert_eq!(parts.pending(), 0);
+            }
+            let head = parts.end();
+            let size = parts.size();
+            taken.extend(parts.finish());
+            assert_eq!(taken.len() as u64, size);
+            assert_eq!(head.is_some(), fixed16);
+            if let Some(head) = head {
+                taken[..HEAD_LEN].copy_from_slice(&head);
+            }
+            assert_eq!(taken, whole.finish());
+        }
     }
 
     #[test]

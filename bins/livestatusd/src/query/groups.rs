@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use livestatus::stats::Tally;
-use livestatus::{Layout, RowWriter, order};
+use livestatus::{Layout, order};
 
 use super::Refusal;
+use super::answer::Output;
 use super::plan::{OrderBy, Plan};
 use crate::tables::{Row, View};
 
@@ -15,9 +16,9 @@ use crate::tables::{Row, View};
 pub(super) fn write(
     plan: &Plan<'_>,
     view: &View<'_>,
-    writer: &mut RowWriter,
+    output: &mut Output<'_>,
 ) -> Result<(), Refusal> {
-    let mut groups = Groups::new(plan, writer.layout());
+    let mut groups = Groups::new(plan, output.writer.layout());
     if plan.columns.is_empty() {
         groups.add(Vec::new(), Group::default());
     }
@@ -32,7 +33,7 @@ pub(super) fn write(
     if groups.size > plan.max {
         return Err(Refusal::too_large(plan.max));
     }
-    groups.write(writer)
+    groups.write(output)
 }
 
 struct Groups<'p> {
@@ -138,7 +139,7 @@ impl<'p> Groups<'p> {
         &self.tallies[place * counters..(place + 1) * counters]
     }
 
-    fn write(&self, writer: &mut RowWriter) -> Result<(), Refusal> {
+    fn write(&self, output: &mut Output<'_>) -> Result<(), Refusal> {
         let query = self.plan.query;
         let skip = usize::try_from(query.offset).unwrap_or(usize::MAX);
         let limit = query.limit.unwrap_or(u64::MAX);
@@ -151,12 +152,10 @@ impl<'p> Groups<'p> {
                 let index = self.plan.columns.len() + index;
                 self.layout.push_cell(&mut cells, index, &tally.value());
             }
-            writer.row(&cells);
-            if writer.size() > self.plan.max {
-                return Err(Refusal::too_large(self.plan.max));
-            }
+            output.writer.row(&cells);
+            output.row_ended()?;
         }
-        writer.total(self.groups.len() as u64);
+        output.writer.total(self.groups.len() as u64);
         Ok(())
     }
 

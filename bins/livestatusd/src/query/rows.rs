@@ -4,9 +4,10 @@ use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;
 use std::ops::ControlFlow;
 
-use livestatus::{OutputFormat, RowWriter};
+use livestatus::OutputFormat;
 
 use super::Refusal;
+use super::answer::Output;
 use super::plan::{OrderBy, Plan};
 use crate::tables::{Row, View};
 
@@ -14,20 +15,21 @@ use crate::tables::{Row, View};
 pub(super) fn write(
     plan: &Plan<'_>,
     view: &View<'_>,
-    writer: &mut RowWriter,
+    output: &mut Output<'_>,
 ) -> Result<(), Refusal> {
     if plan.order.is_empty() {
-        in_own_order(plan, view, writer)
+        in_own_order(plan, view, output)
     } else {
-        sorted(plan, view, writer)
+        sorted(plan, view, output)
     }
 }
 
-fn in_own_order(plan: &Plan<'_>, view: &View<'_>, writer: &mut RowWriter) -> Result<(), Refusal> {
+fn in_own_order(plan: &Plan<'_>, view: &View<'_>, output: &mut Output<'_>) -> Result<(), Refusal> {
     let count_all = plan.query.output_format == OutputFormat::WrappedJson;
     let mut skip = plan.query.offset;
     let mut left = plan.query.limit.unwrap_or(u64::MAX);
     let mut total = 0;
+    let mut result = Ok(());
     if left == 0 && !count_all {
         return Ok(());
     }
@@ -37,34 +39,33 @@ fn in_own_order(plan: &Plan<'_>, view: &View<'_>, writer: &mut RowWriter) -> Res
             skip -= 1;
         } else if left > 0 {
             left -= 1;
+            let writer = &mut output.writer;
             writer.begin_row();
             for cell in &plan.columns {
                 writer.cell(&cell.value(row));
             }
             writer.end_row();
+            result = output.row_ended();
         }
-        if left == 0 && !count_all || writer.size() > plan.max {
+        if left == 0 && !count_all || result.is_err() {
             ControlFlow::Break(())
         } else {
             ControlFlow::Continue(())
         }
     })?;
-    writer.total(total);
-    if writer.size() > plan.max {
-        return Err(Refusal::too_large(plan.max));
-    }
-    Ok(())
+    output.writer.total(total);
+    result
 }
 
-fn sorted(plan: &Plan<'_>, view: &View<'_>, writer: &mut RowWriter) -> Result<(), Refusal> {
+fn sorted(plan: &Plan<'_>, view: &View<'_>, output: &mut Output<'_>) -> Result<(), Refusal> {
     let limit = plan.query.limit.unwrap_or(u64::MAX);
     let mut first = First::new(limit.saturating_add(plan.query.offset));
     let mut total = 0;
     let mut key = Vec::new();
-    let layout = writer.layout();
+    let layout = output.writer.layout();
     plan.scan(view, |row| {
         push_order(plan, row, &mut key);
-        first.offer(&mut key, total, |out| {
+        first.offer(&key, total, |out| {
             for (index, cell) in plan.columns.iter().enumerate() {
                 layout.push_cell(out, index, &cell.value(row));
             }
@@ -80,10 +81,11 @@ fn sorted(plan: &Plan<'_>, view: &View<'_>, writer: &mut RowWriter) -> Result<()
         return Err(Refusal::too_large(plan.max));
     }
     let skip = usize::try_from(plan.query.offset).unwrap_or(usize::MAX);
-    for candidate in first.in_order().iter().skip(skip) {
-        writer.row(&candidate.bytes[candidate.key..]);
+    for candidate in first.in_order().into_iter().skip(skip) {
+        output.writer.row(&candidate.bytes[candidate.key..]);
+        output.row_ended()?;
     }
-    writer.total(total);
+    output.writer.total(total);
     Ok(())
 }
 
@@ -127,7 +129,7 @@ impl First {
     }
 
     /// Takes a row, of which `write` makes the cells, if it is among the first so far.
-    fn offer(&mut self, key: &mut Vec<u8>, place: u64, write: impl FnOnce(&mut Vec<u8>)) {
+    fn offer(&mut self, key: &[u8], place: u64, write: impl FnOnce(&mut Vec<u8>)) {
         let fill = |bytes: &mut Vec<u8>| {
             bytes.clear();
             bytes.extend_from_slice(key);
@@ -148,7 +150,7 @@ impl First {
         let Some(mut last) = self.rows.peek_mut() else {
             return;
         };
-        if key.as_slice() < &last.bytes[..last.key] {
+        if key < &last.bytes[..last.key] {
             self.size -= last.bytes.len();
             fill(&mut last.bytes);
             self.size += last.bytes.len();
@@ -190,7 +192,7 @@ mod tests {
         for wanted in [0, 1, 2, 7, 100, 199, 200, 201, u64::MAX] {
             let mut first = First::new(wanted);
             for (place, key) in keys.iter().enumerate() {
-                first.offer(&mut vec![*key], place as u64, |out| {
+                first.offer(&[*key], place as u64, |out| {
                     out.extend_from_slice(format!("row {place}").as_bytes());
                 });
             }
