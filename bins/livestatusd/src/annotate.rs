@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bstr::{BStr, BString, ByteSlice};
 use livestatus::Command;
+use livestatus::query::Trigger;
 use objects::{AcknowledgementType, UnixTime};
 
 use crate::annotations::{Annotated, Comment, Downtime, DowntimeKind, EntryType};
@@ -119,7 +120,12 @@ fn change(
     ) {
         site.remember(id, owner);
     }
-    site.annotations_changed();
+    let kind = if matches!(order, Order::Downtime(_)) {
+        Trigger::Downtime
+    } else {
+        Trigger::Comment
+    };
+    site.annotations_changed(kind);
     Ok(())
 }
 
@@ -149,7 +155,11 @@ fn remove_one(
                 object.remove_downtimes(&|downtime| downtime.id == id, now);
             }
         });
-        site.annotations_changed();
+        site.annotations_changed(if action == Action::RemoveComment {
+            Trigger::Comment
+        } else {
+            Trigger::Downtime
+        });
     }
     if removed {
         Ok(())

@@ -14,6 +14,7 @@ mod client;
 mod command;
 mod config;
 mod counters;
+mod events;
 mod groups;
 mod history;
 mod ingest;

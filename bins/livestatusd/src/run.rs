@@ -18,6 +18,7 @@ use crate::config::{Config, check_socket};
 use crate::counters::{Counters, TICK};
 use crate::listen::{self, Listeners};
 use crate::load::{self, Found};
+use crate::query::{self, Room};
 use crate::snapshot;
 use crate::store::{Site, Store};
 
@@ -138,6 +139,12 @@ async fn serve(file: &Path, config: Config, found: &Found) -> Result<Status, Fai
         users: config.users.clone(),
         allow_unmarked: config.allow_unmarked,
         stopping,
+        room: Room {
+            max: query::MAX_ANSWER,
+            in_memory: query::IN_MEMORY,
+            // It is there and can be written to, or there would be no snapshot.
+            directory: config.snapshot.parent().unwrap_or(Path::new("/")).into(),
+        },
         long_queries: Arc::new(Semaphore::new(threads)),
     });
     let mut daemon = Daemon {
@@ -294,6 +301,9 @@ impl Daemon {
             .counters
             .program_start
             .store(program_start, Ordering::Relaxed);
+        self.store
+            .events()
+            .happened(livestatus::query::Trigger::Program);
         info!("configuration read again");
     }
 

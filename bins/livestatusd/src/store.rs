@@ -12,11 +12,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 
 use bstr::{BStr, BString, ByteSlice};
 use livestatus::dump::Record;
+use livestatus::query::Trigger;
 use nagios::shadow::ShadowConfiguration;
 use objects::{Host, HostState, Service, ServiceState, SiteId, StateCode, UnixTime};
 
 use crate::annotations::{Annotated, Comment, Downtime};
 use crate::check::{Phase, Source, State};
+use crate::events::Events;
 use crate::groups::Groups;
 use crate::history::{Alert, History, Settings};
 
@@ -30,8 +32,8 @@ pub(crate) struct Store {
 /// What all sites count together.
 #[derive(Default)]
 struct Shared {
-    /// Changes of anything.
-    changes: AtomicU64,
+    /// What happens.
+    events: Events,
     /// Changes of comments and downtimes.
     annotated: AtomicU64,
     /// The highest id given to a comment or downtime.
@@ -208,7 +210,12 @@ impl Store {
 
     /// Grows with every change of anything.
     pub(crate) fn changes(&self) -> u64 {
-        self.shared.changes.load(Ordering::Relaxed)
+        self.shared.events.changes()
+    }
+
+    /// What happens, for those who wait for it.
+    pub(crate) fn events(&self) -> &Events {
+        &self.shared.events
     }
 
     /// Grows with every change of a comment or downtime.
@@ -238,7 +245,7 @@ impl Store {
             let kept = keep.contains(id);
             if !kept {
                 gone.push(id.clone());
-                self.shared.changes.fetch_add(1, Ordering::Relaxed);
+                self.shared.events.changed();
             }
             kept
         });
@@ -275,6 +282,7 @@ impl Site {
         *current = Arc::new(next);
         drop(current);
         self.changed();
+        self.shared.events.happened(Trigger::Program);
         let parked = std::mem::take(&mut *self.parked());
         for saved in parked {
             self.restore(saved);
@@ -339,11 +347,14 @@ impl Site {
         host_name: &BStr,
         change: impl FnOnce(&HostEntry, &mut State<HostState>),
     ) -> bool {
-        self.change_host(host_name, |host, state| {
+        let mut is_new = false;
+        let found = self.change_host(host_name, |host, state| {
             let before = state.phase();
             change(host, state);
-            self.note(before, state, host_name, None);
-        })
+            is_new = self.note(before, state, host_name, None);
+        });
+        self.checked(found, is_new);
+        found
     }
 
     /// Changes the state of a service. False if there is no such service.
@@ -353,14 +364,17 @@ impl Site {
         description: &BStr,
         change: impl FnOnce(&ServiceEntry, &mut State<ServiceState>),
     ) -> bool {
-        self.change_service(host_name, description, |service, state| {
+        let mut is_new = false;
+        let found = self.change_service(host_name, description, |service, state| {
             let before = state.phase();
             change(service, state);
-            self.note(before, state, host_name, Some(&service.description));
-        })
+            is_new = self.note(before, state, host_name, Some(&service.description));
+        });
+        self.checked(found, is_new);
+        found
     }
 
-    /// As [`Self::with_host`], without a word in the history.
+    /// As [`Self::with_host`], where nothing was checked.
     fn change_host(
         &self,
         host_name: &BStr,
@@ -375,7 +389,7 @@ impl Site {
         true
     }
 
-    /// As [`Self::with_service`], without a word in the history.
+    /// As [`Self::with_service`], where nothing was checked.
     fn change_service(
         &self,
         host_name: &BStr,
@@ -399,23 +413,24 @@ impl Site {
         self.history.as_ref()
     }
 
-    /// Keeps a change of state, if it was one.
+    /// Keeps a change of state, if it was one. Returns whether there is another
+    /// state now.
     fn note<S: StateCode>(
         &self,
         before: Option<Phase<S>>,
         state: &State<S>,
         host_name: &BStr,
         service_description: Option<&BString>,
-    ) {
-        let (Some(history), Some(after)) = (&self.history, state.phase()) else {
-            return;
+    ) -> bool {
+        let Some(after) = state.phase() else {
+            return false;
         };
         // What was good when it became known is no news.
         let is_news = match before {
             None => !state.now.state.is_ok(),
             Some(before) => before != after,
         };
-        if is_news {
+        if let Some(history) = self.history.as_ref().filter(|_| is_news) {
             history.note(&Alert {
                 time: state.last_update,
                 host_name: host_name.to_owned(),
@@ -425,7 +440,9 @@ impl Site {
                 attempt: state.now.current_attempt,
                 plugin_output: state.now.plugin_output.clone(),
             });
+            self.shared.events.happened(Trigger::Log);
         }
+        before.map(|(state, ..)| state) != Some(after.0)
     }
 
     /// Gives a host or service to `change`. False if there is none of that name.
@@ -436,9 +453,9 @@ impl Site {
     ) -> bool {
         let host_name = owner.host_name.as_bstr();
         match &owner.service_description {
-            None => self.with_host(host_name, |_, host| change(host)),
+            None => self.change_host(host_name, |_, host| change(host)),
             Some(description) => {
-                self.with_service(host_name, description.as_bstr(), |_, service| {
+                self.change_service(host_name, description.as_bstr(), |_, service| {
                     change(service);
                 })
             }
@@ -461,8 +478,9 @@ impl Site {
     }
 
     /// Notes that a comment or downtime is to be saved, or no more.
-    pub(crate) fn annotations_changed(&self) {
+    pub(crate) fn annotations_changed(&self, kind: Trigger) {
         self.shared.annotated.fetch_add(1, Ordering::Relaxed);
+        self.shared.events.happened(kind);
     }
 
     /// Removes downtimes that are over, and the ids of what is gone.
@@ -479,7 +497,7 @@ impl Site {
             });
             if !there {
                 self.owners().remove(&id);
-                self.annotations_changed();
+                self.annotations_changed(Trigger::Downtime);
             }
         }
     }
@@ -497,9 +515,20 @@ impl Site {
             .map(|_| Receiving(Arc::clone(self)))
     }
 
+    /// Something was checked, and perhaps has another state now.
+    fn checked(&self, found: bool, is_new: bool) {
+        if !found {
+            return;
+        }
+        self.shared.events.happened(Trigger::Check);
+        if is_new {
+            self.shared.events.happened(Trigger::State);
+        }
+    }
+
     /// Notes that the snapshot is out of date.
     pub(crate) fn changed(&self) {
-        self.shared.changes.fetch_add(1, Ordering::Relaxed);
+        self.shared.events.changed();
     }
 
     /// Whether a dump is being received just now.

@@ -10,6 +10,7 @@ mod hostgroups;
 mod hosts;
 mod log;
 mod names;
+mod selection;
 mod servicegroups;
 mod services;
 mod sites;
@@ -34,6 +35,7 @@ pub(crate) use hostgroups::HostgroupRow;
 pub(crate) use hosts::HostRow;
 pub(crate) use log::{LogRow, times};
 pub(crate) use names::{ContactRow, ContactgroupRow, NameRow};
+pub(crate) use selection::Selection;
 pub(crate) use servicegroups::ServicegroupRow;
 pub(crate) use services::ServiceRow;
 pub(crate) use sites::SiteRow;
@@ -79,6 +81,7 @@ pub(crate) enum Table {
 }
 
 /// One column of a table.
+#[derive(Debug)]
 pub(crate) struct Column {
     /// Its name.
     pub(crate) name: String,
@@ -90,7 +93,7 @@ pub(crate) struct Column {
 }
 
 /// How the value of a cell is found.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 enum Get {
     Host(for<'a> fn(&HostRow<'a>) -> Value<'a>),
     Service(for<'a> fn(&ServiceRow<'a>) -> Value<'a>),
@@ -264,10 +267,11 @@ impl Table {
         })
     }
 
-    /// Gives every row to `visit` until it breaks off.
+    /// Gives every row that may pass to `visit` until it breaks off.
     pub(crate) fn for_each(
         self,
         view: &View<'_>,
+        selection: &Selection<'_>,
         mut visit: impl FnMut(&Row<'_>) -> ControlFlow<()>,
     ) {
         let _ = match self {
@@ -278,13 +282,13 @@ impl Table {
             Self::Contactgroups => names::for_each_contactgroup(view, visit),
             Self::Contacts => names::for_each_contact(view, visit),
             Self::Hostgroups => hostgroups::each(view, |group| visit(&Row::Hostgroup(group))),
-            Self::Hosts => hosts::for_each(view, visit),
+            Self::Hosts => hosts::for_each(view, selection, visit),
             Self::Hostsbygroup => bygroup::for_each_host(view, visit),
             Self::Log => log::for_each(view, visit),
             Self::Servicegroups => {
                 servicegroups::each(view, |group| visit(&Row::Servicegroup(group)))
             }
-            Self::Services => services::for_each(view, visit),
+            Self::Services => services::for_each(view, selection, visit),
             Self::Servicesbygroup => bygroup::for_each_service(view, visit),
             Self::Servicesbyhostgroup => bygroup::for_each_service_by_hostgroup(view, visit),
             Self::Sites => sites::for_each(view, visit),
@@ -293,8 +297,8 @@ impl Table {
         };
     }
 
-    /// About how many rows a query has to look at.
-    pub(crate) fn rows(self, sites: &[Arc<Site>]) -> usize {
+    /// About how many rows it has.
+    fn rows(self, sites: &[Arc<Site>]) -> usize {
         let objects = sites.iter().map(|site| site.objects());
         match self {
             Self::Hosts => objects.map(|objects| objects.hosts.len()).sum(),

@@ -157,6 +157,28 @@ fn a_contact_sees_its_hosts_with_their_services_and_single_services() {
 }
 
 #[test]
+fn figures_and_waiting_are_about_what_is_seen_too() {
+    let daemon = daemon("");
+    for (user, count) in [
+        ("joe", "4\n"),
+        ("dora", "3\n"),
+        ("admin", "6\n"),
+        ("nobody", "0\n"),
+    ] {
+        let query = "GET services\nStats: state >= 0";
+        assert_eq!(ask(&daemon, "live.d/a", user, query), count, "{user}");
+    }
+    let wait = "GET hosts\nColumns: name\nLimit: 1\nWaitObject: h3\nWaitCondition: has_been_checked = 0\n\
+                WaitTimeout: 10000\nResponseHeader: fixed16";
+    assert!(ask(&daemon, "live.d/a", "admin", wait).starts_with("200 "));
+    let refused = ask(&daemon, "live.d/a", "joe", wait);
+    assert!(
+        refused.contains("object 'h3' not found"),
+        "nobody learns of what is not his by waiting for it: {refused}"
+    );
+}
+
+#[test]
 fn strict_services_and_loose_groups() {
     let daemon = daemon("service_authorization = 'strict'\ngroup_authorization = 'loose'");
     for (user, query, want) in [

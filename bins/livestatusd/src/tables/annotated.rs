@@ -7,7 +7,7 @@ use livestatus::ColumnType::{Int, Text, Time};
 use livestatus::Value;
 
 use super::checked::time;
-use super::{Column, Get, HostRow, Row, ServiceRow, View, hosts, services};
+use super::{Column, Get, HostRow, Row, Selection, ServiceRow, View, hosts, services};
 use crate::annotations::{Annotated, Annotations, Downtime, DowntimeKind};
 
 /// An entry and what it belongs to.
@@ -59,7 +59,7 @@ fn each(
         &'a Annotations,
     ) -> ControlFlow<()>,
 ) -> ControlFlow<()> {
-    hosts::each(view, |host| {
+    hosts::each(view, &Selection::default(), |host| {
         if host.is_seen() {
             visit(host, None, host.state().annotations())?;
         }

@@ -9,7 +9,7 @@ use objects::{Host, HostState, ServiceState, StateCode, StateType, UnixTime};
 
 use super::checked::{self, checked_columns, code, time};
 use super::counts::service_badness;
-use super::{Column, Get, Row, ServiceRow, View};
+use super::{Column, Get, Row, Selection, ServiceRow, View};
 use crate::auth::Viewer;
 use crate::check::State;
 use crate::store::{HostEntry, HostStates, Objects, Site};
@@ -27,9 +27,10 @@ pub(crate) struct HostRow<'a> {
 
 pub(super) fn for_each(
     view: &View<'_>,
+    selection: &Selection<'_>,
     mut visit: impl FnMut(&Row<'_>) -> ControlFlow<()>,
 ) -> ControlFlow<()> {
-    each(view, |host| {
+    each(view, selection, |host| {
         if host.is_seen() {
             visit(&Row::Host(host))?;
         }
@@ -37,14 +38,16 @@ pub(super) fn for_each(
     })
 }
 
-/// Every host, seen or not, locked while it is looked at.
+/// Every host that may pass, seen or not, locked while it is looked at.
 pub(super) fn each(
     view: &View<'_>,
+    selection: &Selection<'_>,
     mut visit: impl FnMut(HostRow<'_>) -> ControlFlow<()>,
 ) -> ControlFlow<()> {
-    for (site, viewer) in view.sites() {
+    let sites = view.sites();
+    for (site, viewer) in sites.filter(|(site, _)| selection.has_site(&site.id)) {
         let objects = site.objects();
-        for host in &objects.hosts {
+        selection.each_host(&objects, |host| {
             visit(HostRow {
                 site,
                 objects: &objects,
@@ -52,8 +55,8 @@ pub(super) fn each(
                 states: &host.states(),
                 viewer,
                 now: view.now,
-            })?;
-        }
+            })
+        })?;
     }
     ControlFlow::Continue(())
 }

@@ -8,7 +8,7 @@ use livestatus::Value;
 use objects::{Service, ServiceState, StateCode, StateType, UnixTime};
 
 use super::checked::{self, checked_columns, code, int, time};
-use super::{Column, Get, HostRow, Row, View, hosts};
+use super::{Column, Get, HostRow, Row, Selection, View, hosts};
 use crate::check::State;
 use crate::store::ServiceEntry;
 
@@ -22,11 +22,17 @@ pub(crate) struct ServiceRow<'a> {
 
 pub(super) fn for_each(
     view: &View<'_>,
+    selection: &Selection<'_>,
     mut visit: impl FnMut(&Row<'_>) -> ControlFlow<()>,
 ) -> ControlFlow<()> {
-    hosts::each(view, |host| {
-        host.services()
-            .try_for_each(|service| visit(&Row::Service(service)))
+    hosts::each(view, selection, |host| {
+        selection.each_service(host.host, |index| {
+            let service = ServiceRow::new(host, index);
+            if service.is_seen() {
+                visit(&Row::Service(service))?;
+            }
+            ControlFlow::Continue(())
+        })
     })
 }
 
