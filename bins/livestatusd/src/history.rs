@@ -48,14 +48,16 @@ pub(crate) struct History {
 
 #[derive(Default)]
 struct Waiting {
-    lines: Vec<Line>,
+    days: Vec<Day>,
     size: usize,
     dropped: u64,
 }
 
-struct Line {
+/// Lines of one day.
+struct Day {
     day: i64,
-    text: Vec<u8>,
+    lines: Vec<u8>,
+    count: u64,
 }
 
 /// One change of state.
@@ -87,18 +89,27 @@ impl History {
 
     /// Notes a change.
     pub(crate) fn note(&self, alert: &Alert) {
-        let mut text = Vec::new();
-        alert.print(&mut text);
+        let day = day_of(alert.time);
         let mut waiting = self.waiting();
-        if waiting.size + text.len() > MAX_WAITING {
+        if waiting.size > MAX_WAITING {
             waiting.dropped += 1;
             return;
         }
-        waiting.size += text.len();
-        waiting.lines.push(Line {
-            day: day_of(alert.time),
-            text,
-        });
+        if waiting.days.last().is_none_or(|last| last.day != day) {
+            waiting.days.push(Day {
+                day,
+                lines: Vec::new(),
+                count: 0,
+            });
+        }
+        let Some(last) = waiting.days.last_mut() else {
+            return;
+        };
+        let before = last.lines.len();
+        alert.print(&mut last.lines);
+        last.count += 1;
+        let length = last.lines.len() - before;
+        waiting.size += length;
     }
 
     /// Writes what was noted, and removes what is too old.
@@ -112,17 +123,17 @@ impl History {
                 self.directory.display()
             );
         }
-        for lines in waiting.lines.chunk_by(|a, b| a.day == b.day) {
-            let path = self.file(lines[0].day);
-            if let Err(error) = append(&path, lines) {
+        for day in &waiting.days {
+            let path = self.file(day.day);
+            if let Err(error) = append(&path, &day.lines) {
+                let count = day.count;
                 warn!(
-                    "{}: {} changes of state are lost: {error}",
-                    path.display(),
-                    lines.len()
+                    "{}: some of {count} changes of state are lost: {error}",
+                    path.display()
                 );
             }
         }
-        if !waiting.lines.is_empty() {
+        if !waiting.days.is_empty() {
             self.remove_old(now);
         }
     }
@@ -277,7 +288,7 @@ fn word_is(state: Option<impl StateCode>, word: &[u8]) -> bool {
     state.is_some_and(|state| state.word().as_bytes() == word)
 }
 
-fn append(path: &Path, lines: &[Line]) -> io::Result<()> {
+fn append(path: &Path, lines: &[u8]) -> io::Result<()> {
     if let Some(directory) = path.parent() {
         std::fs::create_dir_all(directory)?;
     }
@@ -287,27 +298,25 @@ fn append(path: &Path, lines: &[Line]) -> io::Result<()> {
         .append(true)
         .open(path)?;
     let mut size = file.metadata()?.len();
-    let mut text = Vec::new();
     if size > 0 {
         // A line that a crash has cut must not swallow the next one.
         let mut last = [0];
         file.seek(SeekFrom::End(-1))?;
         file.read_exact(&mut last)?;
         if last != *b"\n" {
-            text.push(b'\n');
+            file.write_all(b"\n")?;
+            size += 1;
         }
     }
-    for line in lines {
-        size += line.text.len() as u64;
-        if size > MAX_FILE {
-            file.write_all(&text)?;
-            return Err(io::Error::other(format!(
-                "the file of a day has {MAX_FILE} bytes at most"
-            )));
-        }
-        text.extend_from_slice(&line.text);
+    let room = usize::try_from(MAX_FILE.saturating_sub(size)).unwrap_or(usize::MAX);
+    if lines.len() <= room {
+        return file.write_all(lines);
     }
-    file.write_all(&text)
+    let whole = lines[..room].rfind_byte(b'\n').map_or(0, |at| at + 1);
+    file.write_all(&lines[..whole])?;
+    Err(io::Error::other(format!(
+        "the file of a day has {MAX_FILE} bytes at most"
+    )))
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {
@@ -508,10 +517,21 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let history = history(dir.path());
         let large = "x".repeat(MAX_WAITING / 2 + 1);
-        for _ in 0..3 {
+        for _ in 0..4 {
             history.note(&alert(20_000 * DAY, None, &large));
         }
         assert_eq!(history.waiting().dropped, 2);
-        assert_eq!(all(&history, i64::MIN..=i64::MAX).len(), 1);
+        assert_eq!(all(&history, i64::MIN..=i64::MAX).len(), 2);
+    }
+
+    #[test]
+    fn a_file_that_is_full_has_whole_lines() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.log");
+        File::create(&path).unwrap().set_len(MAX_FILE - 8).unwrap();
+        let error = append(&path, b"one\ntwo\nthree\n").unwrap_err();
+        assert!(error.to_string().contains("bytes at most"), "{error}");
+        let text = std::fs::read(&path).unwrap();
+        assert!(text.ends_with(b"\0\none\n"));
     }
 }
