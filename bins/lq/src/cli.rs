@@ -56,6 +56,8 @@ pub(crate) enum Format {
     Csv,
     /// As the server prints them: a list of lists
     Json,
+    /// As the server prints them: a Python literal
+    Python,
     /// For people
     Table,
 }

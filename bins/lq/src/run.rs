@@ -121,6 +121,7 @@ fn word(format: Format) -> &'static str {
     match format {
         Format::Csv => "csv",
         Format::Json | Format::Table => "json",
+        Format::Python => "python",
     }
 }
 
