@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 use bstr::{BStr, BString, ByteSlice};
 use livestatus::dump::Record;
 use livestatus::query::Trigger;
-use objects::{Host, HostState, Service, ServiceState, SiteId, UnixTime};
+use objects::{Host, HostState, Service, ServiceState, SiteId, StateCode, UnixTime};
 
 use crate::check::{Source, State};
 use crate::events::Events;
@@ -75,6 +75,9 @@ pub(crate) struct HostStates {
     pub(crate) host: State<HostState>,
     /// Of the services, in their order.
     pub(crate) services: Vec<State<ServiceState>>,
+    /// The numbers of their current states once more, because queries for
+    /// problems look at all of them.
+    pub(crate) codes: Vec<u8>,
 }
 
 /// What `GET sites` says about where objects and states come from.
@@ -277,6 +280,7 @@ impl Site {
         let before = state.now.state;
         change(&host.services[index], state);
         let is_new = state.now.state != before;
+        states.codes[index] = states.services[index].now.state.code();
         drop(states);
         self.checked(is_new);
         true
@@ -362,9 +366,10 @@ impl Objects {
             let states = before.states();
             let mut next = write(&host.states);
             next.host = states.host.clone();
-            for (service, state) in host.services.iter().zip(&mut next.services) {
+            for (place, service) in host.services.iter().enumerate() {
                 if let Some(index) = before.service_index(service.description.as_bstr()) {
-                    *state = states.services[index].clone();
+                    next.services[place] = states.services[index].clone();
+                    next.codes[place] = states.codes[index];
                 }
             }
         }
@@ -411,6 +416,7 @@ impl HostEntry {
         let states = HostStates {
             host: State::default(),
             services: vec![State::default(); services.len()],
+            codes: vec![ServiceState::default().code(); services.len()],
         };
         Self {
             name,

@@ -25,7 +25,7 @@ pub(super) fn for_each(
     mut visit: impl FnMut(&Row<'_>) -> ControlFlow<()>,
 ) -> ControlFlow<()> {
     hosts::each(view, selection, |host| {
-        selection.each_service(host.host, |index| {
+        selection.each_service(host.host, host.states, |index| {
             visit(&Row::Service(ServiceRow {
                 host,
                 service: &host.host.services[index],
