@@ -1,6 +1,5 @@
 //! Answers that show the rows themselves, in their own order or sorted.
 
-use std::collections::BinaryHeap;
 use std::ops::ControlFlow;
 
 use livestatus::OutputFormat;
@@ -70,18 +69,19 @@ fn sorted(plan: &Plan<'_>, view: &View<'_>, output: &mut Output<'_>) -> Result<(
             }
         });
         total += 1;
-        if first.size > plan.max {
+        if first.size() > plan.max {
             ControlFlow::Break(())
         } else {
             ControlFlow::Continue(())
         }
     })?;
-    if first.size > plan.max {
+    if first.size() > plan.max {
         return Err(Refusal::too_large(plan.max));
     }
     let skip = usize::try_from(plan.query.offset).unwrap_or(usize::MAX);
-    for candidate in first.in_order().into_iter().skip(skip) {
-        output.writer.row(&candidate.bytes[candidate.key..]);
+    first.put_in_order();
+    for cells in first.rows().skip(skip) {
+        output.writer.row(cells);
         output.row_ended()?;
     }
     output.writer.total(total);
@@ -100,21 +100,22 @@ fn push_order(plan: &Plan<'_>, row: &Row<'_>, key: &mut Vec<u8>) {
 
 /// The first rows by their order, as many as are wanted.
 struct First {
-    wanted: u64,
-    /// The last of them on top.
-    rows: BinaryHeap<Candidate>,
-    /// Bytes held.
-    size: usize,
-    scratch: Vec<u8>,
+    wanted: usize,
+    /// Those that may be among them.
+    candidates: Vec<Candidate>,
+    /// Their keys and cells.
+    bytes: Vec<u8>,
+    /// What has this key or a later one is not among them.
+    end: Option<Vec<u8>>,
 }
 
 /// A row that may be among the first.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 struct Candidate {
-    /// Its key, and behind it its cells.
-    bytes: Vec<u8>,
-    /// Length of the key.
+    /// Where its key begins, and where its cells begin and end.
     key: usize,
+    cells: usize,
+    end: usize,
     /// Its place in the table, which decides between equals.
     place: u64,
 }
@@ -122,63 +123,79 @@ struct Candidate {
 impl First {
     fn new(wanted: u64) -> Self {
         Self {
-            wanted,
-            rows: BinaryHeap::new(),
-            size: 0,
-            scratch: Vec::new(),
+            wanted: usize::try_from(wanted).unwrap_or(usize::MAX),
+            candidates: Vec::new(),
+            bytes: Vec::new(),
+            end: None,
         }
     }
 
-    /// Takes a row, of which `write` makes the cells, if it is among the first so far.
+    /// Takes a row, of which `write` makes the cells, if it may be among the
+    /// first. Places grow, so what comes later loses against its equals.
     fn offer(&mut self, key: &[u8], place: u64, write: impl FnOnce(&mut Vec<u8>)) {
-        if (self.rows.len() as u64) < self.wanted {
-            self.fill(key, write);
-            self.size += self.scratch.len() + size_of::<Candidate>();
-            self.rows.push(Candidate {
-                // Not a byte longer than it is: there may be as many as rows.
-                bytes: self.scratch.clone(),
-                key: key.len(),
-                place,
-            });
+        if self.wanted == 0 || self.end.as_deref().is_some_and(|end| key >= end) {
             return;
         }
-        // What comes later loses against its equals.
-        let loses = |last: &Candidate| key >= &last.bytes[..last.key];
-        if self.rows.peek().is_none_or(loses) {
-            return;
-        }
-        self.fill(key, write);
-        if let Some(mut last) = self.rows.peek_mut() {
-            self.size = self.size - last.bytes.len() + self.scratch.len();
-            last.bytes.clear();
-            last.bytes.extend_from_slice(&self.scratch);
-            (last.key, last.place) = (key.len(), place);
+        let begin = self.bytes.len();
+        self.bytes.extend_from_slice(key);
+        write(&mut self.bytes);
+        self.candidates.push(Candidate {
+            key: begin,
+            cells: begin + key.len(),
+            end: self.bytes.len(),
+            place,
+        });
+        // So many that a round of leaving out costs little for each.
+        if self.candidates.len() >= self.wanted.saturating_mul(2).saturating_add(1024) {
+            self.leave_out_the_last();
         }
     }
 
-    fn fill(&mut self, key: &[u8], write: impl FnOnce(&mut Vec<u8>)) {
-        self.scratch.clear();
-        self.scratch.extend_from_slice(key);
-        write(&mut self.scratch);
+    /// Keeps as many as are wanted.
+    fn leave_out_the_last(&mut self) {
+        let bytes = &self.bytes;
+        let (_, last, _) = self
+            .candidates
+            .select_nth_unstable_by(self.wanted - 1, |a, b| a.compare(b, bytes));
+        self.end = Some(last.key(bytes).to_vec());
+        self.candidates.truncate(self.wanted);
+        let mut kept = Vec::new();
+        for candidate in &mut self.candidates {
+            let begin = kept.len();
+            kept.extend_from_slice(&bytes[candidate.key..candidate.end]);
+            candidate.cells = candidate.cells - candidate.key + begin;
+            (candidate.key, candidate.end) = (begin, kept.len());
+        }
+        self.bytes = kept;
     }
 
-    fn in_order(self) -> Vec<Candidate> {
-        let mut rows = self.rows.into_vec();
-        rows.sort_unstable();
-        rows
+    fn put_in_order(&mut self) {
+        let bytes = &self.bytes;
+        self.candidates.sort_unstable_by(|a, b| a.compare(b, bytes));
+        self.candidates.truncate(self.wanted);
+    }
+
+    /// The cells of each row.
+    fn rows(&self) -> impl Iterator<Item = &[u8]> {
+        self.candidates
+            .iter()
+            .map(|candidate| &self.bytes[candidate.cells..candidate.end])
+    }
+
+    /// Bytes held.
+    fn size(&self) -> usize {
+        self.bytes.len() + self.candidates.len() * size_of::<Candidate>()
     }
 }
 
-impl Ord for Candidate {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        let (key, other_key) = (&self.bytes[..self.key], &other.bytes[..other.key]);
-        key.cmp(other_key).then(self.place.cmp(&other.place))
+impl Candidate {
+    fn key<'b>(&self, bytes: &'b [u8]) -> &'b [u8] {
+        &bytes[self.key..self.cells]
     }
-}
 
-impl PartialOrd for Candidate {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
+    fn compare(&self, other: &Self, bytes: &[u8]) -> std::cmp::Ordering {
+        let keys = self.key(bytes).cmp(other.key(bytes));
+        keys.then(self.place.cmp(&other.place))
     }
 }
 
@@ -189,26 +206,29 @@ mod tests {
     #[test]
     fn the_first_rows_are_those_of_the_whole_order() {
         // Keys with many equals, in an order without order.
-        let keys: Vec<u8> = (0..200_u32).map(|n| (n * 7919 % 23) as u8).collect();
-        let mut all: Vec<(u8, u64)> = keys.iter().copied().zip(0..).collect();
+        let keys: Vec<u8> = (0..5000_u32).map(|n| (n * 7919 % 231) as u8).collect();
+        let mut all: Vec<(u8, usize)> = keys.iter().copied().zip(0..).collect();
         all.sort_unstable();
-        for wanted in [0, 1, 2, 7, 100, 199, 200, 201, u64::MAX] {
+        for wanted in [0, 1, 2, 7, 500, 1999, 4999, 5000, 5001, u64::MAX] {
             let mut first = First::new(wanted);
             for (place, key) in keys.iter().enumerate() {
                 first.offer(&[*key], place as u64, |out| {
                     out.extend_from_slice(format!("row {place}").as_bytes());
                 });
+                let most = usize::try_from(wanted).unwrap().saturating_mul(2);
+                assert!(first.candidates.len() <= most.saturating_add(1024));
             }
-            let got: Vec<(u8, u64)> = first
-                .in_order()
-                .iter()
-                .map(|row| {
-                    assert_eq!(row.bytes[1..], *format!("row {}", row.place).as_bytes());
-                    (row.bytes[0], row.place)
-                })
+            first.put_in_order();
+            let got: Vec<String> = first
+                .rows()
+                .map(|cells| String::from_utf8(cells.to_vec()).unwrap())
                 .collect();
             let count = usize::try_from(wanted).unwrap().min(all.len());
-            assert_eq!(got, all[..count], "{wanted}");
+            let want: Vec<String> = all[..count]
+                .iter()
+                .map(|(_, place)| format!("row {place}"))
+                .collect();
+            assert_eq!(got, want, "{wanted}");
         }
     }
 }
