@@ -5,6 +5,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use bstr::ByteSlice;
 use livestatus::query::Trigger;
 use livestatus::request::{CommandRequest, Limits as RequestLimits};
 use livestatus::{Query, Request, RequestError, RequestReader, RowWriter, Status, output};
@@ -15,12 +16,13 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{debug, warn};
 
+use crate::auth::{Users, Viewer};
 use crate::config::Limits;
 use crate::counters::Counters;
 use crate::query::{Answer, Refusal, Room, Wait};
 use crate::store::{Site, Store};
 use crate::tables::View;
-use crate::{command, query};
+use crate::{command, query, tables};
 
 /// Queries over more rows than this are computed on a thread of their own, so
 /// that they hold up nobody.
@@ -40,6 +42,8 @@ pub(crate) struct Service {
     pub(crate) counters: Arc<Counters>,
     /// Limits of connections.
     pub(crate) limits: Limits,
+    /// Who users are, and what they may see.
+    pub(crate) users: Users,
     /// Whether dumps without a frame are taken.
     pub(crate) allow_unmarked: bool,
     /// True from the moment the program is to end.
@@ -94,6 +98,24 @@ struct Client {
 
 /// The connection is over.
 struct Over;
+
+/// The sites that a query is about, and who looks at each of them.
+struct Seen {
+    sites: Vec<Arc<Site>>,
+    viewers: Option<Vec<Viewer>>,
+}
+
+impl Seen {
+    fn view<'v>(&'v self, query: &Query, counters: &'v Counters) -> View<'v> {
+        View {
+            sites: &self.sites,
+            viewers: self.viewers.as_deref(),
+            times: tables::times(&query.filters),
+            counters,
+            now: SystemTime::now().into(),
+        }
+    }
+}
 
 impl Client {
     async fn run(&mut self) -> Result<(), Over> {
@@ -207,7 +229,7 @@ impl Client {
         let events = service.store.events();
         let trigger = query.wait.trigger.unwrap_or(Trigger::All);
         let mut seen = events.count(trigger);
-        let wait = match Wait::of(query, &self.view(&self.sites())) {
+        let wait = match Wait::of(query, &self.seen_by(query).view(query, &service.counters)) {
             Ok(Some(wait)) => wait,
             Ok(None) => return Ok(Ok(())),
             Err(refusal) => return Ok(Err(refusal)),
@@ -217,7 +239,7 @@ impl Client {
         let end = timeout.and_then(|timeout| began.checked_add(timeout));
         let mut stopping = service.stopping.clone();
         loop {
-            if wait.is_met(&self.view(&self.sites()))
+            if wait.is_met(&self.seen_by(query).view(query, &service.counters))
                 || end.is_some_and(|end| Instant::now() >= end)
             {
                 return Ok(Ok(()));
@@ -246,24 +268,12 @@ impl Client {
         matches!(ready.await, Ok(Ok(ready)) if ready.is_write_closed())
     }
 
-    fn view<'v>(&'v self, sites: &'v [Arc<Site>]) -> View<'v> {
-        View {
-            sites,
-            counters: &self.service.counters,
-            now: SystemTime::now().into(),
-        }
-    }
-
     async fn evaluate(&mut self, query: Query) -> Result<Answer, Over> {
-        let sites = self.sites();
-        let rows = query::cost(&query, &sites);
+        let seen = self.seen_by(&query);
+        let rows = query::cost(&query, &seen.sites);
         let service = Arc::clone(&self.service);
         let evaluate = move || {
-            let view = View {
-                sites: &sites,
-                counters: &service.counters,
-                now: SystemTime::now().into(),
-            };
+            let view = seen.view(&query, &service.counters);
             query::answer(&query, &view, &service.room)
         };
         let (answer, refusal) = if rows <= LONG_QUERY {
@@ -336,6 +346,27 @@ impl Client {
         match &self.scope {
             Scope::Merged => self.service.store.sites(),
             Scope::Site(site) => vec![Arc::clone(site)],
+        }
+    }
+
+    /// What the user of a query may see something of. A site's own socket knows
+    /// the contacts of the site, the merged one users.
+    fn seen_by(&self, query: &Query) -> Seen {
+        let sites = self.sites();
+        let Some(user) = query.auth_user.as_ref().map(|user| user.as_bstr()) else {
+            return Seen {
+                sites,
+                viewers: None,
+            };
+        };
+        let users = &self.service.users;
+        let (sites, viewers) = match &self.scope {
+            Scope::Merged => users.viewers(user, sites),
+            Scope::Site(site) => (sites, vec![users.viewer(user, site)]),
+        };
+        Seen {
+            sites,
+            viewers: Some(viewers),
         }
     }
 

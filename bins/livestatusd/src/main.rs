@@ -5,6 +5,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+mod annotate;
+mod annotations;
+mod auth;
 mod check;
 mod cli;
 mod client;
@@ -12,6 +15,8 @@ mod command;
 mod config;
 mod counters;
 mod events;
+mod groups;
+mod history;
 mod ingest;
 mod listen;
 mod load;

@@ -108,6 +108,8 @@ mod tests {
         let counters = Counters::new(UnixTime::NEVER);
         let view = View {
             sites: &[],
+            viewers: None,
+            times: i64::MIN..=i64::MAX,
             counters: &counters,
             now: UnixTime::NEVER,
         };

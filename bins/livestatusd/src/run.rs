@@ -130,12 +130,13 @@ fn take_locks(config: &Config) -> Result<Vec<Lock>, Failure> {
 async fn serve(file: &Path, config: Config, found: &Found) -> Result<Status, Failure> {
     let mut signals = Signals::new()?;
     let (stop, stopping) = watch::channel(false);
-    let store = Arc::new(Store::default());
+    let store = Arc::new(Store::new(config.history.clone()));
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
     let service = Arc::new(Service {
         store: Arc::clone(&store),
         counters: Arc::new(Counters::new(now())),
         limits: config.limits,
+        users: config.users.clone(),
         allow_unmarked: config.allow_unmarked,
         stopping,
         room: Room {
@@ -152,6 +153,7 @@ async fn serve(file: &Path, config: Config, found: &Found) -> Result<Status, Fai
         store,
         service,
         saved: 0,
+        saved_annotated: 0,
     };
     for problem in &found.problems {
         warn!("{problem}");
@@ -176,6 +178,7 @@ async fn serve(file: &Path, config: Config, found: &Found) -> Result<Status, Fai
         () = closing => {}
         () = signals.end() => warn!("asked to end a second time: not waiting for connections"),
     }
+    daemon.write_history();
     daemon.save(true);
     Ok(Status::Done)
 }
@@ -188,6 +191,8 @@ struct Daemon {
     service: Arc<Service>,
     /// The number of changes when states were saved last.
     saved: u64,
+    /// The number of changes of comments and downtimes at that time.
+    saved_annotated: u64,
 }
 
 impl Daemon {
@@ -235,8 +240,18 @@ impl Daemon {
                     self.save(true);
                     self.tell_figures();
                 }
-                _ = save.tick() => self.save(false),
-                _ = tick.tick() => self.service.counters.tick(),
+                _ = save.tick() => {
+                    self.store.sites().iter().for_each(|site| site.tidy(now()));
+                    self.save(false);
+                }
+                _ = tick.tick() => {
+                    self.service.counters.tick();
+                    self.write_history();
+                    // People wrote those, and nobody sends them again.
+                    if self.store.annotated() != self.saved_annotated {
+                        self.save(false);
+                    }
+                }
             }
         }
     }
@@ -293,7 +308,7 @@ impl Daemon {
     }
 
     fn save(&mut self, always: bool) {
-        let changes = self.store.changes();
+        let (changes, annotated) = (self.store.changes(), self.store.annotated());
         if changes == self.saved && !always {
             return;
         }
@@ -301,9 +316,19 @@ impl Daemon {
             snapshot::save(&self.config.snapshot, &self.store, now())
         });
         match result {
-            Ok(()) => self.saved = changes,
+            Ok(()) => (self.saved, self.saved_annotated) = (changes, annotated),
             Err(error) => error!("cannot write {}: {error}", self.config.snapshot.display()),
         }
+    }
+
+    fn write_history(&self) {
+        tokio::task::block_in_place(|| {
+            for site in self.store.sites() {
+                if let Some(history) = site.history() {
+                    history.flush(now());
+                }
+            }
+        });
     }
 
     fn tell_figures(&self) {
@@ -335,7 +360,7 @@ impl Daemon {
 fn load_site(site: &Site, directory: &Path, allow_unmarked: bool) {
     match load::read_site(directory, allow_unmarked) {
         Ok(loaded) => {
-            site.configure(loaded.hosts);
+            site.configure(loaded.configuration);
             let mut status = site.status();
             status.config_time = loaded.time;
             status.config_loaded_at = now();

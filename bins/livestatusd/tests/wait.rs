@@ -110,6 +110,14 @@ fn the_trigger_says_which_events_count() {
     result(&daemon, "CPU", 3);
     assert_eq!(read_to_end(&mut state), "CPU;3\n");
     assert_waits(&mut comment, "nobody has commented");
+    let mut downtime = asked(&daemon, &format!("{QUERY}WaitTrigger: downtime\n\n"));
+    daemon.ask("live", "COMMAND [1] ADD_SVC_COMMENT;db1;CPU;1;me;x\n\n");
+    assert_eq!(read_to_end(&mut comment), "CPU;3\n");
+    assert_waits(&mut downtime, "that was a comment");
+    let end = support::now().secs() + 1000;
+    let command = format!("COMMAND [1] SCHEDULE_SVC_DOWNTIME;db1;CPU;1;{end};1;0;0;me;x\n\n");
+    assert_eq!(daemon.text("live", command), "");
+    assert_eq!(read_to_end(&mut downtime), "CPU;3\n");
     let mut command = asked(&daemon, &format!("{QUERY}WaitTrigger: command\n\n"));
     assert_waits(&mut command, "no command has come since");
     daemon.ask("live", "COMMAND [1] NO_SUCH_COMMAND\n\n");
