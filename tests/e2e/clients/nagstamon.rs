@@ -97,7 +97,6 @@ fn nagstamon_shows_problems() {
 }
 
 #[test]
-#[ignore = "livestatusd takes no acknowledgements yet"]
 fn nagstamon_acknowledges() {
     let Some((central, _bridge, port, packages)) = start() else {
         return;

@@ -212,7 +212,6 @@ fn on_globe(host: &site::Host) -> Value {
 }
 
 #[test]
-#[ignore = "livestatusd has no tables of groups and contacts yet"]
 fn nagvis_shows_groups() {
     let Some(report) = backend("groups") else {
         return;
@@ -255,7 +254,6 @@ fn nagvis_shows_groups() {
 }
 
 #[test]
-#[ignore = "livestatusd has no contacts, comments and downtimes yet"]
 fn nagvis_shows_contacts_what_is_theirs_and_acknowledges() {
     if !peer::available("php", "php-cli") {
         return;
