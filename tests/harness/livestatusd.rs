@@ -49,15 +49,15 @@ impl Livestatusd {
             .arg("--config")
             .arg(site.path("etc/livestatusd.toml"))
             .start();
-        process.wait_for_socket(&site.socket("live"));
-        // The sockets of the sites are bound after the merged one. To connect to
-        // see them would count as a dump that is empty.
-        let sites = std::fs::read_dir(site.path("etc/shadow")).expect("made above");
-        for entry in sites.flatten() {
-            for directory in ["live.d", "ingest.d"] {
-                let socket = site.socket(directory).join(entry.file_name());
-                process.wait_for_line(&format!("listening on {}", socket.display()));
-            }
+        // Not by connecting: a stream that ends at once is an incomplete dump.
+        let mut sockets = vec![site.socket("live")];
+        for entry in std::fs::read_dir(site.path("etc/shadow")).expect("made above") {
+            let name = entry.expect("readable").file_name();
+            sockets.push(site.socket("live.d").join(&name));
+            sockets.push(site.socket("ingest.d").join(&name));
+        }
+        for socket in sockets {
+            process.wait_for_line(&format!("listening on {}", socket.display()));
         }
         process
     }
