@@ -41,7 +41,7 @@ Exit status: 0 done, 1 refused or failed, 2 used wrongly, 3 answer cut off,
 Manual: lq(1), sitewire(7)"
 )]
 pub(crate) struct Args {
-    /// Where to ask: a path, unix:PATH, tcp:HOST:PORT [default: $SITEWIRE_SOCKET, else tmp/run/live in the OMD site, else /run/sitewire/live]
+    /// Where to ask: a path, unix:PATH, tcp:HOST:PORT or tls:HOST:PORT [default: $SITEWIRE_SOCKET, else tmp/run/live in the OMD site, else /run/sitewire/live]
     #[arg(short, long, value_name = "SOCKET", global = true)]
     pub(crate) socket: Option<Address>,
 
@@ -67,6 +67,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DURATION", value_parser = duration, global = true)]
     pub(crate) timeout: Option<Duration>,
 
+    #[cfg(feature = "tls")]
+    #[command(flatten)]
+    pub(crate) tls: Tls,
+
     /// Read the query from this file; - is standard input
     #[arg(short, long, value_name = "FILE", conflicts_with = "query")]
     pub(crate) file: Option<PathBuf>,
@@ -89,6 +93,27 @@ pub(crate) struct Args {
 
     #[command(subcommand)]
     pub(crate) shortcut: Option<Shortcut>,
+}
+
+/// Whom to believe behind tls:HOST:PORT, and who asks.
+#[cfg(feature = "tls")]
+#[derive(Debug, Group)]
+pub(crate) struct Tls {
+    /// With tls: the certificates of the CA that vouches for the server
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) ca: Option<PathBuf>,
+
+    /// With tls: our certificate, if the server wants to know who asks
+    #[arg(long, value_name = "FILE", requires = "key", global = true)]
+    pub(crate) cert: Option<PathBuf>,
+
+    /// With tls: the private key of our certificate
+    #[arg(long, value_name = "FILE", requires = "cert", global = true)]
+    pub(crate) key: Option<PathBuf>,
+
+    /// With tls: the host or site that the server's certificate is for [default: HOST]
+    #[arg(long, value_name = "NAME", global = true)]
+    pub(crate) tls_name: Option<String>,
 }
 
 /// The questions that people ask.

@@ -14,7 +14,7 @@ use program::{Failure, Status};
 
 use crate::ask;
 use crate::cli::Args;
-use crate::connection::Connection;
+use crate::connection::Target;
 use crate::query::{self, Request};
 use crate::run;
 
@@ -61,8 +61,8 @@ fn measure(args: &Args) -> Result<(BString, f64), Failure> {
         return Err(usage("--nagios checks one query"));
     };
     let label = lines[0].fields().nth(1).unwrap_or_default();
-    let address = run::address(args)?;
-    let mut connection = Connection::open(&address, args.timeout.unwrap_or(TIMEOUT))?;
+    let target = Target::new(args, TIMEOUT)?;
+    let mut connection = target.connect()?;
     let request = query::framed(lines, Some("json"), false);
     let mut rows: u64 = 0;
     let mut found = None;

@@ -3,18 +3,18 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::unix::ffi::OsStringExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use bstr::{BString, ByteSlice};
-use program::{Address, Failure, Status};
+use program::{Failure, Status};
 
 use crate::ask;
 use crate::cli::{Args, Format};
-use crate::connection::Connection;
+use crate::connection::{Connection, Target};
 use crate::query::{self, Request};
 use crate::screen::Screen;
-use crate::shortcut::{Connect, Question};
+use crate::shortcut::Question;
 use crate::table::{self, Cell, Table};
 use crate::watch::Watch;
 
@@ -24,19 +24,17 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 const MAX_QUERY: u64 = 64 << 20;
 
 pub(crate) fn run(args: &Args) -> Result<Status, Failure> {
-    let address = address(args)?;
     let work = Work::new(args)?;
-    let timeout = args.timeout.unwrap_or(TIMEOUT);
-    let connect = || Connection::open(&address, timeout);
+    let target = Target::new(args, TIMEOUT)?;
     let once = |screen: &Screen, out: &mut dyn Write| match &work {
-        Work::Question(question) => question.answer(args.format, &connect, screen, out),
-        Work::Requests(requests) => answer_all(requests, args, &connect, screen, out),
+        Work::Question(question) => question.answer(args.format, &target, screen, out),
+        Work::Requests(requests) => answer_all(requests, args, &target, screen, out),
     };
     if let Some(interval) = args.watch {
         let watch = Watch {
             interval,
             color: args.color,
-            address: address.to_string(),
+            address: target.to_string(),
             tables: work.prints_tables(args),
             ask: &once,
         };
@@ -108,14 +106,16 @@ pub(crate) fn requests(args: &Args) -> Result<Vec<Request>, Failure> {
 fn answer_all(
     requests: &[Request],
     args: &Args,
-    connect: Connect<'_>,
+    target: &Target,
     screen: &Screen,
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
     for chunk in requests.chunk_by(|a, b| is_command(a) && is_command(b)) {
         match &chunk[0] {
-            Request::Command(_) => ask::commands(&mut connect()?, &print_commands(chunk))?,
-            get @ Request::Get(lines) => answer(get, lines, args, &mut connect()?, screen, out)?,
+            Request::Command(_) => ask::commands(&mut target.connect()?, &print_commands(chunk))?,
+            get @ Request::Get(lines) => {
+                answer(get, lines, args, &mut target.connect()?, screen, out)?;
+            }
         }
     }
     Ok(())
@@ -144,7 +144,7 @@ fn answer(
     get: &Request,
     lines: &[BString],
     args: &Args,
-    connection: &mut Connection,
+    connection: &mut Connection<'_>,
     screen: &Screen,
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
@@ -176,27 +176,6 @@ fn answer(
     // Icinga 2 sends not even the names when there are no rows.
     let text = table.map_or_else(String::new, |table| table.print(screen));
     ask::write(out, text.as_bytes())
-}
-
-/// Where to ask.
-pub(crate) fn address(args: &Args) -> Result<Address, Failure> {
-    if let Some(address) = &args.socket {
-        return Ok(address.clone());
-    }
-    let given = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-    if let Some(text) = given("SITEWIRE_SOCKET") {
-        // A path need not be UTF-8, the other forms are.
-        return match text.to_str() {
-            Some(text) => text.parse().map_err(|why| {
-                Failure::new(Status::Usage, format!("SITEWIRE_SOCKET is '{text}': {why}"))
-            }),
-            None => Ok(Address::Unix(text.into())),
-        };
-    }
-    Ok(Address::Unix(match given("OMD_ROOT") {
-        Some(root) => PathBuf::from(root).join("tmp/run/live"),
-        None => "/run/sitewire/live".into(),
-    }))
 }
 
 fn read_file(path: &Path) -> Result<BString, Failure> {

@@ -12,7 +12,7 @@ use program::{Failure, Status};
 
 use crate::ask::{self, Error};
 use crate::cli::{Format, Shortcut, What};
-use crate::connection::Connection;
+use crate::connection::Target;
 use crate::query;
 use crate::screen::Screen;
 use crate::sites;
@@ -29,10 +29,6 @@ pub(crate) struct Question<'a> {
     since: Option<Duration>,
     problems: bool,
 }
-
-/// Opens a connection: one for each query, because not every server bears one
-/// that stays.
-pub(crate) type Connect<'c> = &'c dyn Fn() -> Result<Connection, Failure>;
 
 impl<'a> Question<'a> {
     pub(crate) fn new(shortcut: &'a Shortcut) -> Result<Self, Failure> {
@@ -109,21 +105,21 @@ impl<'a> Question<'a> {
     pub(crate) fn answer(
         &self,
         format: Option<Format>,
-        connect: Connect<'_>,
+        target: &Target,
         screen: &Screen,
         out: &mut dyn Write,
     ) -> Result<(), Failure> {
-        let with_site = self.knows_sites(connect)?;
+        let with_site = self.knows_sites(target)?;
         let result = match format {
-            None | Some(Format::Table) => self.table(with_site, connect, screen, out),
-            Some(format) => self.raw(format, with_site, connect, out),
+            None | Some(Format::Table) => self.table(with_site, target, screen, out),
+            Some(format) => self.raw(format, with_site, target, out),
         };
         result.map_err(|error| self.failure(error))
     }
 
     /// Whether rows have a site. Only livestatusd keeps several apart; others
     /// answer a question for that column in all kinds of ways.
-    fn knows_sites(&self, connect: Connect<'_>) -> Result<bool, Failure> {
+    fn knows_sites(&self, target: &Target) -> Result<bool, Failure> {
         let matters = self.what.columns.is_none() || self.what.site.is_some();
         if self.table == "sites" || !matters {
             return Ok(false);
@@ -134,7 +130,7 @@ impl<'a> Question<'a> {
         ];
         let request = query::framed(&lines, Some("json"), false);
         let mut server = None;
-        ask::rows(&mut connect()?, &request, |row| {
+        ask::rows(&mut target.connect()?, &request, |row| {
             server = Some(Server::detect(&row.cell(0).text(), &row.cell(1).text()));
             Ok(())
         })?;
@@ -152,44 +148,39 @@ impl<'a> Question<'a> {
     fn table(
         &self,
         with_site: bool,
-        connect: Connect<'_>,
+        target: &Target,
         screen: &Screen,
         out: &mut dyn Write,
     ) -> Result<(), Error> {
         let table = match (&self.what.columns, self.view) {
-            (Some(columns), _) => self.chosen(columns, connect)?,
-            (None, Some(view)) => self.usual(view, with_site, connect)?,
+            (Some(columns), _) => self.chosen(columns, target)?,
+            (None, Some(view)) => self.usual(view, with_site, target)?,
             (None, None) => {
                 let request = self.request(&sites::COLUMNS, Some("json"), false);
-                sites::table(&mut connect()?, &request)?
+                sites::table(&mut target.connect()?, &request)?
             }
         };
         Ok(ask::write(out, table.print(screen).as_bytes())?)
     }
 
-    fn usual(
-        &self,
-        view: &'static View,
-        with_site: bool,
-        connect: Connect<'_>,
-    ) -> Result<Table, Error> {
+    fn usual(&self, view: &'static View, with_site: bool, target: &Target) -> Result<Table, Error> {
         let columns = usual_columns(view, with_site);
         let mut lines = Lines::new(view, with_site, self.problems);
         let request = self.request(&columns, Some("json"), false);
-        ask::rows(&mut connect()?, &request, |row| {
+        ask::rows(&mut target.connect()?, &request, |row| {
             lines.push(row);
             Ok(())
         })?;
         Ok(lines.table())
     }
 
-    fn chosen(&self, columns: &[String], connect: Connect<'_>) -> Result<Table, Error> {
+    fn chosen(&self, columns: &[String], target: &Target) -> Result<Table, Error> {
         let (kinds, more) = view::kinds(self.table, columns);
         let names = || columns.iter().map(String::as_str);
         let all: Vec<&str> = names().chain(more).collect();
         let mut table = Table::new(names());
         let request = self.request(&all, Some("json"), false);
-        ask::rows(&mut connect()?, &request, |row| {
+        ask::rows(&mut target.connect()?, &request, |row| {
             table.push(view::cells(row, &kinds));
             Ok(())
         })?;
@@ -201,7 +192,7 @@ impl<'a> Question<'a> {
         &self,
         format: Format,
         with_site: bool,
-        connect: Connect<'_>,
+        target: &Target,
         out: &mut dyn Write,
     ) -> Result<(), Error> {
         let columns: Vec<&str> = match (&self.what.columns, self.view) {
@@ -210,7 +201,7 @@ impl<'a> Question<'a> {
             (None, None) => sites::COLUMNS.to_vec(),
         };
         let request = self.request(&columns, Some(query::word(format)), true);
-        ask::print(&mut connect()?, &request, format, out)
+        ask::print(&mut target.connect()?, &request, format, out)
     }
 
     fn request(&self, columns: &[&str], format: Option<&str>, names: bool) -> Vec<u8> {

@@ -24,7 +24,7 @@ pub(crate) const COLUMNS: [&str; 12] = [
 ];
 
 /// Asks, with a request for [`COLUMNS`].
-pub(crate) fn table(connection: &mut Connection, request: &[u8]) -> Result<Table, Error> {
+pub(crate) fn table(connection: &mut Connection<'_>, request: &[u8]) -> Result<Table, Error> {
     let mut table = Table::new([
         "SITE",
         "STATE",

@@ -8,6 +8,9 @@ mod plugin;
 mod server;
 #[path = "cli/terminal.rs"]
 mod terminal;
+#[cfg(feature = "tls")]
+#[path = "cli/tls.rs"]
+mod tls;
 #[path = "cli/watch.rs"]
 mod watch;
 
