@@ -1,5 +1,9 @@
 //! unixcat against sockets that behave well and badly.
 
+#[cfg(feature = "tls")]
+#[path = "cli/tls.rs"]
+mod tls;
+
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::net::{UnixListener, UnixStream};

@@ -177,6 +177,15 @@ impl Stream {
         self.flush()
     }
 
+    /// Whether reading would give something although the socket has nothing.
+    pub fn has_pending(&mut self) -> bool {
+        match self.session.process_new_packets() {
+            Ok(state) => state.plaintext_bytes_to_read() > 0 || state.peer_has_closed(),
+            // Reading tells the error.
+            Err(_) => true,
+        }
+    }
+
     /// Whether there is something that the socket has not taken yet.
     pub fn wants_write(&self) -> bool {
         self.session.wants_write()
