@@ -12,6 +12,7 @@ use program::{Failure, Status};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::FileType;
 use rustix::io::Errno;
+use rustix::pipe::SpliceFlags;
 
 use crate::cli::Args;
 use crate::flow::Flow;
@@ -21,6 +22,9 @@ use crate::socket::Socket;
 /// not made non-blocking, because others may hold the same open file.
 const PIPE_ROOM: usize = 4096;
 
+/// How much is spliced by one call.
+const SPLICE_MOST: usize = 1 << 20;
+
 /// How long the end of input may take to arrive after the peer has closed. A
 /// server that answers and closes is often faster than the program that asks
 /// is at exiting.
@@ -29,13 +33,19 @@ const GRACE: Duration = Duration::from_secs(1);
 pub(crate) fn run(args: &Args) -> Result<Status, Failure> {
     let socket = Socket::connect(args)?;
     let (stdin, stdout) = (std::io::stdin(), std::io::stdout());
+    // Measured: from a pipe to a socket, splice(2) is no faster than copying,
+    // and over TCP slower.
+    let from_socket = match socket.can_splice() && is_pipe(stdout.as_fd()) {
+        true => Flow::spliced(),
+        false => Flow::new(),
+    };
     let copy = Copy {
         stdin: stdin.as_fd(),
         stdout: stdout.as_fd(),
-        socket,
         input: Input::Flowing,
         to_socket: Flow::new(),
-        from_socket: Flow::new(),
+        from_socket,
+        socket,
     };
     let address = &args.socket;
     let failed = |what: String| Err(Failure::new(Status::Failed, what));
@@ -54,6 +64,23 @@ pub(crate) fn run(args: &Args) -> Result<Status, Failure> {
         )),
         Err(Error::System(what, error)) => Err(Failure::caused(Status::Failed, what, error)),
     }
+}
+
+/// Has the kernel move what there is from a socket to a pipe.
+fn splice(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> io::Result<usize> {
+    let flags = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;
+    Ok(rustix::pipe::splice(
+        from,
+        None,
+        to,
+        None,
+        SPLICE_MOST,
+        flags,
+    )?)
+}
+
+fn is_pipe(fd: BorrowedFd<'_>) -> bool {
+    rustix::fs::fstat(fd).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Fifo)
 }
 
 enum Error {
@@ -108,9 +135,9 @@ struct Ready {
 
 impl Copy<'_> {
     fn run(mut self, timeout: Option<Duration>) -> Result<(), Error> {
-        let write_most = match rustix::fs::fstat(self.stdout) {
-            Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Fifo => PIPE_ROOM,
-            _ => usize::MAX,
+        let write_most = match is_pipe(self.stdout) {
+            true => PIPE_ROOM,
+            false => usize::MAX,
         };
         let mut last_move = Instant::now();
         loop {
@@ -275,21 +302,32 @@ impl Copy<'_> {
                 },
             }
         }
-        if ready.stdout {
+        let written = if self.from_socket.is_spliced() && self.from_socket.wants_sink() {
+            let (socket, stdout) = (self.socket.as_fd(), self.stdout);
+            self.from_socket
+                .splice(ready.stdout, || splice(socket, stdout))
+        } else if ready.stdout {
             let stdout = self.stdout;
-            let write = |bytes: &[u8]| {
+            self.from_socket.drain(|bytes| {
                 let most = bytes.len().min(write_most);
                 Ok(rustix::io::write(stdout, &bytes[..most])?)
-            };
-            match self.from_socket.drain(write) {
-                Ok(some) => moved |= some,
-                Err(error) if error.kind() == ErrorKind::BrokenPipe => {
-                    return Err(Error::ReaderGone);
+            })
+        } else {
+            return Ok(moved);
+        };
+        match written {
+            Ok(some) => Ok(moved | some),
+            Err(error) => match error.kind() {
+                ErrorKind::BrokenPipe => Err(Error::ReaderGone),
+                // Only a spliced source tells here that it was cut off.
+                ErrorKind::ConnectionReset => {
+                    self.from_socket.abandon();
+                    self.give_up_input();
+                    Ok(true)
                 }
-                Err(error) => return Err(Error::system("cannot write standard output", error)),
-            }
+                _ => Err(Error::system("cannot write standard output", error)),
+            },
         }
-        Ok(moved)
     }
 
     /// A Unix socket tells when the peer has closed for good; over TCP that

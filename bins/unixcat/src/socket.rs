@@ -33,6 +33,11 @@ impl Socket {
         Ok(Self::Plain(socket))
     }
 
+    /// Whether the kernel can move bytes through it by itself.
+    pub(crate) fn can_splice(&self) -> bool {
+        matches!(self, Self::Plain(_))
+    }
+
     /// Takes as many bytes as there is room for.
     pub(crate) fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {

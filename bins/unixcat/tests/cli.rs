@@ -109,6 +109,20 @@ fn ten_megabytes_pass_both_ways_at_the_same_time() {
 }
 
 #[test]
+fn output_may_be_a_file() {
+    let path = accept(listen(), |mut stream| {
+        stream.write_all(&pattern(1 << 20, 9)).unwrap();
+    });
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("output");
+    let mut command = unixcat(path);
+    command.stdin(Stdio::null());
+    command.stdout(std::fs::File::create(&file).unwrap());
+    assert_eq!(command.output().unwrap().status.code(), Some(0));
+    assert!(std::fs::read(file).unwrap() == pattern(1 << 20, 9));
+}
+
+#[test]
 fn one_byte_at_a_time_arrives_whole() {
     let path = accept(listen(), |mut stream| {
         let mut byte = [0];
