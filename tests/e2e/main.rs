@@ -3,6 +3,7 @@
 mod broken_input;
 mod dump_through_ssh;
 mod icinga2_dump;
+mod lq_people;
 mod manual;
 mod no_runtime;
 mod notify_kill;

@@ -155,7 +155,7 @@ fn current_state(row: &Row, of: fn(Option<i64>) -> Option<State>) -> Option<Stat
 fn condition(row: &Row, state: Option<State>) -> [Cell; 4] {
     let since = row.cell(9).int().unwrap_or(0);
     let age = match since {
-        0 => "-".to_owned(),
+        ..=0 => "-".to_owned(),
         _ if state == Some(PENDING) => "-".to_owned(),
         since => words::age((words::now() - since) as f64),
     };

@@ -58,10 +58,10 @@ pub(crate) fn age(seconds: f64) -> String {
     }
 }
 
-/// A moment in local time; 0 is never.
+/// A moment in local time; 0 is never, and in Icinga 2 -1.
 pub(crate) fn moment(seconds: i64) -> String {
     let never = || "never".to_owned();
-    if seconds == 0 {
+    if seconds <= 0 {
         return never();
     }
     let Ok(moment) = jiff::Timestamp::from_second(seconds) else {
