@@ -4,7 +4,7 @@ use std::path::Path;
 
 use harness::livestatus::rows;
 use harness::program::Outcome;
-use harness::{Icinga2, Livestatusd, Program, wait_until};
+use harness::{Icinga2, Livestatusd, Program, Site, wait_until};
 
 const OBJECTS: &str = r#"
 object Host "db1" { import "quiet", max_check_attempts = 1 }
@@ -58,7 +58,9 @@ fn people_see_the_same_of_icinga_and_at_the_centre() {
     icinga.wait_for_rows("services", &["Filter: acknowledged = 1"], 1);
     icinga.wait_for_rows("hosts", &["Filter: has_been_checked = 1"], 1);
 
-    let central = Livestatusd::start(&["kunde1"]);
+    let history = Site::new("history");
+    let more = format!("history = \"{}\"", history.directory().display());
+    let central = Livestatusd::start_with(&["kunde1"], &more);
     let configuration = Program::new("cmcdump")
         .args(["-C", "--site", "kunde1", "-s"])
         .arg(icinga.live())
@@ -110,18 +112,9 @@ fn people_see_the_same_of_icinga_and_at_the_centre() {
     }
 
     let stats = ["--nagios", "-c", "0", "GET services", "Stats: state = 2"];
-    let outcome = lq(&icinga.live(), &stats).expect(2);
-    let want = "CRITICAL: services 1 (range 0) | services=1;;0\n";
-    assert_eq!(outcome.text(), want);
-    let query = [
-        "GET services",
-        "Columns: description state",
-        "Filter: description = Load",
-    ];
     for socket in [icinga.live(), central.merged()] {
-        let check = [&["--nagios", "-w", "0", "-c", "1"], &query[..]].concat();
-        let want = "WARNING: services 1 (range 0) | services=1;0;1\n";
-        assert_eq!(lq(&socket, &check).expect(1).text(), want);
+        let want = "CRITICAL: services 1 (range 0) | services=1;;0\n";
+        assert_eq!(lq(&socket, &stats).expect(2).text(), want);
         let python = lq(
             &socket,
             &["hosts", "--columns", "name,state", "--format", "python"],
@@ -133,6 +126,13 @@ fn people_see_the_same_of_icinga_and_at_the_centre() {
             "{lines:?}"
         );
     }
+    let log = shown(&central.merged(), &["log", "--host", "^db1$", "disk"]);
+    let [line] = &log[..] else { panic!("{log:?}") };
+    let want = ["SERVICE ALERT", "db1", "Disk", "CRITICAL", "/ is full"];
+    assert_eq!(
+        (&*line[0], &line[2..]),
+        ("kunde1", &want.map(String::from)[..])
+    );
     // Icinga 2 has no sites, and as it is started here no log.
     let refused = lq(&icinga.live(), &["sites"]).expect(1).errors();
     assert!(refused.contains("has no table of sites"), "{refused}");

@@ -6,6 +6,8 @@ use objects::{
     CheckResult, ShadowState, StateCode, StateType, UnixTime, state::AcknowledgementType,
 };
 
+use crate::annotations::{Annotated, Annotations};
+
 /// The state of one object, with what a core remembers beside it.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct State<S> {
@@ -23,7 +25,13 @@ pub(crate) struct State<S> {
     pub(crate) last_update: UnixTime,
     /// Number of the dump that named the object last.
     pub(crate) dump: u64,
+    /// Comments and downtimes, if there are any.
+    pub(crate) annotations: Option<Box<Annotations>>,
 }
+
+/// What a change of is worth a line in the log: state, whether it is confirmed,
+/// and the attempt on the way there.
+pub(crate) type Phase<S> = (S, StateType, u32);
 
 /// Where a state comes from, as `check_type` shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -50,6 +58,17 @@ impl Source {
 pub(crate) struct OlderThanLastCheck;
 
 impl<S: StateCode> State<S> {
+    /// The state as far as the log is concerned; none while pending.
+    pub(crate) fn phase(&self) -> Option<Phase<S>> {
+        let now = &self.now;
+        let attempt = match now.state_type {
+            StateType::Soft => now.current_attempt,
+            StateType::Hard => 0,
+        };
+        now.has_been_checked
+            .then_some((now.state, now.state_type, attempt))
+    }
+
     /// Takes a state as another site computed it.
     pub(crate) fn take_shadow(&mut self, state: ShadowState<S>, dump: u64, at: UnixTime) {
         if self.now.has_been_checked && self.now.last_check != state.last_check {
@@ -67,7 +86,11 @@ impl<S: StateCode> State<S> {
         }
         self.source = Source::Shadow;
         self.dump = dump;
+        let is_acknowledged = state.acknowledgement.is_some();
         self.see(state, at);
+        if !is_acknowledged {
+            self.remove_acknowledgement(at);
+        }
     }
 
     /// Takes back a state that survived a restart.
@@ -133,7 +156,15 @@ impl<S: StateCode> State<S> {
             self.last_hard_state = state;
         }
         self.source = Source::Passive;
+        let acknowledgement_ended =
+            before.acknowledgement.is_some() && next.acknowledgement.is_none();
         self.see(next, at);
+        if acknowledgement_ended {
+            self.remove_acknowledgement(at);
+        }
+        if !state.is_ok() {
+            self.begin_downtimes(at);
+        }
         Ok(())
     }
 

@@ -1,23 +1,28 @@
 //! Serves one Livestatus client: requests in, answers out, in their order.
 
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use bstr::ByteSlice;
+use livestatus::query::Trigger;
 use livestatus::request::{CommandRequest, Limits as RequestLimits};
 use livestatus::{Query, Request, RequestError, RequestReader, RowWriter, Status, output};
 use program::log::quote;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncWriteExt, Interest};
 use tokio::net::UnixStream;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{debug, warn};
 
+use crate::auth::{Users, Viewer};
 use crate::config::Limits;
 use crate::counters::Counters;
+use crate::query::{Answer, Refusal, Room, Wait};
 use crate::store::{Site, Store};
-use crate::tables::{Table, View};
-use crate::{command, query};
+use crate::tables::View;
+use crate::{command, query, tables};
 
 /// Queries over more rows than this are computed on a thread of their own, so
 /// that they hold up nobody.
@@ -25,6 +30,9 @@ const LONG_QUERY: usize = 1000;
 
 /// Refused commands that are logged one by one for each connection.
 const LOGGED_REFUSALS: u64 = 10;
+
+/// How often a query that waits looks whether its client is still there.
+const CLIENT_CHECK: Duration = Duration::from_secs(1);
 
 /// What all connections share.
 pub(crate) struct Service {
@@ -34,10 +42,14 @@ pub(crate) struct Service {
     pub(crate) counters: Arc<Counters>,
     /// Limits of connections.
     pub(crate) limits: Limits,
+    /// Who users are, and what they may see.
+    pub(crate) users: Users,
     /// Whether dumps without a frame are taken.
     pub(crate) allow_unmarked: bool,
     /// True from the moment the program is to end.
     pub(crate) stopping: watch::Receiver<bool>,
+    /// How much room answers may take.
+    pub(crate) room: Room,
     /// Long queries at the same time.
     pub(crate) long_queries: Arc<Semaphore>,
 }
@@ -86,6 +98,24 @@ struct Client {
 
 /// The connection is over.
 struct Over;
+
+/// The sites that a query is about, and who looks at each of them.
+struct Seen {
+    sites: Vec<Arc<Site>>,
+    viewers: Option<Vec<Viewer>>,
+}
+
+impl Seen {
+    fn view<'v>(&'v self, query: &Query, counters: &'v Counters) -> View<'v> {
+        View {
+            sites: &self.sites,
+            viewers: self.viewers.as_deref(),
+            times: tables::times(&query.filters),
+            counters,
+            now: SystemTime::now().into(),
+        }
+    }
+}
 
 impl Client {
     async fn run(&mut self) -> Result<(), Over> {
@@ -180,22 +210,71 @@ impl Client {
     async fn query(&mut self, query: Query) -> Result<(), Over> {
         self.unanswered = None;
         let keep_alive = query.keep_alive;
-        let answer = self.evaluate(query).await?;
-        self.write(&answer).await?;
+        let answer = match self.wait(&query).await? {
+            Ok(()) => self.evaluate(query).await?,
+            Err(refusal) => {
+                debug!("query refused: {}", refusal.message);
+                let text = output::error(refusal.status, &refusal.message, query.fixed16);
+                Answer::Bytes(text)
+            }
+        };
+        self.send(answer).await?;
         if keep_alive { Ok(()) } else { Err(Over) }
     }
 
-    async fn evaluate(&mut self, query: Query) -> Result<Vec<u8>, Over> {
-        let sites = self.sites();
-        let rows = Table::named(&query.table).map_or(0, |table| table.rows(&sites));
-        let counters = Arc::clone(&self.service.counters);
-        let evaluate = move || {
-            let view = View {
-                sites: &sites,
-                counters: &counters,
-                now: SystemTime::now().into(),
+    /// Waits for what the query wants to wait for.
+    async fn wait(&mut self, query: &Query) -> Result<Result<(), Refusal>, Over> {
+        // Events from here on count.
+        let service = Arc::clone(&self.service);
+        let events = service.store.events();
+        let trigger = query.wait.trigger.unwrap_or(Trigger::All);
+        let mut seen = events.count(trigger);
+        let wait = match Wait::of(query, &self.seen_by(query).view(query, &service.counters)) {
+            Ok(Some(wait)) => wait,
+            Ok(None) => return Ok(Ok(())),
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let began = Instant::now();
+        let timeout = query.wait.timeout.map(Duration::from_millis);
+        let end = timeout.and_then(|timeout| began.checked_add(timeout));
+        let mut stopping = service.stopping.clone();
+        loop {
+            if wait.is_met(&self.seen_by(query).view(query, &service.counters))
+                || end.is_some_and(|end| Instant::now() >= end)
+            {
+                return Ok(Ok(()));
+            }
+            // Now and then a look whether the client is still there.
+            let look = Instant::now() + CLIENT_CHECK;
+            let until = end.map_or(look, |end| end.min(look));
+            let count = tokio::select! {
+                count = events.more_than(seen, wait.trigger, until) => count,
+                _ = stopping.wait_for(|stop| *stop) => return Err(Over),
             };
-            query::answer(&query, &view, query::MAX_ANSWER)
+            if count > seen && wait.is_for_any_event() {
+                return Ok(Ok(()));
+            }
+            seen = count;
+            if self.is_gone().await {
+                return Err(Over);
+            }
+        }
+    }
+
+    /// Whether the client has closed the connection for good. That it has sent
+    /// all it wants to send does not count.
+    async fn is_gone(&self) -> bool {
+        let ready = timeout(Duration::ZERO, self.stream.ready(Interest::WRITABLE));
+        matches!(ready.await, Ok(Ok(ready)) if ready.is_write_closed())
+    }
+
+    async fn evaluate(&mut self, query: Query) -> Result<Answer, Over> {
+        let seen = self.seen_by(&query);
+        let rows = query::cost(&query, &seen.sites);
+        let service = Arc::clone(&self.service);
+        let evaluate = move || {
+            let view = seen.view(&query, &service.counters);
+            query::answer(&query, &view, &service.room)
         };
         let (answer, refusal) = if rows <= LONG_QUERY {
             evaluate()
@@ -220,6 +299,7 @@ impl Client {
         let sites = self.sites();
         let now = SystemTime::now().into();
         let result = command::execute(&request.command, &sites, &self.service.counters, now);
+        self.service.store.events().happened(Trigger::Command);
         if let Err(reason) = &result {
             self.refusals += 1;
             if self.refusals <= LOGGED_REFUSALS {
@@ -267,6 +347,52 @@ impl Client {
             Scope::Merged => self.service.store.sites(),
             Scope::Site(site) => vec![Arc::clone(site)],
         }
+    }
+
+    /// What the user of a query may see something of. A site's own socket knows
+    /// the contacts of the site, the merged one users.
+    fn seen_by(&self, query: &Query) -> Seen {
+        let sites = self.sites();
+        let Some(user) = query.auth_user.as_ref().map(|user| user.as_bstr()) else {
+            return Seen {
+                sites,
+                viewers: None,
+            };
+        };
+        let users = &self.service.users;
+        let (sites, viewers) = match &self.scope {
+            Scope::Merged => users.viewers(user, sites),
+            Scope::Site(site) => (sites, vec![users.viewer(user, site)]),
+        };
+        Seen {
+            sites,
+            viewers: Some(viewers),
+        }
+    }
+
+    async fn send(&mut self, answer: Answer) -> Result<(), Over> {
+        let (file, length) = match answer {
+            Answer::Bytes(bytes) => return self.write(&bytes).await,
+            Answer::File { file, length } => (file, length),
+        };
+        let mut buffer = vec![0; 256 * 1024];
+        let mut sent = 0;
+        while sent < length {
+            // It was written just now, but may have to be read from the disk.
+            let read = tokio::task::block_in_place(|| file.read_at(&mut buffer, sent));
+            match read {
+                Ok(count @ 1..) => {
+                    self.write(&buffer[..count]).await?;
+                    sent += count as u64;
+                }
+                Ok(_) => return Err(Over),
+                Err(error) => {
+                    warn!("cannot read an answer back from its file: {error}");
+                    return Err(Over);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Sends all of it, as long as the client goes on reading.

@@ -1,5 +1,6 @@
-//! Commands: passive check results are taken, everything else would have to be
-//! done at the site of the object, and is refused with a text that says so.
+//! Commands: passive check results are taken, and what people say about objects
+//! that get them. Everything else would have to be done at the site of the
+//! object, and is refused with a text that says so.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,6 +10,7 @@ use livestatus::Command;
 use objects::{CheckResult, HostState, ServiceState, StateCode, UnixTime};
 use program::log::quote;
 
+use crate::annotate;
 use crate::check::OlderThanLastCheck;
 use crate::counters::Counters;
 use crate::store::Site;
@@ -26,7 +28,7 @@ pub(crate) fn execute(
     let result = match command.check_result() {
         Some(Ok(result)) => take(result, sites, counters, now),
         Some(Err(error)) => Err(error.to_string()),
-        None => Err(not_here(command)),
+        None => annotate::execute(command, sites, now).unwrap_or_else(|| Err(not_here(command))),
     };
     match &result {
         Ok(()) => counters.external_commands.add(),
@@ -111,7 +113,10 @@ fn take_service(
 const OLDER: &str = "the result is older than the last check";
 
 /// On the merged socket a name must be of one site only.
-fn the_site_of<'s>(host_name: &BStr, sites: &'s [Arc<Site>]) -> Result<&'s Site, String> {
+pub(crate) fn the_site_of<'s>(
+    host_name: &BStr,
+    sites: &'s [Arc<Site>],
+) -> Result<&'s Site, String> {
     let mut with_host = sites
         .iter()
         .filter(|site| site.objects().host(host_name).is_some());
@@ -140,13 +145,13 @@ fn not_here(command: &Command) -> String {
         )
     } else {
         format!(
-            "{} is not possible here: objects are shadows of those at their sites, and are acknowledged, \
-             put into downtime and changed there",
+            "{} is not possible here: objects are shadows of those at their sites, and are changed there",
             name(command)
         )
     }
 }
 
-fn name(text: &BStr) -> String {
+/// A client's word for a message.
+pub(crate) fn name(text: &BStr) -> String {
     quote(text, 80)
 }

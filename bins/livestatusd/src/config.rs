@@ -1,9 +1,14 @@
 //! The configuration file, livestatusd.toml.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use objects::SiteId;
 use program::config::{Table, Value};
+
+use crate::auth::{Authorization, Contacts, Others, Strictness, Users};
+use crate::history::Settings;
 
 /// Longest path of a Unix socket on Linux, without the NUL.
 const MAX_SOCKET_PATH: usize = 107;
@@ -21,10 +26,14 @@ pub(crate) struct Config {
     pub(crate) configuration: PathBuf,
     /// The file that states survive a restart in.
     pub(crate) snapshot: PathBuf,
+    /// Where changes of state are kept, if they are.
+    pub(crate) history: Option<Settings>,
     /// Whether dumps and configuration without a frame are taken.
     pub(crate) allow_unmarked: bool,
     /// Limits of connections.
     pub(crate) limits: Limits,
+    /// Who users are, and what they may see.
+    pub(crate) users: Users,
 }
 
 /// Limits of connections.
@@ -67,6 +76,11 @@ impl Config {
         let ingest_sockets = path("ingest_sockets", "/run/sitewire/ingest.d");
         let configuration = path("configuration", "/var/lib/sitewire/shadow");
         let snapshot = path("snapshot", "/var/lib/sitewire/livestatusd.snapshot");
+        let history = root.take("history", absolute, problems);
+        let days = root
+            .take("history_days", at_least_one, problems)
+            .and_then(|days| u32::try_from(days).ok())
+            .unwrap_or(30);
         let allow_unmarked = root
             .take("allow_unmarked", Table::boolean, problems)
             .unwrap_or(false);
@@ -83,6 +97,7 @@ impl Config {
             request_timeout: timeout("request_timeout", 10),
             write_timeout: timeout("write_timeout", 60),
         };
+        let users = users(&mut root, problems);
         root.finish(problems);
         Self {
             socket,
@@ -90,8 +105,10 @@ impl Config {
             ingest_sockets,
             configuration,
             snapshot,
+            history: history.map(|directory| Settings { directory, days }),
             allow_unmarked,
             limits,
+            users,
         }
     }
 
@@ -105,6 +122,9 @@ impl Config {
         check_socket(&self.socket, problems);
         check_parent("socket", &self.socket, problems);
         check_parent("snapshot", &self.snapshot, problems);
+        if let Some(history) = &self.history {
+            check_parent("history", &history.directory, problems);
+        }
         if self.snapshot.is_dir() {
             problems.push(format!(
                 "`snapshot`: {} is a directory",
@@ -130,6 +150,77 @@ impl Config {
                 .push("`site_sockets` and `ingest_sockets` must be different directories".into());
         }
     }
+}
+
+fn users(root: &mut Table, problems: &mut Vec<String>) -> Users {
+    let strictness = |value| {
+        one_of(
+            value,
+            [("loose", Strictness::Loose), ("strict", Strictness::Strict)],
+        )
+    };
+    let others = |value| {
+        one_of(
+            value,
+            [("mapped", Others::Nobody), ("same", Others::SameName)],
+        )
+    };
+    let defaults = Authorization::default();
+    let mut users = Users {
+        rules: Authorization {
+            service: root
+                .take("service_authorization", strictness, problems)
+                .unwrap_or(defaults.service),
+            group: root
+                .take("group_authorization", strictness, problems)
+                .unwrap_or(defaults.group),
+        },
+        others: root
+            .take("merged_users", others, problems)
+            .unwrap_or_default(),
+        mapped: BTreeMap::new(),
+    };
+    for mut user in root.take_tables("user", problems) {
+        let name = user.require("name", Table::text, problems);
+        let contacts = user.require("contacts", contacts, problems);
+        if let (Some(name), Some(contacts)) = (name, contacts)
+            && users.mapped.insert(name.clone().into(), contacts).is_some()
+        {
+            problems.push(user.problem(&format!("user `{name}` is there twice")));
+        }
+        user.finish(problems);
+    }
+    users
+}
+
+/// `SITE/CONTACT`, or `*/CONTACT` for all sites that are not named.
+fn contacts(value: Value) -> Result<Contacts, String> {
+    let mut contacts = Contacts::default();
+    for text in Table::texts(value)? {
+        let (site, contact) = text
+            .split_once('/')
+            .filter(|(_, contact)| !contact.is_empty())
+            .ok_or_else(|| format!("must have the form SITE/CONTACT, not `{text}`"))?;
+        let before = if site == "*" {
+            contacts.elsewhere.replace(contact.into())
+        } else {
+            let site =
+                SiteId::new(site).map_err(|error| format!("names a site wrongly: {error}"))?;
+            contacts.at.insert(site, contact.into())
+        };
+        if before.is_some() {
+            return Err(format!("names two contacts for `{site}`"));
+        }
+    }
+    Ok(contacts)
+}
+
+fn one_of<T>(value: Value, words: [(&str, T); 2]) -> Result<T, String> {
+    let text = Table::text(value)?;
+    let [(one, _), (other, _)] = &words;
+    let wrong = format!("must be `{one}` or `{other}`");
+    let found = words.into_iter().find(|(word, _)| *word == text);
+    found.map(|(_, meaning)| meaning).ok_or(wrong)
 }
 
 /// Complains if no socket can be bound at `path`.
@@ -227,6 +318,45 @@ mod tests {
                 "x:2:1: unknown key `snapshto`, did you mean `snapshot`?",
             ]
         );
+    }
+
+    #[test]
+    fn users_are_contacts_of_sites() {
+        let mut problems = Vec::new();
+        let text = "service_authorization = 'strict'\ngroup_authorization = 'loose'\nmerged_users = 'same'\n\
+                    [[user]]\nname = 'ann'\ncontacts = ['a/admin', '*/ann/x']\n[[user]]\nname = 'bob'\ncontacts = []\n";
+        let users = Config::parse("x", text, &mut problems).users;
+        assert!(problems.is_empty(), "{problems:?}");
+        assert_eq!(
+            (users.rules.service, users.rules.group, users.others),
+            (Strictness::Strict, Strictness::Loose, Others::SameName)
+        );
+        let ann = Contacts {
+            at: [(SiteId::new("a").unwrap(), "admin".into())].into(),
+            elsewhere: Some("ann/x".into()),
+        };
+        let mapped = [("ann".into(), ann), ("bob".into(), Contacts::default())];
+        assert_eq!(users.mapped, mapped.into());
+    }
+
+    #[test]
+    fn mistakes_about_users_are_listed() {
+        let mut problems = Vec::new();
+        let text = "merged_users = 'all'\n[[user]]\nname = 'a'\ncontacts = ['admin']\n[[user]]\nname = 'b'\n\
+                    contacts = ['a/x', 'a/y']\n[[user]]\nname = 'c'\ncontacts = ['-/y']\n[[user]]\nname = 'd'\n\
+                    contacts = []\nmore = 1\n[[user]]\nname = 'd'\ncontacts = []\n";
+        Config::parse("x", text, &mut problems);
+        assert_eq!(problems.len(), 6, "{problems:#?}");
+        for (problem, want) in problems.iter().zip([
+            "x:1:16: `merged_users` must be `mapped` or `same`",
+            "x:4:12: `contacts` must have the form SITE/CONTACT, not `admin`",
+            "x:7:12: `contacts` names two contacts for `a`",
+            "x:10:12: `contacts` names a site wrongly: \"-\" is not a site id",
+            "x:14:1: unknown key `more`",
+            "user `d` is there twice",
+        ]) {
+            assert!(problem.contains(want), "{problem}");
+        }
     }
 
     #[test]

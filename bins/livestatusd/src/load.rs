@@ -6,8 +6,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use bstr::BString;
-use nagios::shadow::{self, Limits};
-use objects::{Host, SiteId, UnixTime};
+use nagios::shadow::{self, Limits, ShadowConfiguration};
+use objects::{SiteId, UnixTime};
 
 /// The sites that there are, and names that cannot be one.
 #[derive(Debug, Default)]
@@ -21,8 +21,8 @@ pub(crate) struct Found {
 /// The configuration of one site.
 #[derive(Debug, Default)]
 pub(crate) struct Loaded {
-    /// Its hosts with their services.
-    pub(crate) hosts: BTreeMap<BString, Host>,
+    /// Its hosts with their services, its contacts and groups.
+    pub(crate) configuration: ShadowConfiguration,
     /// Its own time: the newest frame's, or the newest file's.
     pub(crate) time: UnixTime,
 }
@@ -54,9 +54,14 @@ pub(crate) fn read_site(directory: &Path, allow_unmarked: bool) -> Result<Loaded
     let mut loaded = Loaded::default();
     let mut origin: BTreeMap<BString, PathBuf> = BTreeMap::new();
     for path in files(directory).map_err(|error| format!("{}: {error}", directory.display()))? {
-        let (hosts, time) = read_file(&path, allow_unmarked)?;
+        let (read, time) = read_file(&path, allow_unmarked)?;
         loaded.time = loaded.time.max(time);
-        for (name, host) in hosts {
+        let whole = &mut loaded.configuration;
+        whole.contacts.extend(read.contacts);
+        whole.hostgroups.extend(read.hostgroups);
+        whole.servicegroups.extend(read.servicegroups);
+        whole.contactgroups.extend(read.contactgroups);
+        for (name, host) in read.hosts {
             if let Some(other) = origin.insert(name.clone(), path.clone()) {
                 return Err(format!(
                     "host '{}' is both in {} and in {}",
@@ -65,7 +70,7 @@ pub(crate) fn read_site(directory: &Path, allow_unmarked: bool) -> Result<Loaded
                     path.display()
                 ));
             }
-            loaded.hosts.insert(name, host);
+            whole.hosts.insert(name, host);
         }
     }
     Ok(loaded)
@@ -86,10 +91,7 @@ fn files(directory: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-fn read_file(
-    path: &Path,
-    allow_unmarked: bool,
-) -> Result<(BTreeMap<BString, Host>, UnixTime), String> {
+fn read_file(path: &Path, allow_unmarked: bool) -> Result<(ShadowConfiguration, UnixTime), String> {
     let limits = Limits::default();
     let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
     let metadata = std::fs::metadata(path).map_err(|error| failed(&error))?;
@@ -99,16 +101,32 @@ fn read_file(
     let text = std::fs::read(path).map_err(|error| failed(&error))?;
     let shadow =
         shadow::parse(&text, limits).map_err(|error| format!("{}:{error}", path.display()))?;
-    match shadow.begin {
-        Some(begin) => Ok((shadow.hosts, begin.time)),
+    match &shadow.begin {
+        Some(begin) => {
+            let time = begin.time;
+            Ok((shadow, time))
+        }
+        // Contacts and groups are written by hand or by Checkmk, and have no marks. A file that
+        // is cut short shows less to a contact, never more.
+        None if shadow.hosts.is_empty() && defines_something(&shadow) => {
+            Ok((shadow, UnixTime::NEVER))
+        }
         None if allow_unmarked => {
             let time = metadata.modified().map_or(UnixTime::NEVER, UnixTime::from);
-            Ok((shadow.hosts, time))
+            Ok((shadow, time))
         }
         None => Err(failed(
             &"it has no begin and end mark, so it may be cut short; `allow_unmarked` takes such files",
         )),
     }
+}
+
+/// Whether there is anything in it beside hosts.
+fn defines_something(shadow: &ShadowConfiguration) -> bool {
+    !(shadow.contacts.is_empty()
+        && shadow.hostgroups.is_empty()
+        && shadow.servicegroups.is_empty()
+        && shadow.contactgroups.is_empty())
 }
 
 #[cfg(test)]
@@ -127,7 +145,10 @@ mod tests {
         write(".c.mk", "not yet whole");
         write("README", "not a configuration");
         let loaded = read_site(dir.path(), true).unwrap();
-        assert_eq!(loaded.hosts.keys().collect::<Vec<_>>(), ["h1", "h2"]);
+        assert_eq!(
+            loaded.configuration.hosts.keys().collect::<Vec<_>>(),
+            ["h1", "h2"]
+        );
         assert!(!loaded.time.is_never());
 
         let unmarked = read_site(dir.path(), false).unwrap_err();
@@ -135,6 +156,16 @@ mod tests {
             unmarked.contains("a.mk: it has no begin and end mark"),
             "{unmarked}"
         );
+
+        std::fs::remove_file(dir.path().join("a.mk")).unwrap();
+        write("b.mk", "contacts.update({'joe': {}})\n");
+        let contacts = read_site(dir.path(), false).unwrap();
+        assert_eq!(
+            contacts.configuration.contacts.len(),
+            1,
+            "contacts need no marks"
+        );
+        write("a.mk", "shadow_hosts.update({'h1': {}})\n");
 
         write("b.mk", "shadow_hosts.update({'h1': {}})\n");
         let clash = read_site(dir.path(), true).unwrap_err();

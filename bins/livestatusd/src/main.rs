@@ -5,12 +5,18 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+mod annotate;
+mod annotations;
+mod auth;
 mod check;
 mod cli;
 mod client;
 mod command;
 mod config;
 mod counters;
+mod events;
+mod groups;
+mod history;
 mod ingest;
 mod listen;
 mod load;

@@ -18,6 +18,7 @@ use crate::config::{Config, check_socket};
 use crate::counters::{Counters, TICK};
 use crate::listen::{self, Listeners};
 use crate::load::{self, Found};
+use crate::query::{self, Room};
 use crate::snapshot;
 use crate::store::{Site, Store};
 
@@ -129,14 +130,21 @@ fn take_locks(config: &Config) -> Result<Vec<Lock>, Failure> {
 async fn serve(file: &Path, config: Config, found: &Found) -> Result<Status, Failure> {
     let mut signals = Signals::new()?;
     let (stop, stopping) = watch::channel(false);
-    let store = Arc::new(Store::default());
+    let store = Arc::new(Store::new(config.history.clone()));
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
     let service = Arc::new(Service {
         store: Arc::clone(&store),
         counters: Arc::new(Counters::new(now())),
         limits: config.limits,
+        users: config.users.clone(),
         allow_unmarked: config.allow_unmarked,
         stopping,
+        room: Room {
+            max: query::MAX_ANSWER,
+            in_memory: query::IN_MEMORY,
+            // It is there and can be written to, or there would be no snapshot.
+            directory: config.snapshot.parent().unwrap_or(Path::new("/")).into(),
+        },
         long_queries: Arc::new(Semaphore::new(threads)),
     });
     let mut daemon = Daemon {
@@ -145,6 +153,7 @@ async fn serve(file: &Path, config: Config, found: &Found) -> Result<Status, Fai
         store,
         service,
         saved: 0,
+        saved_annotated: 0,
     };
     for problem in &found.problems {
         warn!("{problem}");
@@ -169,6 +178,7 @@ async fn serve(file: &Path, config: Config, found: &Found) -> Result<Status, Fai
         () = closing => {}
         () = signals.end() => warn!("asked to end a second time: not waiting for connections"),
     }
+    daemon.write_history();
     daemon.save(true);
     Ok(Status::Done)
 }
@@ -181,6 +191,8 @@ struct Daemon {
     service: Arc<Service>,
     /// The number of changes when states were saved last.
     saved: u64,
+    /// The number of changes of comments and downtimes at that time.
+    saved_annotated: u64,
 }
 
 impl Daemon {
@@ -228,8 +240,18 @@ impl Daemon {
                     self.save(true);
                     self.tell_figures();
                 }
-                _ = save.tick() => self.save(false),
-                _ = tick.tick() => self.service.counters.tick(),
+                _ = save.tick() => {
+                    self.store.sites().iter().for_each(|site| site.tidy(now()));
+                    self.save(false);
+                }
+                _ = tick.tick() => {
+                    self.service.counters.tick();
+                    self.write_history();
+                    // People wrote those, and nobody sends them again.
+                    if self.store.annotated() != self.saved_annotated {
+                        self.save(false);
+                    }
+                }
             }
         }
     }
@@ -279,11 +301,14 @@ impl Daemon {
             .counters
             .program_start
             .store(program_start, Ordering::Relaxed);
+        self.store
+            .events()
+            .happened(livestatus::query::Trigger::Program);
         info!("configuration read again");
     }
 
     fn save(&mut self, always: bool) {
-        let changes = self.store.changes();
+        let (changes, annotated) = (self.store.changes(), self.store.annotated());
         if changes == self.saved && !always {
             return;
         }
@@ -291,9 +316,19 @@ impl Daemon {
             snapshot::save(&self.config.snapshot, &self.store, now())
         });
         match result {
-            Ok(()) => self.saved = changes,
+            Ok(()) => (self.saved, self.saved_annotated) = (changes, annotated),
             Err(error) => error!("cannot write {}: {error}", self.config.snapshot.display()),
         }
+    }
+
+    fn write_history(&self) {
+        tokio::task::block_in_place(|| {
+            for site in self.store.sites() {
+                if let Some(history) = site.history() {
+                    history.flush(now());
+                }
+            }
+        });
     }
 
     fn tell_figures(&self) {
@@ -325,7 +360,7 @@ impl Daemon {
 fn load_site(site: &Site, directory: &Path, allow_unmarked: bool) {
     match load::read_site(directory, allow_unmarked) {
         Ok(loaded) => {
-            site.configure(loaded.hosts);
+            site.configure(loaded.configuration);
             let mut status = site.status();
             status.config_time = loaded.time;
             status.config_loaded_at = now();

@@ -1,19 +1,28 @@
 //! States survive a restart in one file of text:
 //!
 //! ```text
-//! # livestatusd snapshot 1 1795217983
+//! # livestatusd snapshot 2 1795217983
+//! # ids 17
 //! # site remote1 newest=0/4711 complete=0/4711 time=… received=… taken=… unknown=… missing=… claimed=… reason=…
 //! # shadow
 //! (a state dump in its frame)
 //! # passive
 //! (another one)
+//! # comment ID;HOST;SERVICE;ENTRY_TYPE;ENTRY_TIME;PERSISTENT;AUTHOR;COMMENT
+//! # downtime ID;HOST;SERVICE;ENTRY_TIME;START_TIME;END_TIME;FIXED;DURATION;BEGAN;AUTHOR;COMMENT
 //! # site …
 //! # end 89ab12cd
 //! ```
 //!
+//! `ids` is the highest id that a comment or downtime has had; SERVICE is empty
+//! for those of a host. Format 1 had neither ids, comments nor downtimes, and is
+//! read as well.
+//!
 //! The last line has the CRC-32C of everything before it. The dumps are in the
 //! format of sitewire-dump(5). A file that is not whole is set aside, never
 //! taken in part.
+
+mod remarks;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -21,15 +30,20 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
+use bstr::BString;
 use livestatus::dump::{DumpReader, DumpWriter, Item, Record};
 use objects::{DumpBegin, DumpContent, DumpMode, SiteId, UnixTime};
 use tracing::{error, info, warn};
 
+use crate::annotations::{Annotated, Annotations};
 use crate::check::Source;
-use crate::store::{DumpCounts, DumpStatus, Site, Store};
+use crate::store::{DumpCounts, DumpStatus, Owner, Saved, Site, Store};
 
 const BEGIN: &str = "# livestatusd snapshot ";
-const FORMAT: &str = "1";
+const FORMAT: &str = "2";
+/// All that are read.
+const FORMATS: [&str; 2] = ["1", FORMAT];
+const IDS: &str = "# ids ";
 const SITE: &str = "# site ";
 const END: &str = "# end ";
 /// Longest line: that of a dump, and some more.
@@ -53,6 +67,7 @@ pub(crate) fn save(path: &Path, store: &Store, now: UnixTime) -> io::Result<()> 
             buffer: Vec::new(),
         };
         out.text(&format!("{BEGIN}{FORMAT} {now}\n"))?;
+        out.text(&format!("{IDS}{}\n", store.last_id()))?;
         for site in store.sites() {
             save_site(&site, now, &mut out)?;
         }
@@ -155,7 +170,47 @@ fn save_site(site: &Site, now: UnixTime, out: &mut Summed<'_>) -> io::Result<()>
         writer.end(&mut out.buffer);
         out.flush()?;
     }
-    Ok(())
+    save_annotations(site, out)
+}
+
+fn save_annotations(site: &Site, out: &mut Summed<'_>) -> io::Result<()> {
+    for host in &site.objects().hosts {
+        let states = host.states();
+        let mut save = |service: Option<&BString>, annotations: &Annotations| {
+            let (host, buffer) = (&host.name, &mut out.buffer);
+            for comment in &annotations.comments {
+                remarks::print_comment(host, service, comment, buffer);
+            }
+            for downtime in &annotations.downtimes {
+                remarks::print_downtime(host, service, downtime, buffer);
+            }
+        };
+        save(None, states.host.annotations());
+        for (service, state) in host.services.iter().zip(&states.services) {
+            save(Some(&service.description), state.annotations());
+        }
+        drop(states);
+        out.flush_if_large()?;
+    }
+    for saved in site.parked().iter() {
+        let service = |owner: &Owner| owner.service_description.clone();
+        match saved {
+            Saved::State(..) => {}
+            Saved::Comment(owner, comment) => remarks::print_comment(
+                &owner.host_name,
+                service(owner).as_ref(),
+                comment,
+                &mut out.buffer,
+            ),
+            Saved::Downtime(owner, downtime) => remarks::print_downtime(
+                &owner.host_name,
+                service(owner).as_ref(),
+                downtime,
+                &mut out.buffer,
+            ),
+        }
+    }
+    out.flush()
 }
 
 fn save_states(
@@ -185,7 +240,11 @@ fn save_states(
         drop(states);
         out.flush_if_large()?;
     }
-    for (_, record) in site.parked().iter().filter(|(parked, _)| *parked == source) {
+    for saved in site.parked().iter() {
+        let record = match saved {
+            Saved::State(parked, record) if *parked == source => record,
+            _ => continue,
+        };
         let result = match record {
             Record::Host { host_name, state } => writer.host(host_name, state, &mut out.buffer),
             Record::Service {
@@ -306,9 +365,9 @@ fn check(path: &Path) -> io::Result<()> {
                 return Err(damaged("it is not a snapshot"));
             };
             let format = rest.split_ascii_whitespace().next().unwrap_or_default();
-            if format != FORMAT {
+            if !FORMATS.contains(&format) {
                 return Err(damaged(format!(
-                    "it has format {format:?}, this release reads {FORMAT}"
+                    "it has format {format:?}, this release reads up to {FORMAT}"
                 )));
             }
         }
@@ -347,6 +406,13 @@ fn take_back(path: &Path, store: &Store) -> io::Result<Restored> {
             source = Source::Shadow;
         } else if line == b"# passive\n" {
             source = Source::Passive;
+        } else if let Some(last) = line.strip_prefix(IDS.as_bytes()) {
+            let last = String::from_utf8_lossy(last);
+            let last = last.trim().parse();
+            store.skip_ids(last.map_err(|_| damaged("it has no number of ids"))?);
+        } else if let Some(saved) = remarks::parse(line) {
+            let saved = saved.ok_or_else(|| damaged("it has a bad comment or downtime"))?;
+            take_saved(saved, site.as_deref(), &mut restored);
         } else if !line.starts_with(b"#") {
             reader.push(line);
             while let Some(item) = reader.poll_item() {
@@ -365,24 +431,30 @@ fn take_item(
     restored: &mut Restored,
 ) -> io::Result<()> {
     match (item, site) {
-        (Item::Record(record), Some(site)) if !site.status().config_error.is_empty() => {
-            site.parked().push((source, *record));
-            restored.states += 1;
+        (Item::Record(record), site) => {
+            take_saved(Saved::State(source, *record), site, restored);
         }
-        (Item::Record(record), Some(site)) => {
-            let known = site.restore(source, *record);
-            *(if known {
-                &mut restored.states
-            } else {
-                &mut restored.gone
-            }) += 1;
-        }
-        (Item::Record(_), None) => restored.gone += 1,
         (Item::Refused(error), _) => return Err(damaged(error.to_string())),
         (Item::End(Err(incomplete)), _) => return Err(damaged(incomplete.to_string())),
         (Item::Begin(_) | Item::End(Ok(_)), _) => {}
     }
     Ok(())
+}
+
+fn take_saved(saved: Saved, site: Option<&Site>, restored: &mut Restored) {
+    let known = match site {
+        Some(site) if !site.status().config_error.is_empty() => {
+            site.parked().push(saved);
+            true
+        }
+        Some(site) => site.restore(saved),
+        None => false,
+    };
+    *(if known {
+        &mut restored.states
+    } else {
+        &mut restored.gone
+    }) += 1;
 }
 
 #[cfg(test)]

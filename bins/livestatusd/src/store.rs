@@ -12,15 +12,34 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 
 use bstr::{BStr, BString, ByteSlice};
 use livestatus::dump::Record;
-use objects::{Host, HostState, Service, ServiceState, SiteId, UnixTime};
+use livestatus::query::Trigger;
+use nagios::shadow::ShadowConfiguration;
+use objects::{Host, HostState, Service, ServiceState, SiteId, StateCode, UnixTime};
 
-use crate::check::{Source, State};
+use crate::annotations::{Annotated, Comment, Downtime};
+use crate::check::{Phase, Source, State};
+use crate::events::Events;
+use crate::groups::Groups;
+use crate::history::{Alert, History, Settings};
 
 /// All sites.
 #[derive(Default)]
 pub(crate) struct Store {
     sites: RwLock<BTreeMap<SiteId, Arc<Site>>>,
-    changes: Arc<AtomicU64>,
+    shared: Arc<Shared>,
+}
+
+/// What all sites count together.
+#[derive(Default)]
+struct Shared {
+    /// What happens.
+    events: Events,
+    /// Changes of comments and downtimes.
+    annotated: AtomicU64,
+    /// The highest id given to a comment or downtime.
+    last_id: AtomicU64,
+    /// Where changes of state are kept, if they are.
+    history: Option<Settings>,
 }
 
 /// One site: the unit that dumps, configuration and sockets belong to.
@@ -31,8 +50,30 @@ pub(crate) struct Site {
     status: Mutex<SiteStatus>,
     receiving: AtomicBool,
     dumps: AtomicU64,
-    parked: Mutex<Vec<(Source, Record)>>,
-    changes: Arc<AtomicU64>,
+    parked: Mutex<Vec<Saved>>,
+    /// What comments and downtimes belong to, by their ids.
+    owners: Mutex<BTreeMap<u64, Owner>>,
+    history: Option<History>,
+    shared: Arc<Shared>,
+}
+
+/// What a comment or downtime belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Owner {
+    /// The host.
+    pub(crate) host_name: BString,
+    /// The service, or `None` for the host itself.
+    pub(crate) service_description: Option<BString>,
+}
+
+/// Something that survived a restart.
+pub(crate) enum Saved {
+    /// A state.
+    State(Source, Record),
+    /// A comment.
+    Comment(Owner, Comment),
+    /// A downtime.
+    Downtime(Owner, Downtime),
 }
 
 /// The configured objects of a site.
@@ -42,6 +83,8 @@ pub(crate) struct Objects {
     pub(crate) hosts: Vec<Arc<HostEntry>>,
     /// Services of all of them.
     pub(crate) num_services: usize,
+    /// The groups and contacts that they name.
+    pub(crate) groups: Groups,
 }
 
 /// One host with its services.
@@ -54,6 +97,8 @@ pub(crate) struct HostEntry {
     pub(crate) childs: Vec<BString>,
     /// Its services in the order of their descriptions.
     pub(crate) services: Vec<ServiceEntry>,
+    /// Its tags, if it has any.
+    pub(crate) tags: Tags,
     states: RwLock<HostStates>,
 }
 
@@ -64,7 +109,12 @@ pub(crate) struct ServiceEntry {
     pub(crate) description: BString,
     /// Its configuration.
     pub(crate) config: Service,
+    /// Its tags, if it has any.
+    pub(crate) tags: Tags,
 }
+
+/// Tags by the names of their groups.
+type Tags = Option<Box<BTreeMap<BString, BString>>>;
 
 /// The states of a host and its services.
 #[derive(Debug, Clone, Default)]
@@ -73,6 +123,9 @@ pub(crate) struct HostStates {
     pub(crate) host: State<HostState>,
     /// Of the services, in their order.
     pub(crate) services: Vec<State<ServiceState>>,
+    /// The numbers of their current states once more, because queries for
+    /// problems look at all of them.
+    pub(crate) codes: Vec<u8>,
 }
 
 /// What `GET sites` says about where objects and states come from.
@@ -135,6 +188,17 @@ impl Default for DumpStatus {
 }
 
 impl Store {
+    /// No sites yet; their changes of state will be kept there.
+    pub(crate) fn new(history: Option<Settings>) -> Self {
+        Self {
+            sites: RwLock::default(),
+            shared: Arc::new(Shared {
+                history,
+                ..Shared::default()
+            }),
+        }
+    }
+
     /// All sites in the order of their names.
     pub(crate) fn sites(&self) -> Vec<Arc<Site>> {
         read(&self.sites).values().cloned().collect()
@@ -143,13 +207,33 @@ impl Store {
     /// The site of that name, made if it is new.
     pub(crate) fn site_or_new(&self, id: &SiteId) -> Arc<Site> {
         let mut sites = write(&self.sites);
-        let new = || Arc::new(Site::new(id.clone(), Arc::clone(&self.changes)));
+        let new = || Arc::new(Site::new(id.clone(), Arc::clone(&self.shared)));
         Arc::clone(sites.entry(id.clone()).or_insert_with(new))
     }
 
     /// Grows with every change of anything.
     pub(crate) fn changes(&self) -> u64 {
-        self.changes.load(Ordering::Relaxed)
+        self.shared.events.changes()
+    }
+
+    /// What happens, for those who wait for it.
+    pub(crate) fn events(&self) -> &Events {
+        &self.shared.events
+    }
+
+    /// Grows with every change of a comment or downtime.
+    pub(crate) fn annotated(&self) -> u64 {
+        self.shared.annotated.load(Ordering::Relaxed)
+    }
+
+    /// The highest id given to a comment or downtime.
+    pub(crate) fn last_id(&self) -> u64 {
+        self.shared.last_id.load(Ordering::Relaxed)
+    }
+
+    /// No id up to this one is given again.
+    pub(crate) fn skip_ids(&self, last: u64) {
+        self.shared.last_id.fetch_max(last, Ordering::Relaxed);
     }
 
     /// The site of that name.
@@ -164,7 +248,7 @@ impl Store {
             let kept = keep.contains(id);
             if !kept {
                 gone.push(id.clone());
-                self.changes.fetch_add(1, Ordering::Relaxed);
+                self.shared.events.changed();
             }
             kept
         });
@@ -173,15 +257,18 @@ impl Store {
 }
 
 impl Site {
-    fn new(id: SiteId, changes: Arc<AtomicU64>) -> Self {
+    fn new(id: SiteId, shared: Arc<Shared>) -> Self {
+        let history = shared.history.as_ref();
         Self {
+            history: history.map(|settings| History::new(settings, id.as_str())),
             id,
             objects: RwLock::default(),
             status: Mutex::default(),
             receiving: AtomicBool::new(false),
             dumps: AtomicU64::new(0),
             parked: Mutex::default(),
-            changes,
+            owners: Mutex::default(),
+            shared,
         }
     }
 
@@ -191,29 +278,52 @@ impl Site {
     }
 
     /// Replaces the configuration; objects of the same name keep their state.
-    pub(crate) fn configure(&self, hosts: BTreeMap<BString, Host>) {
-        let mut next = Objects::build(hosts);
+    pub(crate) fn configure(&self, configuration: ShadowConfiguration) {
+        let mut next = Objects::build(configuration);
         let mut current = write(&self.objects);
         next.inherit(&current);
         *current = Arc::new(next);
         drop(current);
         self.changed();
-        for (source, record) in std::mem::take(&mut *self.parked()) {
-            self.restore(source, record);
+        self.shared.events.happened(Trigger::Program);
+        let parked = std::mem::take(&mut *self.parked());
+        for saved in parked {
+            self.restore(saved);
         }
     }
 
-    /// Takes back a state that survived a restart. False if there is no such object.
-    pub(crate) fn restore(&self, source: Source, record: Record) -> bool {
+    /// Takes back what survived a restart. False if there is no such object.
+    pub(crate) fn restore(&self, saved: Saved) -> bool {
+        let (id, owner) = match &saved {
+            Saved::State(..) => (None, None),
+            Saved::Comment(owner, comment) => (Some(comment.id), Some(owner.clone())),
+            Saved::Downtime(owner, downtime) => (Some(downtime.id), Some(owner.clone())),
+        };
+        let known = match saved {
+            Saved::State(source, record) => return self.restore_state(source, record),
+            Saved::Comment(owner, comment) => self.with_object(&owner, &mut |object| {
+                object.add_comment(comment.clone(), comment.entry_time);
+            }),
+            Saved::Downtime(owner, downtime) => self.with_object(&owner, &mut |object| {
+                object.add_downtime(downtime.clone(), downtime.entry_time);
+            }),
+        };
+        if let (true, Some(id), Some(owner)) = (known, id, owner) {
+            self.remember(id, owner);
+        }
+        known
+    }
+
+    fn restore_state(&self, source: Source, record: Record) -> bool {
         match record {
             Record::Host { host_name, state } => {
-                self.with_host(host_name.as_bstr(), |_, host| host.restore(source, state))
+                self.change_host(host_name.as_bstr(), |_, host| host.restore(source, state))
             }
             Record::Service {
                 host_name,
                 service_description,
                 state,
-            } => self.with_service(
+            } => self.change_service(
                 host_name.as_bstr(),
                 service_description.as_bstr(),
                 |_, service| {
@@ -225,7 +335,7 @@ impl Site {
 
     /// States that survived a restart of a site whose configuration cannot be
     /// read: they wait for it.
-    pub(crate) fn parked(&self) -> MutexGuard<'_, Vec<(Source, Record)>> {
+    pub(crate) fn parked(&self) -> MutexGuard<'_, Vec<Saved>> {
         self.parked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -240,13 +350,14 @@ impl Site {
         host_name: &BStr,
         change: impl FnOnce(&HostEntry, &mut State<HostState>),
     ) -> bool {
-        let objects = read(&self.objects);
-        let Some(host) = objects.host(host_name) else {
-            return false;
-        };
-        change(host, &mut write(&host.states).host);
-        self.changed();
-        true
+        let mut is_new = false;
+        let found = self.change_host(host_name, |host, state| {
+            let before = state.phase();
+            change(host, state);
+            is_new = self.note(before, state, host_name, None);
+        });
+        self.checked(found, is_new);
+        found
     }
 
     /// Changes the state of a service. False if there is no such service.
@@ -256,16 +367,146 @@ impl Site {
         description: &BStr,
         change: impl FnOnce(&ServiceEntry, &mut State<ServiceState>),
     ) -> bool {
+        let mut is_new = false;
+        let found = self.change_service(host_name, description, |service, state| {
+            let before = state.phase();
+            change(service, state);
+            is_new = self.note(before, state, host_name, Some(&service.description));
+        });
+        self.checked(found, is_new);
+        found
+    }
+
+    /// As [`Self::with_host`], where nothing was checked.
+    fn change_host(
+        &self,
+        host_name: &BStr,
+        change: impl FnOnce(&HostEntry, &mut State<HostState>),
+    ) -> bool {
+        let objects = read(&self.objects);
+        let Some(host) = objects.host(host_name) else {
+            return false;
+        };
+        change(host, &mut write(&host.states).host);
+        self.changed();
+        true
+    }
+
+    /// As [`Self::with_service`], where nothing was checked.
+    fn change_service(
+        &self,
+        host_name: &BStr,
+        description: &BStr,
+        change: impl FnOnce(&ServiceEntry, &mut State<ServiceState>),
+    ) -> bool {
         let objects = read(&self.objects);
         let Some((host, index)) = objects.service(host_name, description) else {
             return false;
         };
-        change(
-            &host.services[index],
-            &mut write(&host.states).services[index],
-        );
+        let mut states = write(&host.states);
+        change(&host.services[index], &mut states.services[index]);
+        states.codes[index] = states.services[index].now.state.code();
+        drop(states);
         self.changed();
         true
+    }
+
+    /// Where changes of state are kept, if they are.
+    pub(crate) fn history(&self) -> Option<&History> {
+        self.history.as_ref()
+    }
+
+    /// Keeps a change of state, if it was one. Returns whether there is another
+    /// state now.
+    fn note<S: StateCode>(
+        &self,
+        before: Option<Phase<S>>,
+        state: &State<S>,
+        host_name: &BStr,
+        service_description: Option<&BString>,
+    ) -> bool {
+        let Some(after) = state.phase() else {
+            return false;
+        };
+        // What was good when it became known is no news.
+        let is_news = match before {
+            None => !state.now.state.is_ok(),
+            Some(before) => before != after,
+        };
+        if let Some(history) = self.history.as_ref().filter(|_| is_news) {
+            history.note(&Alert {
+                time: state.last_update,
+                host_name: host_name.to_owned(),
+                service_description: service_description.cloned(),
+                state: state.now.state.code(),
+                state_type: state.now.state_type,
+                attempt: state.now.current_attempt,
+                plugin_output: state.now.plugin_output.clone(),
+            });
+            self.shared.events.happened(Trigger::Log);
+        }
+        before.map(|(state, ..)| state) != Some(after.0)
+    }
+
+    /// Gives a host or service to `change`. False if there is none of that name.
+    pub(crate) fn with_object(
+        &self,
+        owner: &Owner,
+        change: &mut dyn FnMut(&mut dyn Annotated),
+    ) -> bool {
+        let host_name = owner.host_name.as_bstr();
+        match &owner.service_description {
+            None => self.change_host(host_name, |_, host| change(host)),
+            Some(description) => {
+                self.change_service(host_name, description.as_bstr(), |_, service| {
+                    change(service);
+                })
+            }
+        }
+    }
+
+    /// A new id for a comment or downtime.
+    pub(crate) fn next_id(&self) -> u64 {
+        self.shared.last_id.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// What the comment or downtime of that id belongs to.
+    pub(crate) fn owner(&self, id: u64) -> Option<Owner> {
+        self.owners().get(&id).cloned()
+    }
+
+    /// Notes what a new comment or downtime belongs to.
+    pub(crate) fn remember(&self, id: u64, owner: Owner) {
+        self.owners().insert(id, owner);
+    }
+
+    /// Notes that a comment or downtime is to be saved, or no more.
+    pub(crate) fn annotations_changed(&self, kind: Trigger) {
+        self.shared.annotated.fetch_add(1, Ordering::Relaxed);
+        self.shared.events.happened(kind);
+    }
+
+    /// Removes downtimes that are over, and the ids of what is gone.
+    pub(crate) fn tidy(&self, now: UnixTime) {
+        let owners = self.owners().clone();
+        for (id, owner) in owners {
+            let mut there = false;
+            self.with_object(&owner, &mut |object| {
+                let is_over = |downtime: &Downtime| downtime.id == id && downtime.is_over(now);
+                if object.annotations().downtimes.iter().any(is_over) {
+                    object.remove_downtimes(&is_over, now);
+                }
+                there = object.annotations().has(id);
+            });
+            if !there {
+                self.owners().remove(&id);
+                self.annotations_changed(Trigger::Downtime);
+            }
+        }
+    }
+
+    fn owners(&self) -> MutexGuard<'_, BTreeMap<u64, Owner>> {
+        self.owners.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Makes this the one stream of dumps of the site, as long as the result
@@ -277,9 +518,20 @@ impl Site {
             .map(|_| Receiving(Arc::clone(self)))
     }
 
+    /// Something was checked, and perhaps has another state now.
+    fn checked(&self, found: bool, is_new: bool) {
+        if !found {
+            return;
+        }
+        self.shared.events.happened(Trigger::Check);
+        if is_new {
+            self.shared.events.happened(Trigger::State);
+        }
+    }
+
     /// Notes that the snapshot is out of date.
     pub(crate) fn changed(&self) {
-        self.changes.fetch_add(1, Ordering::Relaxed);
+        self.shared.events.changed();
     }
 
     /// Whether a dump is being received just now.
@@ -303,7 +555,8 @@ impl Drop for Receiving {
 }
 
 impl Objects {
-    fn build(hosts: BTreeMap<BString, Host>) -> Self {
+    fn build(mut configuration: ShadowConfiguration) -> Self {
+        let hosts = std::mem::take(&mut configuration.hosts);
         let mut childs: BTreeMap<BString, Vec<BString>> = BTreeMap::new();
         for (name, host) in &hosts {
             for parent in &host.parents {
@@ -311,7 +564,7 @@ impl Objects {
             }
         }
         let mut num_services = 0;
-        let hosts = hosts
+        let hosts: Vec<_> = hosts
             .into_iter()
             .map(|(name, host)| {
                 let childs = childs.remove(&name).unwrap_or_default();
@@ -321,6 +574,7 @@ impl Objects {
             })
             .collect();
         Self {
+            groups: Groups::gather(&hosts, configuration),
             hosts,
             num_services,
         }
@@ -339,9 +593,10 @@ impl Objects {
             let states = before.states();
             let mut next = write(&host.states);
             next.host = states.host.clone();
-            for (service, state) in host.services.iter().zip(&mut next.services) {
+            for (place, service) in host.services.iter().enumerate() {
                 if let Some(index) = before.service_index(service.description.as_bstr()) {
-                    *state = states.services[index].clone();
+                    next.services[place] = states.services[index].clone();
+                    next.codes[place] = states.codes[index];
                 }
             }
         }
@@ -382,15 +637,18 @@ impl HostEntry {
             .into_iter()
             .map(|(description, config)| ServiceEntry {
                 description,
+                tags: tags(&config.custom_variables),
                 config,
             })
             .collect();
         let states = HostStates {
             host: State::default(),
             services: vec![State::default(); services.len()],
+            codes: vec![ServiceState::default().code(); services.len()],
         };
         Self {
             name,
+            tags: tags(&config.custom_variables),
             config,
             childs,
             services,
@@ -417,6 +675,29 @@ impl HostEntry {
     }
 }
 
+/// The tags that custom variables carry: newer Checkmk has one variable
+/// `TAG_group` for each, older ones have all in `TAGS`, some of them as `group:tag`.
+fn tags(custom_variables: &BTreeMap<BString, BString>) -> Tags {
+    let single = custom_variables.iter().filter_map(|(name, value)| {
+        let group = name.trim_start_with(|c| c == '_').strip_prefix(b"TAG_")?;
+        Some((BString::from(group), value.clone()))
+    });
+    let mut tags: BTreeMap<_, _> = single.collect();
+    if tags.is_empty()
+        && let Some(all) = custom_variables.get(b"TAGS".as_bstr())
+    {
+        // The first word is the folder.
+        let words = all
+            .fields()
+            .filter(|word| !word.starts_with(b"/") && !word.is_empty());
+        tags.extend(words.map(|word| {
+            let (group, tag) = word.split_once_str(":").unwrap_or((word, word));
+            (BString::from(group), BString::from(tag))
+        }));
+    }
+    (!tags.is_empty()).then(|| Box::new(tags))
+}
+
 // A panic in the middle of a change of one state leaves nothing that others could not read.
 fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
     lock.read().unwrap_or_else(PoisonError::into_inner)
@@ -432,8 +713,8 @@ mod tests {
 
     use super::*;
 
-    fn hosts(names: &[(&str, &[&str])]) -> BTreeMap<BString, Host> {
-        names
+    fn hosts(names: &[(&str, &[&str])]) -> ShadowConfiguration {
+        let hosts = names
             .iter()
             .map(|(name, services)| {
                 let services = services
@@ -448,7 +729,11 @@ mod tests {
                     },
                 )
             })
-            .collect()
+            .collect();
+        ShadowConfiguration {
+            hosts,
+            ..ShadowConfiguration::default()
+        }
     }
 
     fn set(site: &Site, host: &str, service: &str, output: &str) -> bool {
@@ -506,6 +791,7 @@ mod tests {
         let site = Site::new(SiteId::new("a").unwrap(), Arc::default());
         let mut config = hosts(&[("gate", &[]), ("h1", &[])]);
         config
+            .hosts
             .get_mut(b"h1".as_bstr())
             .unwrap()
             .parents

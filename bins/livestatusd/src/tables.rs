@@ -1,23 +1,42 @@
 //! The tables of Livestatus: which columns there are, what type they have and
 //! where their values come from. `GET columns` prints these same lists.
 
+mod annotated;
+mod bygroup;
 mod checked;
 mod columns;
+mod counts;
+mod hostgroups;
 mod hosts;
+mod log;
+mod names;
+mod selection;
+mod servicegroups;
 mod services;
 mod sites;
 mod status;
 
-use std::ops::ControlFlow;
+use std::collections::BTreeMap;
+use std::ops::{ControlFlow, RangeInclusive};
 use std::sync::{Arc, LazyLock};
 
+use bstr::BString;
 use livestatus::{ColumnType, Value};
 use objects::UnixTime;
 
+use crate::annotations::{Comment, Downtime};
+use crate::auth::Viewer;
 use crate::counters::Counters;
 use crate::store::Site;
 
+pub(crate) use annotated::EntryRow;
+use counts::Counts;
+pub(crate) use hostgroups::HostgroupRow;
 pub(crate) use hosts::HostRow;
+pub(crate) use log::{LogRow, times};
+pub(crate) use names::{ContactRow, ContactgroupRow, NameRow};
+pub(crate) use selection::Selection;
+pub(crate) use servicegroups::ServicegroupRow;
 pub(crate) use services::ServiceRow;
 pub(crate) use sites::SiteRow;
 pub(crate) use status::StatusRow;
@@ -25,19 +44,44 @@ pub(crate) use status::StatusRow;
 /// One table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Table {
-    /// The hosts of all sites in view.
-    Hosts,
-    /// Their services.
-    Services,
-    /// This program, one row.
-    Status,
     /// The columns of all tables.
     Columns,
+    /// The check commands that objects name.
+    Commands,
+    /// What people have said about objects.
+    Comments,
+    /// The groups of contacts.
+    Contactgroups,
+    /// The contacts.
+    Contacts,
+    /// When objects are not expected to work.
+    Downtimes,
+    /// The groups of hosts.
+    Hostgroups,
+    /// The hosts of all sites in view.
+    Hosts,
+    /// Every host in every of its groups.
+    Hostsbygroup,
+    /// Changes of state.
+    Log,
+    /// The groups of services.
+    Servicegroups,
+    /// The services of all sites in view.
+    Services,
+    /// Every service in every of its groups.
+    Servicesbygroup,
+    /// Every service in every group of its host.
+    Servicesbyhostgroup,
     /// The sites, and how old what is known about them is.
     Sites,
+    /// This program, one row.
+    Status,
+    /// The time periods that contacts name.
+    Timeperiods,
 }
 
 /// One column of a table.
+#[derive(Debug)]
 pub(crate) struct Column {
     /// Its name.
     pub(crate) name: String,
@@ -49,10 +93,20 @@ pub(crate) struct Column {
 }
 
 /// How the value of a cell is found.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 enum Get {
     Host(for<'a> fn(&HostRow<'a>) -> Value<'a>),
     Service(for<'a> fn(&ServiceRow<'a>) -> Value<'a>),
+    Hostgroup(for<'a> fn(&'a HostgroupRow<'a>) -> Value<'a>),
+    Servicegroup(for<'a> fn(&'a ServicegroupRow<'a>) -> Value<'a>),
+    /// A number of a group's hosts or services.
+    Counts(fn(&Counts) -> i64),
+    Contact(for<'a> fn(&ContactRow<'a>) -> Value<'a>),
+    Contactgroup(for<'a> fn(&ContactgroupRow<'a>) -> Value<'a>),
+    Name(for<'a> fn(&NameRow<'a>) -> Value<'a>),
+    Log(for<'a> fn(&'a LogRow<'a>) -> Value<'a>),
+    Comment(for<'a> fn(&EntryRow<'a, Comment>) -> Value<'a>),
+    Downtime(for<'a> fn(&EntryRow<'a, Downtime>) -> Value<'a>),
     Status(for<'a> fn(&'a StatusRow) -> Value<'a>),
     Column(for<'a> fn(&'a ColumnRow) -> Value<'a>),
     Site(for<'a> fn(&'a SiteRow) -> Value<'a>),
@@ -64,6 +118,17 @@ enum Get {
 pub(crate) enum Row<'a> {
     Host(HostRow<'a>),
     Service(ServiceRow<'a>),
+    Hostgroup(&'a HostgroupRow<'a>),
+    Servicegroup(&'a ServicegroupRow<'a>),
+    HostInGroup(HostRow<'a>, &'a HostgroupRow<'a>),
+    ServiceInGroup(ServiceRow<'a>, &'a ServicegroupRow<'a>),
+    ServiceInHostgroup(ServiceRow<'a>, &'a HostgroupRow<'a>),
+    Contact(ContactRow<'a>),
+    Contactgroup(ContactgroupRow<'a>),
+    Name(NameRow<'a>),
+    Log(&'a LogRow<'a>),
+    Comment(EntryRow<'a, Comment>),
+    Downtime(EntryRow<'a, Downtime>),
     Status(&'a StatusRow),
     Column(&'a ColumnRow),
     Site(&'a SiteRow),
@@ -79,19 +144,44 @@ pub(crate) struct ColumnRow {
 pub(crate) struct View<'v> {
     /// The sites, in the order of their names.
     pub(crate) sites: &'v [Arc<Site>],
+    /// Who looks at each of them; nobody in particular sees everything.
+    pub(crate) viewers: Option<&'v [Viewer]>,
+    /// The span of time, in seconds, that is of interest in the log.
+    pub(crate) times: RangeInclusive<i64>,
     /// What the program counts.
     pub(crate) counters: &'v Counters,
     /// The moment that all rows are of.
     pub(crate) now: UnixTime,
 }
 
+impl<'v> View<'v> {
+    /// The sites, each with who looks at it.
+    fn sites(&self) -> impl Iterator<Item = (&'v Arc<Site>, Option<&'v Viewer>)> {
+        let viewers = self.viewers;
+        let sites = self.sites.iter().enumerate();
+        sites.map(move |(at, site)| (site, viewers.map(|viewers| &viewers[at])))
+    }
+}
+
 impl Table {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 17] = [
         Self::Columns,
+        Self::Commands,
+        Self::Comments,
+        Self::Contactgroups,
+        Self::Contacts,
+        Self::Downtimes,
+        Self::Hostgroups,
         Self::Hosts,
+        Self::Hostsbygroup,
+        Self::Log,
+        Self::Servicegroups,
         Self::Services,
+        Self::Servicesbygroup,
+        Self::Servicesbyhostgroup,
         Self::Sites,
         Self::Status,
+        Self::Timeperiods,
     ];
 
     /// The table of that name.
@@ -101,40 +191,58 @@ impl Table {
 
     /// Its name.
     pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Hosts => "hosts",
-            Self::Services => "services",
-            Self::Status => "status",
-            Self::Columns => "columns",
-            Self::Sites => "sites",
-        }
+        self.names().0
     }
 
-    /// The prefix that its own columns may have.
-    fn prefix(self) -> &'static str {
+    /// Its name, the prefix that its own columns may have, and the prefixes of
+    /// the columns of other tables that it has too.
+    fn names(self) -> (&'static str, &'static str, &'static [&'static str]) {
         match self {
-            Self::Hosts => "host_",
-            Self::Services => "service_",
-            Self::Status => "status_",
-            Self::Columns => "column_",
-            Self::Sites => "site_",
+            Self::Columns => ("columns", "column_", &[]),
+            Self::Commands => ("commands", "command_", &[]),
+            Self::Comments => ("comments", "comment_", &["host_", "service_"]),
+            Self::Downtimes => ("downtimes", "downtime_", &["host_", "service_"]),
+            Self::Contactgroups => ("contactgroups", "contactgroup_", &[]),
+            Self::Contacts => ("contacts", "contact_", &[]),
+            Self::Hostgroups => ("hostgroups", "hostgroup_", &[]),
+            Self::Hosts => ("hosts", "host_", &[]),
+            Self::Hostsbygroup => ("hostsbygroup", "host_", &["hostgroup_"]),
+            Self::Log => ("log", "log_", &["current_host_", "current_service_"]),
+            Self::Servicegroups => ("servicegroups", "servicegroup_", &[]),
+            Self::Services => ("services", "service_", &["host_"]),
+            Self::Servicesbygroup => ("servicesbygroup", "service_", &["host_", "servicegroup_"]),
+            Self::Servicesbyhostgroup => {
+                ("servicesbyhostgroup", "service_", &["host_", "hostgroup_"])
+            }
+            Self::Sites => ("sites", "site_", &[]),
+            Self::Status => ("status", "status_", &[]),
+            Self::Timeperiods => ("timeperiods", "timeperiod_", &[]),
         }
     }
 
     /// All columns in the order of their names.
     pub(crate) fn columns(self) -> &'static [Column] {
-        static HOSTS: LazyLock<Vec<Column>> = LazyLock::new(|| sorted(hosts::columns()));
-        static SERVICES: LazyLock<Vec<Column>> = LazyLock::new(|| sorted(services::columns()));
-        static STATUS: LazyLock<Vec<Column>> = LazyLock::new(|| sorted(status::columns()));
-        static COLUMNS: LazyLock<Vec<Column>> = LazyLock::new(|| sorted(columns::columns()));
-        static SITES: LazyLock<Vec<Column>> = LazyLock::new(|| sorted(sites::columns()));
-        match self {
-            Self::Hosts => &HOSTS,
-            Self::Services => &SERVICES,
-            Self::Status => &STATUS,
-            Self::Columns => &COLUMNS,
-            Self::Sites => &SITES,
-        }
+        static ALL: [LazyLock<Vec<Column>>; Table::ALL.len()] = [
+            LazyLock::new(|| sorted(columns::columns())),
+            LazyLock::new(|| sorted(names::commands())),
+            LazyLock::new(|| sorted(annotated::comment_columns())),
+            LazyLock::new(|| sorted(names::contactgroups())),
+            LazyLock::new(|| sorted(names::contacts())),
+            LazyLock::new(|| sorted(annotated::downtime_columns())),
+            LazyLock::new(|| sorted(hostgroups::columns())),
+            LazyLock::new(|| sorted(hosts::columns())),
+            LazyLock::new(|| sorted(bygroup::hosts_columns())),
+            LazyLock::new(|| sorted(log::columns())),
+            LazyLock::new(|| sorted(servicegroups::columns())),
+            LazyLock::new(|| sorted(services::columns())),
+            LazyLock::new(|| sorted(bygroup::services_columns())),
+            LazyLock::new(|| sorted(bygroup::services_by_hostgroup_columns())),
+            LazyLock::new(|| sorted(sites::columns())),
+            LazyLock::new(|| sorted(status::columns())),
+            LazyLock::new(|| sorted(names::timeperiods())),
+        ];
+        // In the order of the variants, which is that of `ALL`.
+        &ALL[self as usize]
     }
 
     /// The column of that name. The table's own prefix may stand before it,
@@ -144,40 +252,73 @@ impl Table {
         if let Ok(index) = columns.binary_search_by(|column| column.name.as_str().cmp(name)) {
             return Some(&columns[index]);
         }
-        if let Some(rest) = name.strip_prefix(self.prefix()) {
+        let (_, own, joined) = self.names();
+        if let Some(rest) = name.strip_prefix(own) {
             return self.column(rest);
         }
+        if self == Self::Log && (name.starts_with("host_") || name.starts_with("service_")) {
+            // What is not in the log is looked for in what is known now.
+            return self.column(&format!("current_{name}"));
+        }
         // `host_host_name` of a service.
-        let rest = name
-            .strip_prefix("host_host_")
-            .filter(|_| self == Self::Services)?;
-        self.column(&format!("host_{rest}"))
+        joined.iter().find_map(|prefix| {
+            let rest = name.strip_prefix(prefix)?;
+            rest.starts_with(prefix).then(|| self.column(rest))?
+        })
     }
 
-    /// Gives every row to `visit` until it breaks off.
+    /// Gives every row that may pass to `visit` until it breaks off.
     pub(crate) fn for_each(
         self,
         view: &View<'_>,
+        selection: &Selection<'_>,
         mut visit: impl FnMut(&Row<'_>) -> ControlFlow<()>,
     ) {
         let _ = match self {
-            Self::Hosts => hosts::for_each(view, visit),
-            Self::Services => services::for_each(view, visit),
-            Self::Status => visit(&Row::Status(&StatusRow::new(view))),
             Self::Columns => columns::for_each(visit),
+            Self::Commands => names::for_each_command(view, visit),
+            Self::Comments => annotated::for_each_comment(view, visit),
+            Self::Downtimes => annotated::for_each_downtime(view, visit),
+            Self::Contactgroups => names::for_each_contactgroup(view, visit),
+            Self::Contacts => names::for_each_contact(view, visit),
+            Self::Hostgroups => hostgroups::each(view, |group| visit(&Row::Hostgroup(group))),
+            Self::Hosts => hosts::for_each(view, selection, visit),
+            Self::Hostsbygroup => bygroup::for_each_host(view, visit),
+            Self::Log => log::for_each(view, visit),
+            Self::Servicegroups => {
+                servicegroups::each(view, |group| visit(&Row::Servicegroup(group)))
+            }
+            Self::Services => services::for_each(view, selection, visit),
+            Self::Servicesbygroup => bygroup::for_each_service(view, visit),
+            Self::Servicesbyhostgroup => bygroup::for_each_service_by_hostgroup(view, visit),
             Self::Sites => sites::for_each(view, visit),
+            Self::Status => visit(&Row::Status(&StatusRow::new(view))),
+            Self::Timeperiods => names::for_each_timeperiod(view, visit),
         };
     }
 
-    /// About how many rows a query has to look at.
-    pub(crate) fn rows(self, sites: &[Arc<Site>]) -> usize {
+    /// About how many rows it has.
+    fn rows(self, sites: &[Arc<Site>]) -> usize {
         let objects = sites.iter().map(|site| site.objects());
         match self {
             Self::Hosts => objects.map(|objects| objects.hosts.len()).sum(),
-            Self::Services => objects.map(|objects| objects.num_services).sum(),
-            Self::Status => 1,
-            Self::Columns => 500,
-            Self::Sites => sites.len(),
+            // Groups have to look at all their members to count them.
+            Self::Services
+            | Self::Comments
+            | Self::Downtimes
+            | Self::Hostgroups
+            | Self::Hostsbygroup
+            | Self::Servicegroups
+            | Self::Servicesbygroup
+            | Self::Servicesbyhostgroup => objects
+                .map(|objects| objects.hosts.len() + objects.num_services)
+                .sum(),
+            Self::Contacts => objects.map(|objects| objects.groups.contacts.len()).sum(),
+            Self::Contactgroups | Self::Commands | Self::Timeperiods => sites.len() * 20,
+            // It reads files.
+            Self::Log => usize::MAX,
+            Self::Columns => 3000,
+            Self::Sites | Self::Status => sites.len(),
         }
     }
 }
@@ -201,19 +342,139 @@ impl Column {
         Self::new(name, kind, description, Get::Neutral(get))
     }
 
+    /// Columns that all say nothing: empty or 0.
+    fn nothing<'n>(
+        kind: ColumnType,
+        description: &'static str,
+        names: &'n str,
+    ) -> impl Iterator<Item = Self> + 'n {
+        let get = match kind {
+            ColumnType::Int | ColumnType::Time => || Value::Int(0),
+            ColumnType::Float => || Value::Float(0.0),
+            ColumnType::Text => || Value::text(""),
+            ColumnType::List => || Value::Names(&[]),
+            ColumnType::Dict => || Value::Dict(&NO_TEXTS),
+        };
+        let names = names.split_ascii_whitespace();
+        names.map(move |name| Self::neutral(name, kind, description, get))
+    }
+
+    /// The same column under a longer name, in a table that has it from another.
+    fn prefixed(self, prefix: &str) -> Self {
+        Self {
+            name: format!("{prefix}{}", self.name),
+            ..self
+        }
+    }
+
     /// The value in this row of the column's table.
     pub(crate) fn value<'a>(&self, row: &Row<'a>) -> Value<'a> {
-        match (self.get, row) {
-            (Get::Service(get), Row::Service(row)) => get(row),
-            (Get::Host(get), Row::Service(row)) => get(&row.host),
-            (Get::Host(get), Row::Host(row)) => get(row),
-            (Get::Neutral(get), _) => get(),
-            (Get::Status(get), Row::Status(row)) => get(row),
-            (Get::Column(get), Row::Column(row)) => get(row),
-            (Get::Site(get), Row::Site(row)) => get(row),
-            // A column is only ever asked for rows of its own table.
-            _ => Value::Null,
+        let value = match self.get {
+            Get::Service(get) => row.service().map(get),
+            Get::Host(get) => row.host().map(get),
+            Get::Neutral(get) => Some(get()),
+            Get::Hostgroup(get) => row.hostgroup().map(get),
+            Get::Servicegroup(get) => row.servicegroup().map(get),
+            Get::Counts(get) => row.counts().map(|counts| Value::Int(get(counts))),
+            Get::Contact(get) => match row {
+                Row::Contact(row) => Some(get(row)),
+                _ => None,
+            },
+            Get::Contactgroup(get) => match row {
+                Row::Contactgroup(row) => Some(get(row)),
+                _ => None,
+            },
+            Get::Name(get) => match row {
+                Row::Name(row) => Some(get(row)),
+                _ => None,
+            },
+            Get::Log(get) => match row {
+                Row::Log(row) => Some(get(row)),
+                _ => None,
+            },
+            Get::Comment(get) => match row {
+                Row::Comment(row) => Some(get(row)),
+                _ => None,
+            },
+            Get::Downtime(get) => match row {
+                Row::Downtime(row) => Some(get(row)),
+                _ => None,
+            },
+            Get::Status(get) => match row {
+                Row::Status(row) => Some(get(row)),
+                _ => None,
+            },
+            Get::Column(get) => match row {
+                Row::Column(row) => Some(get(row)),
+                _ => None,
+            },
+            Get::Site(get) => match row {
+                Row::Site(row) => Some(get(row)),
+                _ => None,
+            },
+        };
+        value.unwrap_or_else(|| nothing_of(self.kind))
+    }
+}
+
+/// What stands in a column of services where there is no service.
+fn nothing_of(kind: ColumnType) -> Value<'static> {
+    match kind {
+        ColumnType::Int | ColumnType::Time => Value::Int(0),
+        ColumnType::Float => Value::Float(0.0),
+        ColumnType::Text => Value::text(""),
+        ColumnType::List => Value::Names(&[]),
+        ColumnType::Dict => Value::Dict(&NO_TEXTS),
+    }
+}
+
+static NO_TEXTS: BTreeMap<BString, BString> = BTreeMap::new();
+
+impl<'a> Row<'a> {
+    fn host(&self) -> Option<&HostRow<'a>> {
+        match self {
+            Self::Host(host) | Self::HostInGroup(host, _) => Some(host),
+            Self::Service(service)
+            | Self::ServiceInGroup(service, _)
+            | Self::ServiceInHostgroup(service, _) => Some(&service.host),
+            Self::Comment(entry) => Some(&entry.host),
+            Self::Downtime(entry) => Some(&entry.host),
+            Self::Log(line) => line.host.as_ref(),
+            _ => None,
         }
+    }
+
+    fn service(&self) -> Option<&ServiceRow<'a>> {
+        match self {
+            Self::Service(service)
+            | Self::ServiceInGroup(service, _)
+            | Self::ServiceInHostgroup(service, _) => Some(service),
+            Self::Comment(entry) => entry.service.as_ref(),
+            Self::Downtime(entry) => entry.service.as_ref(),
+            Self::Log(line) => line.service.as_ref(),
+            _ => None,
+        }
+    }
+
+    fn hostgroup(&self) -> Option<&'a HostgroupRow<'a>> {
+        match self {
+            Self::Hostgroup(group)
+            | Self::HostInGroup(_, group)
+            | Self::ServiceInHostgroup(_, group) => Some(group),
+            _ => None,
+        }
+    }
+
+    fn servicegroup(&self) -> Option<&'a ServicegroupRow<'a>> {
+        match self {
+            Self::Servicegroup(group) | Self::ServiceInGroup(_, group) => Some(group),
+            _ => None,
+        }
+    }
+
+    fn counts(&self) -> Option<&'a Counts> {
+        let of_hosts = self.hostgroup().map(HostgroupRow::counts);
+        of_hosts.or_else(|| self.servicegroup().map(ServicegroupRow::counts))
     }
 }
 
@@ -269,6 +530,23 @@ mod tests {
             (Table::Hosts, "service_state", None),
             (Table::Hosts, "", None),
             (Table::Services, "host_host_", None),
+            (Table::Hostsbygroup, "host_name", Some("name")),
+            (
+                Table::Hostsbygroup,
+                "hostgroup_hostgroup_name",
+                Some("hostgroup_name"),
+            ),
+            (Table::Servicesbyhostgroup, "host_name", Some("host_name")),
+            (Table::Servicesbyhostgroup, "servicegroup_name", None),
+            (Table::Log, "log_time", Some("time")),
+            (Table::Log, "host_name", Some("host_name")),
+            (Table::Log, "host_alias", Some("current_host_alias")),
+            (
+                Table::Log,
+                "current_service_state",
+                Some("current_service_state"),
+            ),
+            (Table::Log, "service_nosuch", None),
         ] {
             let found = table.column(name).map(|column| column.name.as_str());
             assert_eq!(found, want, "{} {name}", table.name());

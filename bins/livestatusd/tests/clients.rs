@@ -162,3 +162,50 @@ fn a_client_that_goes_away_harms_nobody() {
     }
     is_served(&daemon);
 }
+
+#[test]
+fn answers_that_nobody_reads_take_no_memory() {
+    const CLIENTS: usize = 20;
+    let names: Vec<String> = (0..3000).map(|n| format!("service {n:04}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let daemon = Daemon::running(&[("a", &[("h", host(&names))])]);
+    let columns = "description ".repeat(300);
+    let request = format!(
+        "GET services\nColumns: {columns}\nOutputFormat: json\nResponseHeader: fixed16\n\n"
+    );
+    // The frame's header comes when the answer is complete.
+    let mut stuck: Vec<(UnixStream, usize)> = (0..CLIENTS)
+        .map(|_| {
+            let mut stream = daemon.connect("live");
+            stream.write_all(request.as_bytes()).unwrap();
+            let mut head = [0; 16];
+            stream.read_exact(&mut head).unwrap();
+            let length = std::str::from_utf8(&head[4..15]).unwrap().trim().parse();
+            (stream, length.unwrap())
+        })
+        .collect();
+    let length = stuck[0].1;
+    assert!(length > 10 << 20, "{length} bytes are not much");
+    let pid = daemon.pid().as_raw_nonzero();
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let resident = resident.unwrap().trim_end_matches("kB").trim();
+    let resident: usize = resident.parse().unwrap();
+    assert!(
+        resident * 1024 < CLIENTS * length / 2,
+        "{CLIENTS} answers of {length} bytes, and {resident} kB resident"
+    );
+    is_served_one(&daemon);
+    // Who goes on reading gets all of it.
+    let (stream, length) = &mut stuck[CLIENTS / 2];
+    let body = support::read_to_end(stream);
+    assert_eq!(body.len(), *length);
+    let row = |name: &str| format!("[{}]", vec![format!("\"{name}\""); 300].join(","));
+    let rows: Vec<String> = names.iter().map(|name| row(name)).collect();
+    assert!(body == format!("[{}]\n", rows.join(",\n")));
+}
+
+fn is_served_one(daemon: &Daemon) {
+    let query = "GET services\nColumns: description\nFilter: host_name = h\nLimit: 1\n\n";
+    assert_eq!(daemon.text("live", query), "service 0000\n");
+}

@@ -4,6 +4,7 @@ mod support;
 
 use std::io::{Read, Write};
 
+use bstr::BString;
 use objects::{Host, Service};
 use support::{Daemon, begin, dump, framed, host};
 
@@ -19,12 +20,31 @@ fn two_sites() -> Daemon {
         ]
         .into(),
         labels: [("os".into(), "linux".into())].into(),
+        contacts: vec!["joe".into()],
+        contact_groups: vec!["ops".into()],
+        check_command: "check_ping!5".into(),
         ..host(&["CPU load", "Disk /", "Memory"])
     };
-    let daemon = Daemon::running(&[
-        ("a", &[("localhost", a), ("zeta", host(&[]))]),
-        ("b", &[("localhost", host(&["CPU load"]))]),
-    ]);
+    let mut a = a;
+    for (description, group) in [
+        ("CPU load", "load"),
+        ("Disk /", "disks"),
+        ("Memory", "load"),
+    ] {
+        let service = a.services.get_mut(&BString::from(description)).unwrap();
+        service.groups = vec![group.into(), "all".into()];
+    }
+    let mut daemon = Daemon::new(&[]);
+    daemon.configure("a", &[("localhost", a), ("zeta", host(&[]))]);
+    daemon.configure("b", &[("localhost", host(&["CPU load"]))]);
+    daemon.write_file(
+        "a",
+        "contacts.mk",
+        b"contacts.update({'joe': {'alias': 'Joe', 'contactgroups': ['all'], 'notification_period': '24X7'}})\n\
+          define_hostgroups.update({'web': 'Web servers', 'empty': 'Nothing yet'})\n",
+    );
+    daemon.settings(&format!("history = '{}'", daemon.path("history").display()));
+    daemon.start();
     let states = dump(
         &begin("a", 1),
         &[
@@ -232,6 +252,19 @@ fn a_connection_is_kept_when_asked_to_be_also_after_a_fault() {
 #[test]
 fn the_table_of_columns_is_true() {
     let daemon = two_sites();
+    // So that there is a row in every table.
+    let time = support::now().secs();
+    for command in [
+        "PROCESS_HOST_CHECK_RESULT;localhost;0;up".to_owned(),
+        "ADD_HOST_COMMENT;localhost;1;me;hello".to_owned(),
+        format!(
+            "SCHEDULE_HOST_DOWNTIME;localhost;{time};{};1;0;0;me;work",
+            time + 1000
+        ),
+    ] {
+        let answer = daemon.text("live.d/b", format!("COMMAND [{time}] {command}\n\n"));
+        assert_eq!(answer, "", "{command}");
+    }
     let columns = daemon.text(
         "live",
         "GET columns\nColumns: table name type description\n",
@@ -255,7 +288,11 @@ fn the_table_of_columns_is_true() {
             .push((name.to_owned(), kind.to_owned()));
     }
     let names: Vec<&str> = tables.iter().map(|(table, _)| table.as_str()).collect();
-    assert_eq!(names, ["columns", "hosts", "services", "sites", "status"]);
+    assert_eq!(
+        names.join(" "),
+        "columns commands comments contactgroups contacts downtimes hostgroups hosts hostsbygroup log servicegroups services \
+         servicesbygroup servicesbyhostgroup sites status timeperiods"
+    );
     for (table, columns) in &tables {
         // All columns at once are those of the table of columns, in that order.
         let header = daemon.text("live", format!("GET {table}\nLimit: 0\n"));
@@ -285,78 +322,85 @@ fn the_table_of_columns_is_true() {
     }
 }
 
-/// The columns that Naemon, Icinga 2 and Checkmk have in common.
-const COMMON: [(&str, &str); 3] = [
-    (
-        "status",
-        "accept_passive_host_checks accept_passive_service_checks cached_log_messages check_external_commands \
-         check_host_freshness check_service_freshness connections connections_rate enable_event_handlers \
-         enable_flap_detection enable_notifications execute_host_checks execute_service_checks forks forks_rate \
-         host_checks host_checks_rate interval_length last_command_check last_log_rotation livechecks \
-         livechecks_rate livestatus_version log_messages log_messages_rate nagios_pid neb_callbacks \
-         neb_callbacks_rate num_hosts num_services obsess_over_hosts obsess_over_services \
-         process_performance_data program_start program_version requests requests_rate service_checks \
-         service_checks_rate",
-    ),
-    (
-        "hosts",
-        "accept_passive_checks acknowledged acknowledgement_type action_url action_url_expanded \
-         active_checks_enabled address alias check_command check_flapping_recovery_notification check_freshness \
-         check_interval check_options check_period check_type checks_enabled childs comments comments_with_info \
-         contact_groups contacts current_attempt current_notification_number custom_variable_names \
-         custom_variable_values custom_variables display_name downtimes downtimes_with_info event_handler \
-         event_handler_enabled execution_time filename first_notification_delay flap_detection_enabled groups \
-         hard_state has_been_checked high_flap_threshold icon_image icon_image_alt icon_image_expanded \
-         in_check_period in_notification_period initial_state is_executing is_flapping last_check \
-         last_hard_state last_hard_state_change last_notification last_state last_state_change last_time_down \
-         last_time_unreachable last_time_up latency long_plugin_output low_flap_threshold max_check_attempts \
-         modified_attributes modified_attributes_list name next_check next_notification no_more_notifications \
-         notes notes_expanded notes_url notes_url_expanded notification_interval notification_period \
-         notifications_enabled num_services num_services_crit num_services_hard_crit num_services_hard_ok \
-         num_services_hard_unknown num_services_hard_warn num_services_ok num_services_pending \
-         num_services_unknown num_services_warn obsess_over_host parents pending_flex_downtime \
-         percent_state_change perf_data plugin_output pnpgraph_present process_performance_data retry_interval \
-         scheduled_downtime_depth services services_with_info services_with_state staleness state state_type \
-         statusmap_image total_services worst_service_hard_state worst_service_state x_3d y_3d z_3d",
-    ),
-    (
-        "services",
-        "accept_passive_checks acknowledged acknowledgement_type action_url action_url_expanded \
-         active_checks_enabled check_command check_freshness check_interval check_options check_period \
-         check_type checks_enabled comments comments_with_info contact_groups contacts current_attempt \
-         current_notification_number custom_variable_names custom_variable_values custom_variables description \
-         display_name downtimes downtimes_with_info event_handler event_handler_enabled execution_time \
-         first_notification_delay flap_detection_enabled groups has_been_checked high_flap_threshold icon_image \
-         icon_image_alt icon_image_expanded in_check_period in_notification_period initial_state is_executing \
-         is_flapping last_check last_hard_state last_hard_state_change last_notification last_state \
-         last_state_change last_time_critical last_time_ok last_time_unknown last_time_warning latency \
-         long_plugin_output low_flap_threshold max_check_attempts modified_attributes modified_attributes_list \
-         next_check next_notification no_more_notifications notes notes_expanded notes_url notes_url_expanded \
-         notification_interval notification_period notifications_enabled obsess_over_service \
-         percent_state_change perf_data plugin_output pnpgraph_present process_performance_data retry_interval \
-         scheduled_downtime_depth staleness state state_type",
-    ),
-];
+/// The columns of the other servers, by table, as `name:type`.
+const COLUMNS: &str = include_str!("columns.txt");
 
 #[test]
-fn every_column_that_all_servers_have_is_there() {
+fn every_column_that_other_servers_have_is_there() {
     let daemon = two_sites();
-    let hosts = COMMON[1].1.split_whitespace();
-    let joined: Vec<String> = hosts.map(|column| format!("host_{column}")).collect();
-    for (table, columns) in COMMON
-        .into_iter()
-        .chain([("services", joined.join(" ").as_str())])
-    {
-        let offered = daemon.text(
-            "live",
-            format!("GET columns\nColumns: name\nFilter: table = {table}\n"),
-        );
-        for column in columns.split_whitespace() {
-            assert!(
-                offered.lines().any(|name| name == column),
-                "{table}.{column}"
-            );
+    let offered = daemon.text("live", "GET columns\nColumns: table name type\n");
+    let offered: std::collections::HashSet<&str> = offered.lines().collect();
+    let mut table = "";
+    let mut of_hosts = 0;
+    for line in COLUMNS.lines().filter(|line| !line.starts_with('#')) {
+        if !line.starts_with(' ') {
+            table = line;
+            continue;
         }
+        for column in line.split_whitespace() {
+            let (name, kind) = column.split_once(':').unwrap();
+            let types = ["int", "float", "string", "list", "dict", "time"];
+            let is_there = |table: &str, name: &str| {
+                types.iter().any(|offer| {
+                    (kind == "any" || *offer == kind)
+                        && offered.contains(format!("{table};{name};{offer}").as_str())
+                })
+            };
+            assert!(is_there(table, name), "{table}.{name}, {kind}");
+            let joins: &[(&str, &str)] = match table {
+                "hosts" => &[
+                    ("services", "host_"),
+                    ("comments", "host_"),
+                    ("log", "current_host_"),
+                    ("downtimes", "host_"),
+                    ("hostsbygroup", ""),
+                    ("servicesbygroup", "host_"),
+                    ("servicesbyhostgroup", "host_"),
+                ],
+                "services" => &[
+                    ("comments", "service_"),
+                    ("log", "current_service_"),
+                    ("downtimes", "service_"),
+                    ("servicesbygroup", ""),
+                    ("servicesbyhostgroup", ""),
+                ],
+                "hostgroups" => &[
+                    ("hostsbygroup", "hostgroup_"),
+                    ("servicesbyhostgroup", "hostgroup_"),
+                ],
+                "servicegroups" => &[("servicesbygroup", "servicegroup_")],
+                _ => &[],
+            };
+            for (joined, prefix) in joins {
+                assert!(
+                    is_there(joined, &format!("{prefix}{name}")),
+                    "{joined}.{prefix}{name}, {kind}"
+                );
+            }
+            of_hosts += usize::from(table == "hosts");
+        }
+    }
+    assert!(of_hosts > 130, "the list was read");
+    // Every row tells where it is from.
+    for table in [
+        "hosts",
+        "services",
+        "hostgroups",
+        "servicegroups",
+        "comments",
+        "downtimes",
+        "contacts",
+        "contactgroups",
+        "commands",
+        "timeperiods",
+        "hostsbygroup",
+        "servicesbygroup",
+        "servicesbyhostgroup",
+    ] {
+        assert!(
+            offered.contains(format!("{table};site;string").as_str()),
+            "{table}"
+        );
     }
 }
 

@@ -141,9 +141,15 @@ fn what_cannot_be_done_is_refused_with_the_reason() {
         ),
         (
             "live",
-            "COMMAND [1] ACKNOWLEDGE_SVC_PROBLEM;localhost;cpu;2;1;1;me;mine\n".to_owned(),
-            "ACKNOWLEDGE_SVC_PROBLEM is not possible here: objects are shadows of those at their sites, and are \
-             acknowledged, put into downtime and changed there",
+            "COMMAND [1] ACKNOWLEDGE_SVC_PROBLEM;only-a;cpu;2;1;1;me;mine\n".to_owned(),
+            "ACKNOWLEDGE_SVC_PROBLEM: service 'cpu' of host 'only-a': it is a shadow, and is acknowledged, commented \
+             and put into downtime at its site a",
+        ),
+        (
+            "live",
+            "COMMAND [1] DISABLE_NOTIFICATIONS\n".to_owned(),
+            "DISABLE_NOTIFICATIONS is not possible here: objects are shadows of those at their sites, and are changed \
+             there",
         ),
         (
             "live",

@@ -88,7 +88,7 @@ fn a_damaged_snapshot_is_set_aside_and_never_taken_in_part() {
         .position(|window| window == b"of a")
         .unwrap();
     changed[at] ^= 1;
-    let newer = [b"# livestatusd snapshot 2 ", &whole[25..]].concat();
+    let newer = [b"# livestatusd snapshot 3 ", &whole[25..]].concat();
     for (name, bytes, why) in [
         ("empty", &b""[..], "its end mark is missing"),
         (
@@ -105,7 +105,7 @@ fn a_damaged_snapshot_is_set_aside_and_never_taken_in_part() {
         (
             "of a later release",
             &newer,
-            "it has format \"2\", this release reads 1",
+            "it has format \"3\", this release reads up to 2",
         ),
         ("something else", b"hello\n", "it is not a snapshot"),
     ] {

@@ -61,15 +61,18 @@ fn the_query_may_come_on_standard_input_or_in_one_argument() {
 
 #[test]
 fn a_format_in_the_query_counts_unless_one_is_asked_for() {
-    let server = Server::start(&[b"200           3\n[]\n", b"200           3\n[]\n"]);
+    let server = Server::start(&[&b"200           3\n[]\n"[..]; 3]);
     let query = ["GET hosts", "OutputFormat: python3", "KeepAlive: on"];
     assert_eq!(said(&server.lq(&query)), ok("[]\n"));
-    let json = [&["--format", "json"], &query[..]].concat();
-    assert_eq!(said(&server.lq(&json)), ok("[]\n"));
+    for format in ["json", "python"] {
+        let query = [&["--format", format], &query[..]].concat();
+        assert_eq!(said(&server.lq(&query)), ok("[]\n"));
+    }
     assert_eq!(
         server.requests(),
         [
             "GET hosts\nResponseHeader: fixed16\nOutputFormat: python3\n\n",
+            "GET hosts\nResponseHeader: fixed16\nOutputFormat: json\n\n",
             "GET hosts\nResponseHeader: fixed16\nOutputFormat: json\n\n",
         ]
     );

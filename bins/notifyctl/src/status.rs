@@ -73,14 +73,19 @@ fn age_secs(state: &Value) -> i64 {
 }
 
 /// A process of that number may be another program by now, so its name counts.
+/// One that nobody has waited for since its end still has a name, but is dead.
 fn life(state: &Value, age: i64) -> Life {
-    let name = state["pid"]
+    let stat = state["pid"]
         .as_u64()
-        .and_then(|pid| std::fs::read_to_string(format!("/proc/{pid}/comm")).ok());
-    match name {
-        Some(name) if name.trim_end() == "notifyd" && age < STALE_SECS => Life::Running,
-        Some(name) if name.trim_end() == "notifyd" => Life::Hangs,
-        _ => Life::Dead,
+        .and_then(|pid| std::fs::read_to_string(format!("/proc/{pid}/stat")).ok());
+    let is_notifyd = stat
+        .as_deref()
+        .and_then(|stat| stat.split_once(" (notifyd) "))
+        .is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']));
+    match is_notifyd {
+        true if age < STALE_SECS => Life::Running,
+        true => Life::Hangs,
+        false => Life::Dead,
     }
 }
 

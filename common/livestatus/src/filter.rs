@@ -1,6 +1,8 @@
 //! Filters: their tree as a request builds it, and matchers made of it for the
 //! columns of one table.
 
+use std::collections::BTreeSet;
+
 use bstr::{BStr, BString, ByteSlice};
 use regex::bytes::Regex;
 
@@ -124,20 +126,82 @@ impl Filter {
         &self,
         resolve: &mut dyn FnMut(&str) -> Option<(C, ColumnType)>,
     ) -> Result<Matcher<C>, Error> {
-        Self::compile_all(std::slice::from_ref(self), resolve)
+        Compiler::default().compile(std::slice::from_ref(self), resolve)
     }
 
-    /// Makes one matcher of several filters that must all hold.
-    pub fn compile_all<C>(
-        filters: &[Self],
-        resolve: &mut dyn FnMut(&str) -> Option<(C, ColumnType)>,
-    ) -> Result<Matcher<C>, Error> {
-        let mut patterns = 0;
-        let mut nodes = Vec::with_capacity(filters.len());
-        for filter in filters {
-            nodes.push(filter.compile_node(resolve, &mut patterns)?);
+    /// The only values of a column with which a row can pass all of `filters`,
+    /// where they ask for equality; `None` if it may have any. `is_column` tells
+    /// the names of the column.
+    pub fn only_values<'f>(
+        filters: &'f [Self],
+        is_column: &dyn Fn(&str) -> bool,
+    ) -> Option<BTreeSet<&'f BStr>> {
+        let values = filters
+            .iter()
+            .filter_map(|filter| filter.only_values_of_one(is_column));
+        values.reduce(|a, b| a.intersection(&b).copied().collect())
+    }
+
+    fn only_values_of_one<'f>(
+        &'f self,
+        is_column: &dyn Fn(&str) -> bool,
+    ) -> Option<BTreeSet<&'f BStr>> {
+        const EQUAL: Operator = Operator {
+            comparison: Comparison::Equal,
+            negated: false,
+        };
+        match self {
+            Self::Compare {
+                column,
+                operator: EQUAL,
+                value,
+            } if is_column(column) => Some(BTreeSet::from([value.as_bstr()])),
+            Self::Compare { .. } | Self::Not(_) => None,
+            Self::And(filters) => Self::only_values(filters, is_column),
+            Self::Or(filters) => {
+                let mut values = BTreeSet::new();
+                for filter in filters {
+                    values.append(&mut filter.only_values_of_one(is_column)?);
+                }
+                Some(values)
+            }
         }
-        Ok(Matcher(Node::All(nodes)))
+    }
+
+    /// Whether a row can pass all of `filters` of which some whole numbers are
+    /// known; `known` gives that of a column.
+    pub fn may_pass(filters: &[Self], known: &dyn Fn(&str) -> Option<i64>) -> bool {
+        filters.iter().all(|filter| filter.outcomes(known).0)
+    }
+
+    /// Whether such a row can pass, and whether it can fail.
+    fn outcomes(&self, known: &dyn Fn(&str) -> Option<i64>) -> (bool, bool) {
+        match self {
+            Self::Compare {
+                column,
+                operator,
+                value,
+            } => match known(column) {
+                Some(number) => {
+                    let holds = compare_int(operator.comparison, number, leading_int(value));
+                    let passes = holds != operator.negated;
+                    (passes, !passes)
+                }
+                None => (true, true),
+            },
+            Self::And(filters) => filters.iter().fold((true, false), |(pass, fail), filter| {
+                let one = filter.outcomes(known);
+                (pass && one.0, fail || one.1)
+            }),
+            Self::Or(filters) => filters.iter().fold((false, true), |(pass, fail), filter| {
+                let one = filter.outcomes(known);
+                (pass || one.0, fail && one.1)
+            }),
+            Self::Not(filter) => {
+                let (pass, fail) = filter.outcomes(known);
+                (fail, pass)
+            }
+        }
     }
 
     fn compile_node<C>(
@@ -191,6 +255,29 @@ impl Filter {
     }
 }
 
+/// Makes matchers of all the filters of one query, and sees to it that they do
+/// not take too much memory together.
+#[derive(Debug, Default)]
+pub struct Compiler {
+    patterns: usize,
+}
+
+impl Compiler {
+    /// Makes one matcher of several filters that must all hold. `resolve` finds
+    /// the table's column of a name.
+    pub fn compile<C>(
+        &mut self,
+        filters: &[Filter],
+        resolve: &mut dyn FnMut(&str) -> Option<(C, ColumnType)>,
+    ) -> Result<Matcher<C>, Error> {
+        let nodes = filters
+            .iter()
+            .map(|filter| filter.compile_node(resolve, &mut self.patterns))
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(Matcher(Node::All(nodes)))
+    }
+}
+
 /// A filter that is ready to be applied to rows; `C` is how the table names its
 /// columns.
 #[derive(Debug)]
@@ -206,13 +293,19 @@ enum Node<C> {
 
 impl<C> Matcher<C> {
     /// Whether a row passes. `cell` gives the row's value of a column.
-    pub fn matches<'a>(&self, cell: &mut dyn FnMut(&C) -> Value<'a>) -> bool {
+    pub fn matches<'a, F>(&self, cell: &mut F) -> bool
+    where
+        F: FnMut(&C) -> Value<'a> + ?Sized,
+    {
         self.0.matches(cell)
     }
 }
 
 impl<C> Node<C> {
-    fn matches<'a>(&self, value: &mut dyn FnMut(&C) -> Value<'a>) -> bool {
+    fn matches<'a, F>(&self, value: &mut F) -> bool
+    where
+        F: FnMut(&C) -> Value<'a> + ?Sized,
+    {
         match self {
             Self::Test {
                 cell,
@@ -696,6 +789,78 @@ mod tests {
         ] {
             let matcher = filter.compile(resolve).unwrap();
             assert_eq!(matcher.matches(&mut |()| Value::Int(2)), want, "{name}");
+        }
+    }
+
+    #[test]
+    fn equality_leaves_few_values() {
+        let f = |column: &str, comparison, value: &str| Filter::compare(column, comparison, value);
+        let eq = |value: &str| f("x", Comparison::Equal, value);
+        let other = || f("y", Comparison::Equal, "b");
+        let unequal = Filter::Compare {
+            column: "x".into(),
+            operator: Operator {
+                comparison: Comparison::Equal,
+                negated: true,
+            },
+            value: "a".into(),
+        };
+        for (filters, want) in [
+            (vec![], None),
+            (vec![other()], None),
+            (vec![unequal], None),
+            (vec![f("x", Comparison::EqualNoCase, "a")], None),
+            (vec![Filter::Not(Box::new(eq("a")))], None),
+            (vec![eq("a")], Some("a")),
+            (vec![eq(""), other()], Some("")),
+            (vec![eq("a"), eq("b")], Some("none")),
+            (vec![Filter::And(vec![eq("a"), other()])], Some("a")),
+            (vec![Filter::Or(vec![eq("b"), eq("a")])], Some("a b")),
+            (vec![Filter::Or(vec![eq("b"), other()])], None),
+            (vec![Filter::Or(vec![])], Some("none")),
+            (vec![Filter::And(vec![])], None),
+            (vec![Filter::Or(vec![eq("b"), eq("a")]), eq("b")], Some("b")),
+        ] {
+            let got = Filter::only_values(&filters, &|name| name == "x").map(|values| {
+                let values: Vec<String> = values.iter().map(ToString::to_string).collect();
+                if values.is_empty() {
+                    "none".to_owned()
+                } else {
+                    values.join(" ")
+                }
+            });
+            assert_eq!(got.as_deref(), want, "{filters:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_known_of_a_row_may_rule_it_out() {
+        let x = |comparison, value: &str| Filter::compare("x", comparison, value);
+        let y = || Filter::compare("y", Comparison::Equal, "1");
+        let not = |filter| Filter::Not(Box::new(filter));
+        use Comparison::{Equal, Greater, MatchesNoCase};
+        for (filters, want) in [
+            (vec![], "0123"),
+            (vec![y()], "0123"),
+            (vec![not(y())], "0123"),
+            (vec![x(Equal, "2 as n")], "2"),
+            (vec![x(Greater, "0")], "123"),
+            (vec![x(MatchesNoCase, "1")], "13"),
+            (vec![not(x(Greater, "0"))], "0"),
+            (vec![x(Greater, "0"), y()], "123"),
+            (vec![Filter::Or(vec![x(Equal, "1"), x(Equal, "3")])], "13"),
+            (vec![Filter::Or(vec![x(Equal, "1"), y()])], "0123"),
+            (vec![not(Filter::Or(vec![x(Equal, "1"), y()]))], "023"),
+            (vec![not(Filter::And(vec![x(Equal, "1"), y()]))], "0123"),
+            (vec![Filter::And(vec![x(Equal, "1"), x(Equal, "2")])], ""),
+            (vec![Filter::Or(vec![])], ""),
+            (vec![Filter::And(vec![])], "0123"),
+        ] {
+            let may = |number: &i64| {
+                Filter::may_pass(&filters, &|column| (column == "x").then_some(*number))
+            };
+            let got: String = (0..4).filter(may).map(|n| n.to_string()).collect();
+            assert_eq!(got, want, "{filters:?}");
         }
     }
 

@@ -8,8 +8,8 @@
 //!
 //! | end | modules |
 //! |---|---|
-//! | server | [`request`] reads, [`filter`] selects, [`output`] answers |
-//! | client | [`request::Query`] asks, [`response`] reads frames, [`json`] their rows, [`server`] tells who answered |
+//! | server | [`request`] reads, [`filter`] selects, [`stats`] counts, [`order`] sorts, [`output`] answers |
+//! | client | [`query`] asks, [`response`] reads frames, [`json`] their rows, [`server`] tells who answered |
 //! | both | [`value`], [`command`], [`dump`] |
 
 #![warn(missing_docs)]
@@ -18,21 +18,29 @@ pub mod command;
 pub mod dump;
 pub mod error;
 pub mod filter;
+mod header;
 pub mod json;
 mod lines;
 mod number;
+pub mod order;
 pub mod output;
 mod pattern;
+pub mod query;
 pub mod request;
 pub mod response;
 pub mod server;
+mod stack;
+pub mod stats;
 pub mod value;
+mod words;
 
 pub use command::Command;
 pub use error::{Error, Status};
 pub use filter::{Filter, Matcher, Operator};
-pub use output::{OutputFormat, RowWriter, Separators};
-pub use request::{Query, Request, RequestError, RequestReader};
+pub use output::{Layout, OutputFormat, RowWriter, Separators};
+pub use query::Query;
+pub use request::{Request, RequestError, RequestReader};
 pub use response::{Event, ResponseReader};
 pub use server::Server;
+pub use stats::{Aggregation, Stat};
 pub use value::{ColumnType, Value};

@@ -85,7 +85,42 @@ pub(crate) fn push_int(out: &mut Vec<u8>, number: i64) {
 /// finite.
 pub(crate) fn push_float(out: &mut Vec<u8>, number: f64) {
     use std::io::Write;
+    if push_short_float(out, number) {
+        return;
+    }
     write!(out, "{number:?}").expect("a vector takes everything");
+}
+
+/// Appends a number that has at most six decimals, which most have, without
+/// searching for the shortest text: with no more than fifteen digits there is
+/// only one.
+fn push_short_float(out: &mut Vec<u8>, number: f64) -> bool {
+    const SCALE: f64 = 1e6;
+    if number.abs() >= 1e9 || number.is_sign_negative() && number == 0.0 {
+        return false;
+    }
+    let millionths = (number * SCALE).round();
+    if millionths / SCALE != number {
+        return false;
+    }
+    let millionths = millionths as i64;
+    if millionths < 0 {
+        out.push(b'-');
+    }
+    let (whole, fraction) = (
+        millionths.unsigned_abs() / 1_000_000,
+        millionths.unsigned_abs() % 1_000_000,
+    );
+    push_int(out, whole as i64);
+    out.push(b'.');
+    let (mut digits, mut rest) = ([b'0'; 6], fraction);
+    for digit in digits.iter_mut().rev() {
+        *digit += (rest % 10) as u8;
+        rest /= 10;
+    }
+    let significant = digits.iter().rposition(|digit| *digit != b'0');
+    out.extend_from_slice(&digits[..significant.unwrap_or(0) + 1]);
+    true
 }
 
 #[cfg(test)]
@@ -125,6 +160,40 @@ mod tests {
             ("1e999", 0.0),
         ] {
             assert_eq!(leading_float(text.as_bytes()), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_printed_in_their_shortest_form() {
+        let mut numbers = vec![
+            0.0,
+            -0.0,
+            1.0,
+            -1.5,
+            0.000_001,
+            -0.000_943,
+            1e9,
+            999_999_999.999_999,
+        ];
+        for exponent in -8..12 {
+            for digits in [1.0, 3.0, 12.0, 1.23, 7.000_001, 0.1 + 0.2, 1.0 / 3.0] {
+                numbers.extend([
+                    digits * 10_f64.powi(exponent),
+                    -digits * 10_f64.powi(exponent),
+                ]);
+            }
+        }
+        for number in numbers {
+            let mut out = Vec::new();
+            push_float(&mut out, number);
+            let printed = String::from_utf8(out).unwrap();
+            if printed.contains('e') {
+                assert_eq!(printed, format!("{number:?}"));
+            } else {
+                let shortest = format!("{number}");
+                let point = if shortest.contains('.') { "" } else { ".0" };
+                assert_eq!(printed, format!("{shortest}{point}"));
+            }
         }
     }
 

@@ -1,5 +1,7 @@
 //! Answers: rows in csv or JSON, framed or not.
 
+use std::io::{self, Write};
+
 use crate::error::{Status, excerpt};
 use crate::number::{push_float, push_int};
 use crate::response::{HEAD_LEN, Head};
@@ -14,26 +16,41 @@ pub enum OutputFormat {
     /// Values between separators, nothing quoted.
     #[default]
     Csv,
+    /// `CSV`: everything quoted, after RFC 4180.
+    QuotedCsv,
     /// A list of lists, in ASCII.
     Json,
+    /// The same within an object that also has the names and the number of rows
+    /// before `Offset` and `Limit`.
+    WrappedJson,
+    /// A list of lists for Python 2 and 3, in ASCII.
+    Python,
+    /// A list of lists for Python 3, in ASCII.
+    Python3,
 }
 
 impl OutputFormat {
+    pub(crate) const WORDS: [(&str, Self); 6] = [
+        ("csv", Self::Csv),
+        ("CSV", Self::QuotedCsv),
+        ("json", Self::Json),
+        ("wrapped_json", Self::WrappedJson),
+        ("python", Self::Python),
+        ("python3", Self::Python3),
+    ];
+
     /// The word in the `OutputFormat` header.
     pub fn word(self) -> &'static str {
-        match self {
-            Self::Csv => "csv",
-            Self::Json => "json",
-        }
+        let known = Self::WORDS.iter().find(|(_, format)| *format == self);
+        known.expect("the table has all of them").0
     }
 
     /// The format of that word.
     pub fn from_word(word: &[u8]) -> Option<Self> {
-        match word {
-            b"csv" => Some(Self::Csv),
-            b"json" => Some(Self::Json),
-            _ => None,
-        }
+        let known = Self::WORDS
+            .iter()
+            .find(|(known, _)| known.as_bytes() == word);
+        known.map(|(_, format)| *format)
     }
 }
 
@@ -61,6 +78,34 @@ impl Default for Separators {
     }
 }
 
+/// How cells look within a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Layout {
+    /// Form of the rows.
+    pub format: OutputFormat,
+    /// Separators of csv.
+    pub separators: Separators,
+}
+
+impl Layout {
+    /// Appends the cell at place `index` of its row, from 0.
+    pub fn push_cell(self, out: &mut Vec<u8>, index: usize, value: &Value<'_>) {
+        if index > 0 {
+            out.push(match self.format {
+                OutputFormat::Csv => self.separators.field,
+                _ => b',',
+            });
+        }
+        match self.format {
+            OutputFormat::Csv => push_csv(out, value, self.separators, self.separators.list),
+            OutputFormat::QuotedCsv => push_quoted_csv(out, value),
+            OutputFormat::Json | OutputFormat::WrappedJson => push_literal(out, value, &JSON),
+            OutputFormat::Python => push_literal(out, value, &PYTHON),
+            OutputFormat::Python3 => push_literal(out, value, &PYTHON3),
+        }
+    }
+}
+
 /// Builds one answer: begin a row, give its cells, end the row, finish.
 ///
 /// ```
@@ -75,12 +120,18 @@ impl Default for Separators {
 /// ```
 #[derive(Debug)]
 pub struct RowWriter {
-    format: OutputFormat,
-    separators: Separators,
+    layout: Layout,
     fixed16: bool,
     out: Vec<u8>,
+    /// Bytes that have been taken out.
+    taken: u64,
+    ended: bool,
+    /// Whether what stands before the first row has been written.
+    opened: bool,
+    /// Rows in `out`; in most formats the names are one.
     rows: u64,
-    cells: u64,
+    total: Option<u64>,
+    cells: usize,
 }
 
 impl RowWriter {
@@ -92,28 +143,38 @@ impl RowWriter {
             out.extend_from_slice(&[b' '; HEAD_LEN]);
         }
         Self {
-            format,
-            separators,
+            layout: Layout { format, separators },
             fixed16,
             out,
+            taken: 0,
+            ended: false,
+            opened: false,
             rows: 0,
+            total: None,
             cells: 0,
         }
     }
 
-    /// The row of column names.
+    /// The row of column names, before all others.
     pub fn names<'n>(&mut self, names: impl IntoIterator<Item = &'n str>) {
-        self.begin_row();
-        for name in names {
-            self.cell(&Value::text(name));
+        let names = names.into_iter().map(Value::text);
+        if self.layout.format == OutputFormat::WrappedJson {
+            self.out.extend_from_slice(b"{\"columns\":");
+            push_literal(&mut self.out, &Value::List(names.collect()), &JSON);
+            self.out.extend_from_slice(b",\"data\":[");
+            self.opened = true;
+            return;
         }
+        self.begin_row();
+        names.for_each(|name| self.cell(&name));
         self.end_row();
     }
 
     /// Begins a row.
     pub fn begin_row(&mut self) {
-        if self.format == OutputFormat::Json {
-            let before: &[u8] = if self.rows == 0 { b"[[" } else { b",\n[" };
+        self.open();
+        if self.is_list() {
+            let before: &[u8] = if self.rows == 0 { b"[" } else { b",\n[" };
             self.out.extend_from_slice(before);
         }
         self.rows += 1;
@@ -122,48 +183,105 @@ impl RowWriter {
 
     /// Adds a cell to the row.
     pub fn cell(&mut self, value: &Value<'_>) {
-        if self.cells > 0 {
-            self.out.push(match self.format {
-                OutputFormat::Json => b',',
-                OutputFormat::Csv => self.separators.field,
-            });
-        }
+        self.layout.push_cell(&mut self.out, self.cells, value);
         self.cells += 1;
-        match self.format {
-            OutputFormat::Json => push_json(&mut self.out, value),
-            OutputFormat::Csv => {
-                push_csv(&mut self.out, value, self.separators, self.separators.list);
-            }
-        }
     }
 
     /// Ends the row.
     pub fn end_row(&mut self) {
-        self.out.push(match self.format {
-            OutputFormat::Json => b']',
-            OutputFormat::Csv => self.separators.row,
-        });
+        match self.layout.format {
+            OutputFormat::Csv => self.out.push(self.layout.separators.row),
+            OutputFormat::QuotedCsv => self.out.extend_from_slice(b"\r\n"),
+            _ => self.out.push(b']'),
+        }
     }
 
-    /// Bytes so far, for a limit on the answer's size.
-    pub fn size(&self) -> usize {
+    /// Adds a row whose cells have been written before by a [`Layout`].
+    pub fn row(&mut self, cells: &[u8]) {
+        self.begin_row();
+        self.out.extend_from_slice(cells);
+        self.end_row();
+    }
+
+    /// How the cells look.
+    pub fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    /// How many rows there are before `Offset` and `Limit`; without this, as many
+    /// as were written.
+    pub fn total(&mut self, rows: u64) {
+        self.total = Some(rows);
+    }
+
+    /// Length of the answer so far, for a limit on it.
+    pub fn size(&self) -> u64 {
+        self.taken + self.out.len() as u64
+    }
+
+    /// Bytes that are held here.
+    pub fn pending(&self) -> usize {
         self.out.len()
     }
 
-    /// The whole answer, ready to be sent in one write.
-    pub fn finish(mut self) -> Vec<u8> {
-        if self.format == OutputFormat::Json {
-            let end: &[u8] = if self.rows == 0 { b"[]\n" } else { b"]\n" };
-            self.out.extend_from_slice(end);
+    /// Writes what is held here to `sink`. An answer of which some has been taken
+    /// out begins with a place for the frame's header, which [`end`](Self::end)
+    /// gives.
+    pub fn take_into(&mut self, sink: &mut impl Write) -> io::Result<()> {
+        sink.write_all(&self.out)?;
+        self.taken += self.out.len() as u64;
+        self.out.clear();
+        Ok(())
+    }
+
+    /// Ends the answer, and returns the frame's header if it has one.
+    pub fn end(&mut self) -> Option<[u8; HEAD_LEN]> {
+        if !self.ended {
+            self.ended = true;
+            self.open();
+            if self.layout.format == OutputFormat::WrappedJson {
+                self.out.extend_from_slice(b"],\"total_count\":");
+                let total = self.total.unwrap_or(self.rows);
+                push_int(&mut self.out, i64::try_from(total).unwrap_or(i64::MAX));
+                self.out.extend_from_slice(b"}\n");
+            } else if self.is_list() {
+                self.out.extend_from_slice(b"]\n");
+            }
         }
-        if self.fixed16 {
-            let head = Head {
-                status: Status::Ok.code(),
-                length: (self.out.len() - HEAD_LEN) as u64,
-            };
-            self.out[..HEAD_LEN].copy_from_slice(&head.print());
+        let head = Head {
+            status: Status::Ok.code(),
+            length: self.size().saturating_sub(HEAD_LEN as u64),
+        };
+        self.fixed16.then(|| head.print())
+    }
+
+    /// The whole answer, ready to be sent in one write, if nothing has been taken
+    /// out; else its rest.
+    pub fn finish(mut self) -> Vec<u8> {
+        let head = self.end();
+        if let (Some(head), 0) = (head, self.taken) {
+            self.out[..HEAD_LEN].copy_from_slice(&head);
         }
         self.out
+    }
+
+    fn open(&mut self) {
+        if self.opened {
+            return;
+        }
+        self.opened = true;
+        if self.layout.format == OutputFormat::WrappedJson {
+            self.out.extend_from_slice(b"{\"data\":[");
+        } else if self.is_list() {
+            self.out.push(b'[');
+        }
+    }
+
+    fn is_list(&self) -> bool {
+        !matches!(
+            self.layout.format,
+            OutputFormat::Csv | OutputFormat::QuotedCsv
+        )
     }
 }
 
@@ -231,19 +349,64 @@ fn push_csv(out: &mut Vec<u8>, value: &Value<'_>, separators: Separators, betwee
     }
 }
 
-fn push_json(out: &mut Vec<u8>, value: &Value<'_>) {
+/// A field in quotes, which are doubled within.
+fn push_quoted_csv(out: &mut Vec<u8>, value: &Value<'_>) {
+    out.push(b'"');
+    let from = out.len();
+    let separators = Separators::default();
+    push_csv(out, value, separators, separators.list);
+    if out[from..].contains(&b'"') {
+        let text = out.split_off(from);
+        for byte in text {
+            out.push(byte);
+            if byte == b'"' {
+                out.push(byte);
+            }
+        }
+    }
+    out.push(b'"');
+}
+
+/// How a language writes down values.
+struct Notation {
+    null: &'static [u8],
+    /// Begins a text.
+    quote: &'static [u8],
+    /// Whether characters above U+FFFF have an escape of their own.
+    long_escapes: bool,
+}
+
+const JSON: Notation = Notation {
+    null: b"null",
+    quote: b"\"",
+    long_escapes: false,
+};
+
+const PYTHON: Notation = Notation {
+    null: b"None",
+    quote: b"u\"",
+    long_escapes: true,
+};
+
+const PYTHON3: Notation = Notation {
+    null: b"None",
+    quote: b"\"",
+    long_escapes: true,
+};
+
+fn push_literal(out: &mut Vec<u8>, value: &Value<'_>, notation: &Notation) {
     match value {
         Value::Int(number) => push_int(out, *number),
         Value::Float(number) if number.is_finite() => push_float(out, *number),
-        Value::Null | Value::Float(_) => out.extend_from_slice(b"null"),
-        Value::Text(text) => push_json_text(out, text),
+        Value::Null | Value::Float(_) => out.extend_from_slice(notation.null),
+        Value::Text(text) => push_text(out, text, notation),
         Value::Names(names) => {
             out.push(b'[');
             for (index, name) in names.iter().enumerate() {
                 if index > 0 {
                     out.push(b',');
                 }
-                push_json_text(out, name);
+                push_text(out, name, notation);
             }
             out.push(b']');
         }
@@ -253,7 +416,7 @@ fn push_json(out: &mut Vec<u8>, value: &Value<'_>) {
                 if index > 0 {
                     out.push(b',');
                 }
-                push_json(out, element);
+                push_literal(out, element, notation);
             }
             out.push(b']');
         }
@@ -263,55 +426,74 @@ fn push_json(out: &mut Vec<u8>, value: &Value<'_>) {
                 if index > 0 {
                     out.push(b',');
                 }
-                push_json_text(out, name);
+                push_text(out, name, notation);
                 out.push(b':');
-                push_json_text(out, text);
+                push_text(out, text, notation);
             }
             out.push(b'}');
         }
     }
 }
 
-/// Whether a byte may stand in JSON text as it is.
-const PLAIN: [bool; 256] = {
-    let mut plain = [false; 256];
-    let mut b = 0x20;
-    while b < 0x7f {
-        plain[b] = b != b'"' as usize && b != b'\\' as usize;
-        b += 1;
-    }
-    plain
-};
-
 /// Text in quotes, ASCII only: NagVis reads answers as Latin-1. Each invalid
 /// sequence becomes U+FFFD.
-fn push_json_text(out: &mut Vec<u8>, text: &[u8]) {
-    out.push(b'"');
+fn push_text(out: &mut Vec<u8>, text: &[u8], notation: &Notation) {
+    out.extend_from_slice(notation.quote);
     let mut rest = text;
-    while !rest.is_empty() {
-        let plain = rest
-            .iter()
-            .position(|b| !PLAIN[usize::from(*b)])
-            .unwrap_or(rest.len());
-        out.extend_from_slice(&rest[..plain]);
-        rest = &rest[plain..];
-        let Some(first) = rest.first() else { break };
+    loop {
+        let (plain, special) = rest.split_at(plain_prefix(rest));
+        out.extend_from_slice(plain);
+        let Some(first) = special.first() else { break };
         if first.is_ascii() {
             match first {
                 b'"' | b'\\' => out.extend_from_slice(&[b'\\', *first]),
                 _ => push_escape(out, u16::from(*first)),
             }
-            rest = &rest[1..];
+            rest = &special[1..];
         } else {
-            let (decoded, size) = bstr::decode_utf8(rest);
+            let (decoded, size) = bstr::decode_utf8(special);
             let c = decoded.unwrap_or(char::REPLACEMENT_CHARACTER);
-            for unit in c.encode_utf16(&mut [0; 2]) {
-                push_escape(out, *unit);
+            if notation.long_escapes && c > '\u{ffff}' {
+                out.extend_from_slice(format!("\\U{:08x}", u32::from(c)).as_bytes());
+            } else {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    push_escape(out, *unit);
+                }
             }
-            rest = &rest[size..];
+            rest = &special[size..];
         }
     }
     out.push(b'"');
+}
+
+/// How many bytes at the beginning stand for themselves in a literal.
+fn plain_prefix(text: &[u8]) -> usize {
+    let mut at = 0;
+    // Nearly all texts are plain from one end to the other: eight bytes at a time.
+    for word in text.chunks_exact(8) {
+        let word = u64::from_le_bytes(word.try_into().expect("eight bytes"));
+        if !is_plain(word) {
+            break;
+        }
+        at += 8;
+    }
+    let special = text[at..].iter().position(|b| !is_plain_byte(*b));
+    special.map_or(text.len(), |more| at + more)
+}
+
+fn is_plain_byte(byte: u8) -> bool {
+    matches!(byte, 0x20..=0x7e) && byte != b'"' && byte != b'\\'
+}
+
+/// Whether [`is_plain_byte`] holds for all eight.
+fn is_plain(word: u64) -> bool {
+    const ONES: u64 = u64::MAX / 255;
+    const HIGH: u64 = ONES * 0x80;
+    // A byte of `word ^ x` is 0 where the byte is x, and only then can taking 1
+    // from it set its high bit, unless it was set before.
+    let is = |byte: u8| (word ^ (ONES * u64::from(byte))).wrapping_sub(ONES);
+    let control = word.wrapping_sub(ONES * 0x20);
+    (word | control | is(b'"') | is(b'\\') | is(0x7f)) & HIGH == 0
 }
 
 fn push_escape(out: &mut Vec<u8>, unit: u16) {
@@ -430,6 +612,128 @@ mod tests {
     fn csv_keeps_bytes_that_are_not_utf8() {
         let got = print(OutputFormat::Csv, &[&[Value::text(b"K\xfchl \xc3")]]);
         assert_eq!(got, BStr::new(b"K\xfchl \xc3\n"));
+    }
+
+    #[test]
+    fn a_special_byte_is_found_wherever_it_stands() {
+        for byte in 0..=255_u8 {
+            for at in 0..20 {
+                let mut text = *b"abcdefghijklmnopqrst";
+                text[at] = byte;
+                let want = if is_plain_byte(byte) { 20 } else { at };
+                assert_eq!(plain_prefix(&text), want, "{byte} at {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn rows_in_every_format() {
+        let null = Value::Null;
+        let text = Value::text("a\"ä\u{1f600}\\");
+        let list = Value::List(vec![
+            Value::text("x"),
+            Value::List(vec![Value::Int(1), Value::Int(2)]),
+        ]);
+        let row = [null, text, Value::Float(0.5), list];
+        for (word, none, two) in [
+            (
+                "csv",
+                "n;o\n",
+                "n;o\n;a\"ä\u{1f600}\\;0.5;x,1|2\n;a\"ä\u{1f600}\\;0.5;x,1|2\n",
+            ),
+            (
+                "CSV",
+                "\"n\",\"o\"\r\n",
+                "\"n\",\"o\"\r\n\"\",\"a\"\"ä\u{1f600}\\\",\"0.5\",\"x,1|2\"\r\n\"\",\"a\"\"ä\u{1f600}\\\",\"0.5\",\"x,1|2\"\r\n",
+            ),
+            (
+                "json",
+                "[[\"n\",\"o\"]]\n",
+                r#"[["n","o"],
+[null,"a\"\u00e4\ud83d\ude00\\",0.5,["x",[1,2]]],
+[null,"a\"\u00e4\ud83d\ude00\\",0.5,["x",[1,2]]]]
+"#,
+            ),
+            (
+                "wrapped_json",
+                "{\"columns\":[\"n\",\"o\"],\"data\":[],\"total_count\":7}\n",
+                r#"{"columns":["n","o"],"data":[[null,"a\"\u00e4\ud83d\ude00\\",0.5,["x",[1,2]]],
+[null,"a\"\u00e4\ud83d\ude00\\",0.5,["x",[1,2]]]],"total_count":7}
+"#,
+            ),
+            (
+                "python",
+                "[[u\"n\",u\"o\"]]\n",
+                r#"[[u"n",u"o"],
+[None,u"a\"\u00e4\U0001f600\\",0.5,[u"x",[1,2]]],
+[None,u"a\"\u00e4\U0001f600\\",0.5,[u"x",[1,2]]]]
+"#,
+            ),
+            (
+                "python3",
+                "[[\"n\",\"o\"]]\n",
+                r#"[["n","o"],
+[None,"a\"\u00e4\U0001f600\\",0.5,["x",[1,2]]],
+[None,"a\"\u00e4\U0001f600\\",0.5,["x",[1,2]]]]
+"#,
+            ),
+        ] {
+            let format = OutputFormat::from_word(word.as_bytes()).unwrap();
+            assert_eq!(format.word(), word);
+            for (rows, want) in [(0, none), (2, two)] {
+                let mut writer = RowWriter::new(format, Separators::default(), false);
+                writer.names(["n", "o"]);
+                let mut cells = Vec::new();
+                for (index, value) in row.iter().enumerate() {
+                    writer.layout().push_cell(&mut cells, index, value);
+                }
+                (0..rows).for_each(|_| writer.row(&cells));
+                writer.total(7);
+                assert_eq!(BString::from(writer.finish()), want, "{word}");
+            }
+        }
+        for (format, want) in [
+            (
+                OutputFormat::WrappedJson,
+                "{\"data\":[[1]],\"total_count\":1}\n",
+            ),
+            (OutputFormat::Python3, "[[1]]\n"),
+        ] {
+            assert_eq!(print(format, &[&[Value::Int(1)]]), want);
+        }
+        assert_eq!(
+            print(OutputFormat::WrappedJson, &[]),
+            "{\"data\":[],\"total_count\":0}\n"
+        );
+    }
+
+    #[test]
+    fn an_answer_taken_out_in_pieces_is_the_same() {
+        for (format, fixed16) in [
+            (OutputFormat::Csv, false),
+            (OutputFormat::Json, true),
+            (OutputFormat::WrappedJson, true),
+        ] {
+            let mut whole = RowWriter::new(format, Separators::default(), fixed16);
+            let mut parts = RowWriter::new(format, Separators::default(), fixed16);
+            let mut taken = Vec::new();
+            for row in [&b"1"[..], b"2", b"3"] {
+                whole.row(row);
+                parts.row(row);
+                assert_eq!(parts.size(), whole.size());
+                parts.take_into(&mut taken).unwrap();
+                assert_eq!(parts.pending(), 0);
+            }
+            let head = parts.end();
+            let size = parts.size();
+            taken.extend(parts.finish());
+            assert_eq!(taken.len() as u64, size);
+            assert_eq!(head.is_some(), fixed16);
+            if let Some(head) = head {
+                taken[..HEAD_LEN].copy_from_slice(&head);
+            }
+            assert_eq!(taken, whole.finish());
+        }
     }
 
     #[test]

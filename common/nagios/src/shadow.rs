@@ -13,13 +13,14 @@
 //! reading both need the memory of one host at a time, beyond what the caller
 //! keeps.
 
+mod contacts;
 mod fields;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use bstr::{BStr, BString, ByteSlice};
-use objects::{DumpBegin, DumpEnd, Host, Service};
+use objects::{Contact, DumpBegin, DumpEnd, Host, Service};
 
 use crate::python::{Reader, Value, print_str};
 use crate::{Error, frame};
@@ -34,25 +35,35 @@ pub struct ShadowConfiguration {
     pub begin: Option<DumpBegin>,
     /// The hosts with their services, by name.
     pub hosts: BTreeMap<BString, Host>,
+    /// The contacts, by name.
+    pub contacts: BTreeMap<BString, Contact>,
+    /// Aliases of the host groups that are defined.
+    pub hostgroups: BTreeMap<BString, BString>,
+    /// Aliases of the service groups that are defined.
+    pub servicegroups: BTreeMap<BString, BString>,
+    /// Aliases of the contact groups that are defined.
+    pub contactgroups: BTreeMap<BString, BString>,
 }
 
 /// Reads a shadow configuration.
 ///
 /// Taken are the statements `shadow_hosts.update({...})` and
-/// `shadow_hosts = {...}`, in any number, with comments and blank lines; keys
-/// of a host or service that we do not know are skipped. Nothing is evaluated.
+/// `shadow_hosts = {...}`, and the same with `contacts`, `define_hostgroups`,
+/// `define_servicegroups` and `define_contactgroups`, in any number, with
+/// comments and blank lines; keys of a host, service or contact that we do not
+/// know are skipped. Nothing is evaluated.
 /// A frame that does not fit what it frames is an error, so a file with a frame
 /// that was cut at any place is never taken.
 pub fn parse(bytes: &[u8], limits: Limits) -> Result<ShadowConfiguration, Error> {
     let mut reader = Reader::new(bytes, limits)?;
     let frame = frame::check(bytes)?;
-    let mut hosts = BTreeMap::new();
-    let records = statements(&mut reader, &mut hosts)?;
+    let mut read = ShadowConfiguration::default();
+    let records = statements(&mut reader, &mut read)?;
     let damaged = |at: usize, what: String| Error::Damaged {
         at: reader.position(at),
         what,
     };
-    let begin = match (frame, reader.mark()) {
+    read.begin = match (frame, reader.mark()) {
         (None, None) => None,
         (None, Some(at)) => {
             let what = "a dump's mark that does not begin the file: it was cut, or put together";
@@ -67,11 +78,30 @@ pub fn parse(bytes: &[u8], limits: Limits) -> Result<ShadowConfiguration, Error>
         }
         (Some((begin, _)), _) => Some(begin),
     };
-    Ok(ShadowConfiguration { begin, hosts })
+    Ok(read)
 }
 
+/// What a statement is about.
+#[derive(Clone, Copy, PartialEq)]
+enum Subject {
+    Hosts,
+    Contacts,
+    Hostgroups,
+    Servicegroups,
+    Contactgroups,
+}
+
+/// The names that statements begin with.
+const SUBJECTS: [(&str, Subject); 5] = [
+    ("shadow_hosts", Subject::Hosts),
+    ("contacts", Subject::Contacts),
+    ("define_hostgroups", Subject::Hostgroups),
+    ("define_servicegroups", Subject::Servicegroups),
+    ("define_contactgroups", Subject::Contactgroups),
+];
+
 /// Reads all statements; returns how many hosts and services they name.
-fn statements(reader: &mut Reader<'_>, hosts: &mut BTreeMap<BString, Host>) -> Result<u64, Error> {
+fn statements(reader: &mut Reader<'_>, into: &mut ShadowConfiguration) -> Result<u64, Error> {
     let mut records = 0;
     let mut seen = false;
     loop {
@@ -79,35 +109,20 @@ fn statements(reader: &mut Reader<'_>, hosts: &mut BTreeMap<BString, Host>) -> R
         if reader.is_at_end() {
             break;
         }
-        let at = reader.at();
-        let name = reader.take_name();
-        if name != b"shadow_hosts" {
-            let found = if name.is_empty() { reader.rest() } else { name };
-            let found = found
-                .chars()
-                .take(40)
-                .take_while(|c| *c != '\n')
-                .collect::<String>();
-            return Err(reader.syntax(
-                at,
-                format!("expected `shadow_hosts`, found `{found}`: nothing else is read"),
-            ));
-        }
+        let (name, subject) = read_subject(reader)?;
         reader.skip_blanks()?;
         if reader.take(b'=') {
             reader.skip_blanks()?;
-            hosts.clear();
-            records = 0;
-            read_hosts(reader, hosts, &mut records)?;
+            clear(subject, into, &mut records);
+            read_dict(reader, subject, into, &mut records)?;
         } else {
             let method = reader.take(b'.');
             reader.skip_blanks()?;
             if !method || reader.take_name() != b"update" {
-                return Err(
-                    reader.unexpected("`.update({...})` or ` = {...}` behind `shadow_hosts`")
-                );
+                let wanted = format!("`.update({{...}})` or ` = {{...}}` behind `{name}`");
+                return Err(reader.unexpected(&wanted));
             }
-            reader.call(|reader| read_hosts(reader, hosts, &mut records))?;
+            reader.call(|reader| read_dict(reader, subject, into, &mut records))?;
         }
         reader.end_statement()?;
         seen = true;
@@ -116,6 +131,56 @@ fn statements(reader: &mut Reader<'_>, hosts: &mut BTreeMap<BString, Host>) -> R
         return Err(reader.unexpected("`shadow_hosts`"));
     }
     Ok(records)
+}
+
+fn read_subject(reader: &mut Reader<'_>) -> Result<(&'static str, Subject), Error> {
+    let at = reader.at();
+    let name = reader.take_name();
+    if let Some(known) = SUBJECTS
+        .into_iter()
+        .find(|(known, _)| known.as_bytes() == name)
+    {
+        return Ok(known);
+    }
+    let found = if name.is_empty() { reader.rest() } else { name };
+    let found = found
+        .chars()
+        .take(40)
+        .take_while(|c| *c != '\n')
+        .collect::<String>();
+    let names = SUBJECTS.map(|(known, _)| format!("`{known}`")).join(", ");
+    Err(reader.syntax(
+        at,
+        format!("expected one of {names}, found `{found}`: nothing else is read"),
+    ))
+}
+
+fn clear(subject: Subject, into: &mut ShadowConfiguration, records: &mut u64) {
+    match subject {
+        Subject::Hosts => {
+            into.hosts.clear();
+            *records = 0;
+        }
+        Subject::Contacts => into.contacts.clear(),
+        Subject::Hostgroups => into.hostgroups.clear(),
+        Subject::Servicegroups => into.servicegroups.clear(),
+        Subject::Contactgroups => into.contactgroups.clear(),
+    }
+}
+
+fn read_dict(
+    reader: &mut Reader<'_>,
+    subject: Subject,
+    into: &mut ShadowConfiguration,
+    records: &mut u64,
+) -> Result<(), Error> {
+    match subject {
+        Subject::Hosts => read_hosts(reader, &mut into.hosts, records),
+        Subject::Contacts => contacts::read_contacts(reader, &mut into.contacts),
+        Subject::Hostgroups => contacts::read_aliases(reader, &mut into.hostgroups),
+        Subject::Servicegroups => contacts::read_aliases(reader, &mut into.servicegroups),
+        Subject::Contactgroups => contacts::read_aliases(reader, &mut into.contactgroups),
+    }
 }
 
 /// Reads the dict of hosts; a later host of the same name replaces an earlier
@@ -416,7 +481,8 @@ mod tests {
             ),
             (
                 "import os\n".to_owned(),
-                "1:1: expected `shadow_hosts`, found `import`: nothing else is read",
+                "1:1: expected one of `shadow_hosts`, `contacts`, `define_hostgroups`, `define_servicegroups`, \
+                 `define_contactgroups`, found `import`: nothing else is read",
             ),
             (
                 "shadow_hosts.update(open('/etc/passwd'))".to_owned(),
@@ -481,6 +547,87 @@ mod tests {
             (
                 format!("{}# sitewire-end records=1 crc32c=00000000\n", host("")),
                 "2:1: a dump's mark that does not begin the file: it was cut, or put together",
+            ),
+        ] {
+            assert_eq!(
+                read(text.as_bytes()).unwrap_err().to_string(),
+                want,
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn contacts_and_groups_are_read_as_checkmk_writes_them() {
+        let text = "contacts.update({'joe': {'alias': 'Joe', 'contactgroups': ['ops', 'all'], 'email': 'joe@example.org',\n\
+                    'pager': None, 'notification_period': '24X7', 'disable_notifications': {}}, 'eve': {}})\n\
+                    define_hostgroups.update({'web': 'Web servers'})\ndefine_servicegroups = {'disks': 'Disks'}\n\
+                    define_contactgroups = {'old': 'x'}; define_contactgroups = {'ops': 'Operators'}\n";
+        let read = read(text.as_bytes()).unwrap();
+        let joe = Contact {
+            alias: "Joe".into(),
+            email: "joe@example.org".into(),
+            pager: "".into(),
+            contact_groups: vec!["ops".into(), "all".into()],
+            notification_period: "24X7".into(),
+        };
+        assert_eq!(
+            read.contacts,
+            [("joe".into(), joe), ("eve".into(), Contact::default())].into()
+        );
+        assert_eq!(
+            read.hostgroups,
+            [("web".into(), "Web servers".into())].into()
+        );
+        assert_eq!(
+            read.servicegroups,
+            [("disks".into(), "Disks".into())].into()
+        );
+        assert_eq!(
+            read.contactgroups,
+            [("ops".into(), "Operators".into())].into()
+        );
+        assert!(read.hosts.is_empty() && read.begin.is_none());
+    }
+
+    #[test]
+    fn mistakes_in_contacts_are_told_with_their_place() {
+        for (text, want) in [
+            (
+                "contacts = []",
+                "1:12: expected a dict of contacts, found `[`",
+            ),
+            (
+                "contacts = {'joe': 1}",
+                "1:20: contact \"joe\" must be a dict, not int",
+            ),
+            (
+                "contacts = {'joe': {'email': 1}}",
+                "1:30: contact \"joe\", key \"email\": must be a str, not int",
+            ),
+            (
+                "contacts = {'joe': {'contactgroups': [1]}}",
+                "1:38: contact \"joe\", key \"contactgroups\": must be a list of str, not int",
+            ),
+            (
+                "contacts = {'': {}}",
+                "1:13: a contact's name is empty or has a line feed or NUL in it",
+            ),
+            (
+                "contacts.add('x')",
+                "1:13: expected `.update({...})` or ` = {...}` behind `contacts`, found `(`",
+            ),
+            (
+                "define_hostgroups = 1",
+                "1:21: expected a dict of aliases, found `1`",
+            ),
+            (
+                "define_hostgroups = {'a': 1}",
+                "1:27: the alias of group \"a\" must be a str, not int",
+            ),
+            (
+                "define_hostgroups = {'a\\nb': ''}",
+                "1:22: a group's name is empty or has a line feed or NUL in it",
             ),
         ] {
             assert_eq!(

@@ -1,5 +1,5 @@
 //! What a monitoring core knows, as values: hosts and services with their
-//! states, check results, performance data, sites, notifications, and the
+//! states, contacts, check results, performance data, sites, notifications, and the
 //! frame that a dump of them carries.
 //!
 //! Nothing in here opens a file or a socket or asks for the time. Text that
@@ -9,6 +9,7 @@
 #![warn(missing_docs)]
 
 pub mod check_result;
+pub mod contact;
 pub mod dump;
 pub mod host;
 pub mod notification;
@@ -18,6 +19,7 @@ pub mod state;
 pub mod time;
 
 pub use check_result::CheckResult;
+pub use contact::Contact;
 pub use dump::{DumpBegin, DumpContent, DumpEnd, DumpMode};
 pub use host::{Host, HostKey, Service, ServiceKey};
 pub use notification::{Envelope, Notification, NotificationId};

@@ -1,9 +1,15 @@
 //! The columns that hosts and services have in common.
 
-use bstr::{BString, ByteSlice};
-use livestatus::Value;
-use objects::{ShadowState, UnixTime};
+use std::collections::BTreeMap;
 
+use bstr::{BString, ByteSlice};
+use livestatus::ColumnType::{Dict, Float, Int, List, Text, Time};
+use livestatus::Value;
+use objects::{Perfdata, ShadowState, UnixTime};
+
+use super::{Column, NO_TEXTS};
+
+use crate::annotations::{Annotations, Comment, Downtime, DowntimeKind};
 use crate::check::State;
 use crate::store::Site;
 
@@ -11,7 +17,8 @@ use crate::store::Site;
 /// members of hosts and services have the same names.
 macro_rules! checked_columns {
     ($get:path) => {{
-        use crate::tables::{Column, Get, checked::*};
+        use crate::annotations::Annotated as _;
+        use crate::tables::{Column, checked::*};
         use livestatus::ColumnType::*;
         use livestatus::Value;
         use objects::state::AcknowledgementType;
@@ -57,6 +64,48 @@ macro_rules! checked_columns {
                 Int,
                 "As active_checks_enabled",
                 $get(|r| r.state().is_shadow().into()),
+            ),
+            Column::new(
+                "comments",
+                List,
+                "Ids of its comments",
+                $get(|r| list_comments(r.state().annotations(), |_| Vec::new())),
+            ),
+            Column::new(
+                "comments_with_extra_info",
+                List,
+                "id, author, comment, entry_type, entry_time",
+                $get(|r| list_comments(r.state().annotations(), comment_extra_info)),
+            ),
+            Column::new(
+                "comments_with_info",
+                List,
+                "id, author, comment",
+                $get(|r| list_comments(r.state().annotations(), comment_info)),
+            ),
+            Column::new(
+                "downtimes",
+                List,
+                "Ids of its downtimes",
+                $get(|r| list_downtimes(r.state().annotations(), r.now(), |_, _| Vec::new())),
+            ),
+            Column::new(
+                "downtimes_with_extra_info",
+                List,
+                "id, author, comment, 0, entry_time, start_time, end_time, fixed, duration, 0, pending",
+                $get(|r| list_downtimes(r.state().annotations(), r.now(), downtime_extra_info)),
+            ),
+            Column::new(
+                "downtimes_with_info",
+                List,
+                "id, author, comment",
+                $get(|r| list_downtimes(r.state().annotations(), r.now(), downtime_info)),
+            ),
+            Column::new(
+                "pending_flex_downtime",
+                Int,
+                "Flexible downtimes that wait for a problem",
+                $get(|r| pending_flexible(r.state().annotations(), r.now())),
             ),
             Column::new(
                 "contact_groups",
@@ -241,8 +290,8 @@ macro_rules! checked_columns {
             Column::new(
                 "scheduled_downtime_depth",
                 Int,
-                "Number of downtimes in effect at its site",
-                $get(|r| int(r.state().now.scheduled_downtime_depth)),
+                "Number of downtimes in effect",
+                $get(|r| int(r.downtime_depth())),
             ),
             Column::new(
                 "staleness",
@@ -262,112 +311,117 @@ macro_rules! checked_columns {
                 "0 soft, 1 hard",
                 $get(|r| int(r.state().now.state_type as u8)),
             ),
-            Column::neutral("accept_passive_checks", Int, "Always 1", || Value::Int(1)),
-            Column::neutral("action_url", Text, "Not known here: empty", || {
-                Value::text("")
-            }),
-            Column::neutral("action_url_expanded", Text, "Not known here: empty", || {
-                Value::text("")
-            }),
-            Column::neutral("check_freshness", Int, "Not known here: 0", || {
-                Value::Int(0)
-            }),
-            Column::neutral("check_options", Int, "Not known here: 0", || Value::Int(0)),
-            Column::neutral("check_period", Text, "Not known here: empty", || {
-                Value::text("")
-            }),
-            Column::neutral("comments", List, "Not known here: empty", empty),
-            Column::neutral("comments_with_info", List, "Not known here: empty", empty),
-            Column::neutral(
-                "current_notification_number",
-                Int,
-                "Not known here: 0",
-                || Value::Int(0),
+            Column::new(
+                "check_command_expanded",
+                Text,
+                "As check_command: macros are not expanded here",
+                $get(|r| Value::text(&r.config().check_command)),
             ),
-            Column::neutral("downtimes", List, "Not known here: empty", empty),
-            Column::neutral("downtimes_with_info", List, "Not known here: empty", empty),
-            Column::neutral("event_handler", Text, "Not known here: empty", || {
-                Value::text("")
-            }),
-            Column::neutral("event_handler_enabled", Int, "Not known here: 0", || {
-                Value::Int(0)
-            }),
-            Column::neutral(
-                "first_notification_delay",
+            Column::new(
+                "check_source",
+                Text,
+                "The site whose check or dump it is",
+                $get(|r| Value::text(r.site_name())),
+            ),
+            Column::new(
+                "flappiness",
                 Float,
-                "Not known here: 0",
-                || Value::Float(0.0),
+                "As percent_state_change",
+                $get(|r| Value::Float(r.state().now.percent_state_change.unwrap_or(0.0))),
             ),
-            Column::neutral("flap_detection_enabled", Int, "Not known here: 0", || {
-                Value::Int(0)
-            }),
-            Column::neutral("high_flap_threshold", Float, "Not known here: 0", || {
-                Value::Float(0.0)
-            }),
-            Column::neutral("icon_image_alt", Text, "Not known here: empty", || {
-                Value::text("")
-            }),
-            Column::neutral("in_check_period", Int, "Not known here: 1", || {
-                Value::Int(1)
-            }),
-            Column::neutral("in_notification_period", Int, "Not known here: 1", || {
-                Value::Int(1)
-            }),
-            Column::neutral("initial_state", Int, "Not known here: 0", || Value::Int(0)),
-            Column::neutral(
-                "is_executing",
-                Int,
-                "Always 0: nothing is checked here",
-                || Value::Int(0),
-            ),
-            Column::neutral("last_notification", Time, "Not known here: 0", || {
-                Value::Int(0)
-            }),
-            Column::neutral("low_flap_threshold", Float, "Not known here: 0", || {
-                Value::Float(0.0)
-            }),
-            Column::neutral("modified_attributes", Int, "Not known here: 0", || {
-                Value::Int(0)
-            }),
-            Column::neutral(
-                "modified_attributes_list",
+            Column::new(
+                "metrics",
                 List,
-                "Not known here: empty",
-                empty,
+                "Names of the metrics in perf_data",
+                $get(|r| metrics(&r.state().now.perf_data)),
             ),
-            Column::neutral("next_check", Time, "Not known here: 0", || Value::Int(0)),
-            Column::neutral("next_notification", Time, "Not known here: 0", || {
-                Value::Int(0)
-            }),
-            Column::neutral("no_more_notifications", Int, "Not known here: 0", || {
-                Value::Int(0)
-            }),
-            Column::neutral("notes_url", Text, "Not known here: empty", || {
-                Value::text("")
-            }),
-            Column::neutral("notes_url_expanded", Text, "Not known here: empty", || {
-                Value::text("")
-            }),
-            Column::neutral("notification_interval", Float, "Not known here: 0", || {
-                Value::Float(0.0)
-            }),
-            Column::neutral("notification_period", Text, "Not known here: empty", || {
-                Value::text("")
-            }),
-            Column::neutral("notifications_enabled", Int, "Not known here: 1", || {
-                Value::Int(1)
-            }),
-            Column::neutral("pnpgraph_present", Int, "Not known here: 0", || {
-                Value::Int(0)
-            }),
-            Column::neutral("process_performance_data", Int, "Not known here: 0", || {
-                Value::Int(0)
-            }),
+            Column::new(
+                "previous_hard_state",
+                Int,
+                "As last_hard_state",
+                $get(|r| code(r.state().last_hard_state)),
+            ),
+            Column::new(
+                "site",
+                Text,
+                "The site it belongs to",
+                $get(|r| Value::text(r.site_name())),
+            ),
+            Column::new(
+                "tag_names",
+                List,
+                "Names of the tags",
+                $get(|r| names_of(r.tags())),
+            ),
+            Column::new(
+                "tag_values",
+                List,
+                "Values of the tags, in the same order",
+                $get(|r| values_of(r.tags())),
+            ),
+            Column::new(
+                "tags",
+                Dict,
+                "Tags, from custom variables TAG_name, else from TAGS",
+                $get(|r| r.tags()),
+            ),
         ]
+        .into_iter()
+        .chain(neutral())
+        .collect::<Vec<Column>>()
     }};
 }
 
 pub(super) use checked_columns;
+
+/// Columns that nobody can know here, with values that make no noise.
+pub(super) fn neutral() -> impl Iterator<Item = Column> {
+    let ones = [
+        "accept_passive_checks",
+        "in_check_period",
+        "in_notification_period",
+        "in_service_period",
+        "is_reachable",
+        "notifications_enabled",
+    ];
+    let ones = ones
+        .into_iter()
+        .map(|name| Column::neutral(name, Int, "Not known here: 1", || Value::Int(1)));
+    const ZERO: &str = "Not known here: 0";
+    const EMPTY: &str = "Not known here: empty";
+    ones.chain(Column::nothing(
+        Int,
+        ZERO,
+        "check_flapping_recovery_notification check_freshness check_options check_timeout \
+         current_notification_number event_handler_enabled flap_detection_enabled hourly_value id initial_state \
+         is_executing modified_attributes no_more_notifications notified_on obsess pnpgraph_present \
+         process_performance_data should_be_scheduled",
+    ))
+    .chain(Column::nothing(
+        Time,
+        ZERO,
+        "last_notification next_check next_notification",
+    ))
+    .chain(Column::nothing(
+        Float,
+        ZERO,
+        "first_notification_delay high_flap_threshold low_flap_threshold notification_interval",
+    ))
+    .chain(Column::nothing(
+        Text,
+        EMPTY,
+        "action_url action_url_expanded check_period event_handler icon_image_alt \
+         notes_url notes_url_expanded notification_period notification_postponement_reason original_attributes \
+         service_period",
+    ))
+    .chain(Column::nothing(
+        List,
+        EMPTY,
+        "depends_exec depends_exec_with_info depends_notify depends_notify_with_info label_source_names \
+         label_source_values modified_attributes_list",
+    ))
+    .chain(Column::nothing(Dict, EMPTY, "label_sources"))
+}
 
 impl<S> State<S> {
     pub(super) fn is_shadow(&self) -> bool {
@@ -397,6 +451,85 @@ pub(super) fn staleness<S>(
     Value::Float(((now.as_secs_f64() - since.as_secs_f64()) / interval).max(0.0))
 }
 
+/// Ids of comments, with further cells of each if there are any.
+pub(super) fn list_comments(
+    all: &Annotations,
+    cells: for<'a> fn(&'a Comment) -> Vec<Value<'a>>,
+) -> Value<'_> {
+    let comments = all.comments.iter();
+    Value::List(
+        comments
+            .map(|comment| with_id(comment.id, cells(comment)))
+            .collect(),
+    )
+}
+
+pub(super) fn comment_info(comment: &Comment) -> Vec<Value<'_>> {
+    vec![Value::text(&comment.author), Value::text(&comment.comment)]
+}
+
+pub(super) fn comment_extra_info(comment: &Comment) -> Vec<Value<'_>> {
+    let mut cells = comment_info(comment);
+    cells.extend([
+        Value::Int(comment.entry_type.code()),
+        time(comment.entry_time),
+    ]);
+    cells
+}
+
+/// Ids of downtimes that are not over, with further cells of each if there are any.
+pub(super) fn list_downtimes(
+    all: &Annotations,
+    now: UnixTime,
+    cells: for<'a> fn(&'a Downtime, UnixTime) -> Vec<Value<'a>>,
+) -> Value<'_> {
+    let downtimes = all.downtimes.iter();
+    let current = downtimes.filter(|downtime| !downtime.is_over(now));
+    Value::List(
+        current
+            .map(|downtime| with_id(downtime.id, cells(downtime, now)))
+            .collect(),
+    )
+}
+
+pub(super) fn downtime_info(downtime: &Downtime, _: UnixTime) -> Vec<Value<'_>> {
+    vec![
+        Value::text(&downtime.author),
+        Value::text(&downtime.comment),
+    ]
+}
+
+pub(super) fn downtime_extra_info(downtime: &Downtime, now: UnixTime) -> Vec<Value<'_>> {
+    let mut cells = downtime_info(downtime, now);
+    cells.extend([
+        Value::Int(0),
+        time(downtime.entry_time),
+        time(downtime.start_time),
+        time(downtime.end_time),
+        (downtime.kind == DowntimeKind::Fixed).into(),
+        Value::Int(downtime.duration),
+        Value::Int(0),
+        (!downtime.is_in_effect(now)).into(),
+    ]);
+    cells
+}
+
+pub(super) fn pending_flexible(all: &Annotations, now: UnixTime) -> Value<'static> {
+    let waits = |downtime: &&Downtime| {
+        downtime.kind == DowntimeKind::Flexible { began: None } && !downtime.is_over(now)
+    };
+    Value::Int(all.downtimes.iter().filter(waits).count() as i64)
+}
+
+fn with_id(id: u64, mut cells: Vec<Value<'_>>) -> Value<'_> {
+    let id = Value::Int(id as i64);
+    if cells.is_empty() {
+        return id;
+    }
+    cells.insert(0, id);
+    Value::List(cells)
+}
+
 pub(super) fn int(number: impl Into<i64>) -> Value<'static> {
     Value::Int(number.into())
 }
@@ -409,15 +542,37 @@ pub(super) fn time(time: UnixTime) -> Value<'static> {
     Value::Int(time.secs())
 }
 
-pub(super) fn empty() -> Value<'static> {
-    Value::List(Vec::new())
+/// A dict that most objects do not have.
+pub(super) fn dict(map: Option<&BTreeMap<BString, BString>>) -> Value<'_> {
+    Value::Dict(map.unwrap_or(&NO_TEXTS))
 }
 
-pub(super) fn keys(map: &std::collections::BTreeMap<BString, BString>) -> Value<'_> {
+pub(super) fn names_of(dict: Value<'_>) -> Value<'_> {
+    match dict {
+        Value::Dict(map) => keys(map),
+        other => other,
+    }
+}
+
+pub(super) fn values_of(dict: Value<'_>) -> Value<'_> {
+    match dict {
+        Value::Dict(map) => values(map),
+        other => other,
+    }
+}
+
+/// Names of the metrics; none if the performance data cannot be read.
+pub(super) fn metrics(perf_data: &[u8]) -> Value<'static> {
+    let metrics = Perfdata::parse(perf_data).map(|perfdata| perfdata.metrics);
+    let names = metrics.unwrap_or_default().into_iter();
+    Value::List(names.map(|metric| Value::owned(metric.label)).collect())
+}
+
+pub(super) fn keys(map: &BTreeMap<BString, BString>) -> Value<'_> {
     Value::List(map.keys().map(Value::text).collect())
 }
 
-pub(super) fn values(map: &std::collections::BTreeMap<BString, BString>) -> Value<'_> {
+pub(super) fn values(map: &BTreeMap<BString, BString>) -> Value<'_> {
     Value::List(map.values().map(Value::text).collect())
 }
 

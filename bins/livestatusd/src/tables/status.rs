@@ -89,6 +89,8 @@ pub(super) fn columns() -> Vec<Column> {
         Column::new("requests_rate", Float, "The same, a second", Get::Status(|r| Value::Float(r.requests.rate))),
         Column::new("service_checks", Int, "Passive results and shadow states of services", Get::Status(|r| Value::Int(r.service_checks.total))),
         Column::new("service_checks_rate", Float, "The same, a second", Get::Status(|r| Value::Float(r.service_checks.rate))),
+        Column::new("livestatus_threads", Int, "Threads that answer queries",
+            Get::Status(|_| Value::Int(std::thread::available_parallelism().map_or(2, usize::from) as i64))),
         Column::neutral("edition", Text, "Always sitewire", || Value::text("sitewire")),
         Column::neutral("interval_length", Int, "Seconds of an interval: 60", || Value::Int(60)),
         Column::neutral("max_long_output_size", Int, "Longest line of a dump", || Value::Int(livestatus::dump::MAX_LINE as i64)),
@@ -97,16 +99,24 @@ pub(super) fn columns() -> Vec<Column> {
     for name in ["accept_passive_host_checks", "accept_passive_service_checks", "check_external_commands"] {
         columns.push(Column::neutral(name, Int, "Always 1", || Value::Int(1)));
     }
-    for name in [
-        "cached_log_messages", "check_host_freshness", "check_service_freshness", "enable_event_handlers",
-        "enable_flap_detection", "enable_notifications", "execute_host_checks", "execute_service_checks", "forks",
-        "livechecks", "log_messages", "neb_callbacks", "obsess_over_hosts", "obsess_over_services",
-        "process_performance_data",
-    ] {
-        columns.push(Column::neutral(name, Int, "Always 0: this program does not do that", || Value::Int(0)));
-    }
-    for name in ["forks_rate", "livechecks_rate", "log_messages_rate", "neb_callbacks_rate"] {
-        columns.push(Column::neutral(name, Float, "Always 0: this program does not do that", || Value::Float(0.0)));
-    }
+    const NOT_DONE: &str = "Always 0: this program does not do that";
+    columns.extend(Column::nothing(Int, NOT_DONE,
+        "cached_log_messages check_host_freshness check_service_freshness enable_event_handlers \
+         enable_flap_detection enable_notifications execute_host_checks execute_service_checks forks livechecks \
+         log_messages neb_callbacks obsess_over_hosts obsess_over_services process_performance_data \
+         external_command_buffer_max external_command_buffer_slots external_command_buffer_usage \
+         livestatus_queued_connections livecheck_overflows carbon_bytes_sent carbon_overflows carbon_queue_usage \
+         has_event_handlers influxdb_bytes_sent influxdb_overflows influxdb_queue_usage livestatus_overflows \
+         metrics_count num_queued_alerts num_queued_notifications perf_data_count rrdcached_bytes_sent \
+         rrdcached_overflows rrdcached_queue_usage"));
+    columns.extend(Column::nothing(Float, NOT_DONE,
+        "forks_rate livechecks_rate log_messages_rate neb_callbacks_rate livecheck_overflows_rate \
+         average_latency_checker average_latency_fetcher average_latency_generic average_latency_real_time \
+         carbon_bytes_sent_rate carbon_overflows_rate carbon_queue_usage_rate helper_usage_checker \
+         helper_usage_fetcher helper_usage_generic helper_usage_real_time influxdb_bytes_sent_rate \
+         influxdb_overflows_rate influxdb_queue_usage_rate livestatus_overflows_rate livestatus_usage \
+         metrics_count_rate perf_data_count_rate rrdcached_bytes_sent_rate rrdcached_overflows_rate \
+         rrdcached_queue_usage_rate"));
+    columns.extend(Column::nothing(Time, NOT_DONE, "mk_inventory_last"));
     columns
 }

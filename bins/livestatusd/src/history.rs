@@ -1,0 +1,537 @@
+//! The changes of state of a site's objects, as lines of text in a file for
+//! each day (UTC):
+//!
+//! ```text
+//! [1795217983] SERVICE ALERT: db1;Disk /;CRITICAL;HARD;3;full
+//! ```
+//!
+//! The time is that at which the change became known here, so that a file is in
+//! order and a day's changes are in the file of that day. In names and output a
+//! backslash is `\\`, a semicolon `\s`, a line feed `\n`.
+//!
+//! Whoever notes a change never waits for the disk: lines are gathered, and
+//! written by [`History::flush`]. What cannot be kept is counted and reported.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::ops::{ControlFlow, RangeInclusive};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bstr::{BString, ByteSlice};
+use objects::{HostState, ServiceState, StateCode, StateType, UnixTime};
+use tracing::warn;
+
+/// Most bytes that wait to be written.
+const MAX_WAITING: usize = 16 << 20;
+/// Largest file of a day.
+const MAX_FILE: u64 = 64 << 20;
+const DAY: i64 = 86_400;
+
+/// Where history is kept, and how much of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Settings {
+    /// The directory with one directory per site.
+    pub(crate) directory: PathBuf,
+    /// How many days are kept.
+    pub(crate) days: u32,
+}
+
+/// The history of one site.
+pub(crate) struct History {
+    directory: PathBuf,
+    days: u32,
+    waiting: Mutex<Waiting>,
+    /// Held while files are written.
+    writing: Mutex<()>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    days: Vec<Day>,
+    size: usize,
+    dropped: u64,
+}
+
+/// Lines of one day.
+struct Day {
+    day: i64,
+    lines: Vec<u8>,
+    count: u64,
+}
+
+/// One change of state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Alert {
+    /// When it became known.
+    pub(crate) time: UnixTime,
+    /// The host.
+    pub(crate) host_name: BString,
+    /// The service, or `None` for the host itself.
+    pub(crate) service_description: Option<BString>,
+    /// The number of the new state.
+    pub(crate) state: u8,
+    pub(crate) state_type: StateType,
+    pub(crate) attempt: u32,
+    pub(crate) plugin_output: BString,
+}
+
+impl History {
+    /// The history of the site of that name.
+    pub(crate) fn new(settings: &Settings, site: &str) -> Self {
+        Self {
+            directory: settings.directory.join(site),
+            days: settings.days,
+            waiting: Mutex::default(),
+            writing: Mutex::default(),
+        }
+    }
+
+    /// Notes a change.
+    pub(crate) fn note(&self, alert: &Alert) {
+        let day = day_of(alert.time);
+        let mut waiting = self.waiting();
+        if waiting.size > MAX_WAITING {
+            waiting.dropped += 1;
+            return;
+        }
+        if waiting.days.last().is_none_or(|last| last.day != day) {
+            waiting.days.push(Day {
+                day,
+                lines: Vec::new(),
+                count: 0,
+            });
+        }
+        let Some(last) = waiting.days.last_mut() else {
+            return;
+        };
+        let before = last.lines.len();
+        alert.print(&mut last.lines);
+        last.count += 1;
+        let length = last.lines.len() - before;
+        waiting.size += length;
+    }
+
+    /// Writes what was noted, and removes what is too old.
+    pub(crate) fn flush(&self, now: UnixTime) {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let waiting = std::mem::take(&mut *self.waiting());
+        if waiting.dropped > 0 {
+            let dropped = waiting.dropped;
+            warn!(
+                "{}: {dropped} changes of state came too fast to be kept",
+                self.directory.display()
+            );
+        }
+        for day in &waiting.days {
+            let path = self.file(day.day);
+            if let Err(error) = append(&path, &day.lines) {
+                let count = day.count;
+                warn!(
+                    "{}: some of {count} changes of state are lost: {error}",
+                    path.display()
+                );
+            }
+        }
+        if !waiting.days.is_empty() {
+            self.remove_old(now);
+        }
+    }
+
+    /// Gives every change in that span of time to `visit`, the newest first,
+    /// with the number of its line. Files of other days are not opened.
+    pub(crate) fn each(
+        &self,
+        times: &RangeInclusive<i64>,
+        now: UnixTime,
+        mut visit: impl FnMut(&Alert, usize) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        self.flush(now);
+        let days = times.start().div_euclid(DAY)..=times.end().div_euclid(DAY);
+        for day in self.days().into_iter().rev() {
+            if !days.contains(&day) {
+                continue;
+            }
+            // Gone meanwhile, or not to be read: what there is can still be told.
+            let Ok(text) = read(&self.file(day)) else {
+                continue;
+            };
+            // What does not end with a line feed was cut by a crash.
+            let lines: Vec<&[u8]> = text
+                .split_inclusive(|b| *b == b'\n')
+                .filter_map(|line| line.strip_suffix(b"\n"))
+                .collect();
+            for (at, line) in lines.iter().enumerate().rev() {
+                if let Some(alert) = Alert::parse(line)
+                    && times.contains(&alert.time.secs())
+                {
+                    visit(&alert, at + 1)?;
+                }
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn file(&self, day: i64) -> PathBuf {
+        let (year, month, day) = date(day);
+        self.directory
+            .join(format!("{year:04}-{month:02}-{day:02}.log"))
+    }
+
+    /// The days that there are files of, in order.
+    fn days(&self) -> Vec<i64> {
+        let files = std::fs::read_dir(&self.directory).into_iter().flatten();
+        let mut days: Vec<i64> = files
+            .filter_map(|file| day_of_file(file.ok()?.file_name().to_str()?))
+            .collect();
+        days.sort_unstable();
+        days
+    }
+
+    fn remove_old(&self, now: UnixTime) {
+        let first = day_of(now) - i64::from(self.days) + 1;
+        for day in self.days().into_iter().filter(|day| *day < first) {
+            let path = self.file(day);
+            if let Err(error) = std::fs::remove_file(&path) {
+                warn!("cannot remove {}: {error}", path.display());
+            }
+        }
+    }
+}
+
+impl Alert {
+    /// `HOST ALERT` or `SERVICE ALERT`.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self.service_description {
+            None => "HOST ALERT",
+            Some(_) => "SERVICE ALERT",
+        }
+    }
+
+    /// `SOFT` or `HARD`.
+    pub(crate) fn state_type(&self) -> &'static str {
+        match self.state_type {
+            StateType::Soft => "SOFT",
+            StateType::Hard => "HARD",
+        }
+    }
+
+    /// What stands behind the kind, with `text` for names and output.
+    pub(crate) fn options(&self, mut text: impl FnMut(&[u8], &mut Vec<u8>)) -> Vec<u8> {
+        let mut out = Vec::new();
+        text(&self.host_name, &mut out);
+        if let Some(description) = &self.service_description {
+            out.push(b';');
+            text(description, &mut out);
+        }
+        let (word, state_type, attempt) = (self.word(), self.state_type(), self.attempt);
+        out.extend_from_slice(format!(";{word};{state_type};{attempt};").as_bytes());
+        text(&self.plugin_output, &mut out);
+        out
+    }
+
+    fn word(&self) -> &'static str {
+        let code = i64::from(self.state);
+        match self.service_description {
+            None => HostState::from_code(code).unwrap_or_default().word(),
+            Some(_) => ServiceState::from_code(code).unwrap_or_default().word(),
+        }
+    }
+
+    fn print(&self, out: &mut Vec<u8>) {
+        let start = format!("[{}] {}: ", self.time.secs(), self.kind());
+        out.extend_from_slice(start.as_bytes());
+        out.extend(self.options(escape));
+        out.push(b'\n');
+    }
+
+    fn parse(line: &[u8]) -> Option<Self> {
+        let (time, rest) = line.strip_prefix(b"[")?.split_once_str("] ")?;
+        let (kind, options) = rest.split_once_str(": ")?;
+        let of_service = match kind {
+            b"HOST ALERT" => false,
+            b"SERVICE ALERT" => true,
+            _ => return None,
+        };
+        let mut fields = options.split(|b| *b == b';');
+        let host_name = unescape(fields.next()?);
+        let service_description = match of_service {
+            true => Some(unescape(fields.next()?)),
+            false => None,
+        };
+        let word = fields.next()?;
+        let named = |code: &u8| match of_service {
+            true => word_is(ServiceState::from_code((*code).into()), word),
+            false => word_is(HostState::from_code((*code).into()), word),
+        };
+        Some(Self {
+            time: UnixTime::parse(time)?,
+            host_name,
+            service_description,
+            state: (0..4).find(named)?,
+            state_type: match fields.next()? {
+                b"SOFT" => StateType::Soft,
+                b"HARD" => StateType::Hard,
+                _ => return None,
+            },
+            attempt: fields.next()?.to_str().ok()?.parse().ok()?,
+            plugin_output: unescape(fields.next()?),
+        })
+    }
+}
+
+fn word_is(state: Option<impl StateCode>, word: &[u8]) -> bool {
+    state.is_some_and(|state| state.word().as_bytes() == word)
+}
+
+fn append(path: &Path, lines: &[u8]) -> io::Result<()> {
+    if let Some(directory) = path.parent() {
+        std::fs::create_dir_all(directory)?;
+    }
+    let mut file = OpenOptions::new()
+        .create(true)
+        .read(true)
+        .append(true)
+        .open(path)?;
+    let mut size = file.metadata()?.len();
+    if size > 0 {
+        // A line that a crash has cut must not swallow the next one.
+        let mut last = [0];
+        file.seek(SeekFrom::End(-1))?;
+        file.read_exact(&mut last)?;
+        if last != *b"\n" {
+            file.write_all(b"\n")?;
+            size += 1;
+        }
+    }
+    let room = usize::try_from(MAX_FILE.saturating_sub(size)).unwrap_or(usize::MAX);
+    if lines.len() <= room {
+        return file.write_all(lines);
+    }
+    let whole = lines[..room].rfind_byte(b'\n').map_or(0, |at| at + 1);
+    file.write_all(&lines[..whole])?;
+    Err(io::Error::other(format!(
+        "the file of a day has {MAX_FILE} bytes at most"
+    )))
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    File::open(path)?.take(MAX_FILE).read_to_end(&mut text)?;
+    Ok(text)
+}
+
+fn escape(text: &[u8], out: &mut Vec<u8>) {
+    for b in text {
+        match b {
+            b'\\' => out.extend_from_slice(b"\\\\"),
+            b';' => out.extend_from_slice(b"\\s"),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b => out.push(*b),
+        }
+    }
+}
+
+fn unescape(text: &[u8]) -> BString {
+    let mut out = BString::default();
+    let mut bytes = text.iter();
+    while let Some(b) = bytes.next() {
+        out.push(match b {
+            b'\\' => match bytes.next() {
+                Some(b's') => b';',
+                Some(b'n') => b'\n',
+                _ => b'\\',
+            },
+            b => *b,
+        });
+    }
+    out
+}
+
+fn day_of(time: UnixTime) -> i64 {
+    time.secs().div_euclid(DAY)
+}
+
+/// Year, month and day of a number of days since 1970 (Hinnant's
+/// `civil_from_days`: years begin in March, so that leap days come last).
+fn date(days: i64) -> (i64, i64, i64) {
+    let days = days + 719_468;
+    let era = days.div_euclid(146_097);
+    let day_of_era = days.rem_euclid(146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = (month_from_march + 2) % 12 + 1;
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    (year, month, day)
+}
+
+/// The day of `2026-11-21.log`; `None` for any other file.
+fn day_of_file(name: &str) -> Option<i64> {
+    let (year, rest) = name.strip_suffix(".log")?.split_once('-')?;
+    let (month, day) = rest.split_once('-')?;
+    let number = |text: &str| text.parse::<i64>().ok().filter(|n| (0..=9999).contains(n));
+    let wanted = (number(year)?, number(month)?, number(day)?);
+    // Near enough to look around it.
+    let guess = (wanted.0 - 1970) * 365 + (wanted.0 - 1969) / 4 + (wanted.1 - 1) * 30 + wanted.2;
+    (guess - 40..=guess + 40).find(|days| date(*days) == wanted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn alert(secs: i64, service: Option<&str>, output: &str) -> Alert {
+        Alert {
+            time: UnixTime::from_secs(secs),
+            host_name: "h;1".into(),
+            service_description: service.map(BString::from),
+            state: 2,
+            state_type: StateType::Soft,
+            attempt: 3,
+            plugin_output: output.into(),
+        }
+    }
+
+    fn all(history: &History, times: RangeInclusive<i64>) -> Vec<Alert> {
+        let mut all = Vec::new();
+        let _ = history.each(&times, UnixTime::from_secs(20_000 * DAY), |alert, _| {
+            all.push(alert.clone());
+            ControlFlow::Continue(())
+        });
+        all
+    }
+
+    fn history(directory: &Path) -> History {
+        let settings = Settings {
+            directory: directory.to_owned(),
+            days: 3,
+        };
+        History::new(&settings, "a")
+    }
+
+    #[test]
+    fn alerts_survive_being_written() {
+        for alert in [
+            alert(1_795_217_983, None, "down; \\n \\ 100%\nmore"),
+            alert(5, Some("Disk C:\\new;"), ""),
+        ] {
+            let mut line = Vec::new();
+            alert.print(&mut line);
+            let line = line.strip_suffix(b"\n").unwrap();
+            assert!(!line.contains(&b'\n'));
+            assert_eq!(Alert::parse(line), Some(alert));
+        }
+        let mut line = Vec::new();
+        alert(7, Some("cpu"), "busy").print(&mut line);
+        assert_eq!(
+            line.as_bstr(),
+            "[7] SERVICE ALERT: h\\s1;cpu;CRITICAL;SOFT;3;busy\n"
+        );
+        for bad in [
+            "",
+            "[7] HOST ALERT: h;CRITICAL;SOFT;3;x",
+            "[7] OTHER: h;UP;SOFT;3;x",
+            "[x] HOST ALERT: h;UP;SOFT;3;x",
+            "[7] HOST ALERT: h;UP;SOFT;3",
+        ] {
+            assert_eq!(Alert::parse(bad.as_bytes()), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn days_have_dates() {
+        for (day, name) in [
+            (0, "1970-01-01.log"),
+            (59, "1970-03-01.log"),
+            (11_016, "2000-02-29.log"),
+            (20_778, "2026-11-21.log"),
+        ] {
+            let (year, month, of_month) = date(day);
+            assert_eq!(format!("{year:04}-{month:02}-{of_month:02}.log"), name);
+        }
+        for day in 0..60_000 {
+            let (year, month, of_month) = date(day);
+            let name = format!("{year:04}-{month:02}-{of_month:02}.log");
+            assert_eq!(day_of_file(&name), Some(day), "{name}");
+        }
+        for name in ["2026-02-30.log", "x.log", "2026-11-21", "2026-11.log"] {
+            assert_eq!(day_of_file(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_newest_come_first_and_old_days_go() {
+        let dir = tempfile::tempdir().unwrap();
+        let history = history(dir.path());
+        let today = 20_000 * DAY;
+        let mut noted = Vec::new();
+        for (offset, output) in [
+            (-3 * DAY, "gone"),
+            (-2 * DAY, "a"),
+            (-1, "b"),
+            (0, "c"),
+            (5, "d"),
+        ] {
+            let alert = alert(today + offset, None, output);
+            history.note(&alert);
+            noted.insert(0, alert);
+        }
+        assert_eq!(all(&history, i64::MIN..=i64::MAX), noted[..4]);
+        assert_eq!(all(&history, today..=today + 4), noted[1..2]);
+        assert_eq!(std::fs::read_dir(dir.path().join("a")).unwrap().count(), 3);
+        // What is not asked for is not opened.
+        let broken = history.file(19_998);
+        std::fs::remove_file(&broken).unwrap();
+        std::fs::create_dir(&broken).unwrap();
+        assert_eq!(all(&history, today - 1..=i64::MAX), noted[..3]);
+    }
+
+    #[test]
+    fn a_line_that_a_crash_has_cut_takes_no_other_with_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let history = history(dir.path());
+        let today = 20_000 * DAY;
+        history.note(&alert(today, None, "first"));
+        history.flush(UnixTime::from_secs(today));
+        let path = history.file(20_000);
+        let text = std::fs::read(&path).unwrap();
+        std::fs::write(&path, [&text[..], &text[..text.len() - 4]].concat()).unwrap();
+        assert_eq!(all(&history, i64::MIN..=i64::MAX).len(), 1);
+        history.note(&alert(today, None, "second"));
+        let outputs: Vec<BString> = all(&history, i64::MIN..=i64::MAX)
+            .into_iter()
+            .map(|alert| alert.plugin_output)
+            .collect();
+        assert_eq!(outputs, ["second", "fi", "first"]);
+    }
+
+    #[test]
+    fn what_comes_too_fast_is_counted_and_not_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let history = history(dir.path());
+        let large = "x".repeat(MAX_WAITING / 2 + 1);
+        for _ in 0..4 {
+            history.note(&alert(20_000 * DAY, None, &large));
+        }
+        assert_eq!(history.waiting().dropped, 2);
+        assert_eq!(all(&history, i64::MIN..=i64::MAX).len(), 2);
+    }
+
+    #[test]
+    fn a_file_that_is_full_has_whole_lines() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.log");
+        File::create(&path).unwrap().set_len(MAX_FILE - 8).unwrap();
+        let error = append(&path, b"one\ntwo\nthree\n").unwrap_err();
+        assert!(error.to_string().contains("bytes at most"), "{error}");
+        let text = std::fs::read(&path).unwrap();
+        assert!(text.ends_with(b"\0\none\n"));
+    }
+}

@@ -1,0 +1,248 @@
+//! Comments and downtimes as lines of a snapshot.
+
+use bstr::{BString, ByteSlice};
+use objects::UnixTime;
+
+use crate::annotations::{Comment, Downtime, DowntimeKind, EntryType};
+use crate::store::{Owner, Saved};
+
+const COMMENT: &[u8] = b"# comment ";
+const DOWNTIME: &[u8] = b"# downtime ";
+
+/// Appends the line of a comment.
+pub(super) fn print_comment(
+    host_name: &BString,
+    service_description: Option<&BString>,
+    comment: &Comment,
+    out: &mut Vec<u8>,
+) {
+    out.extend_from_slice(COMMENT);
+    number(comment.id, out);
+    text(host_name, out);
+    text(service_description.map_or(&b""[..], |name| name), out);
+    number(comment.entry_type.code(), out);
+    number(comment.entry_time, out);
+    number(u8::from(comment.persistent), out);
+    text(&comment.author, out);
+    text(&comment.comment, out);
+    end_line(out);
+}
+
+/// Appends the line of a downtime.
+pub(super) fn print_downtime(
+    host_name: &BString,
+    service_description: Option<&BString>,
+    downtime: &Downtime,
+    out: &mut Vec<u8>,
+) {
+    let (fixed, began) = match downtime.kind {
+        DowntimeKind::Fixed => (1, UnixTime::NEVER),
+        DowntimeKind::Flexible { began } => (0, began.unwrap_or(UnixTime::NEVER)),
+    };
+    out.extend_from_slice(DOWNTIME);
+    number(downtime.id, out);
+    text(host_name, out);
+    text(service_description.map_or(&b""[..], |name| name), out);
+    number(downtime.entry_time, out);
+    number(downtime.start_time, out);
+    number(downtime.end_time, out);
+    number(fixed, out);
+    number(downtime.duration, out);
+    number(began, out);
+    text(&downtime.author, out);
+    text(&downtime.comment, out);
+    end_line(out);
+}
+
+/// Reads such a line. `None` if it is another one, `Some(None)` if it is wrong.
+pub(super) fn parse(line: &[u8]) -> Option<Option<Saved>> {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    if let Some(fields) = line.strip_prefix(COMMENT) {
+        return Some(parse_comment(Fields(fields.split(is_separator))));
+    }
+    let fields = line.strip_prefix(DOWNTIME)?;
+    Some(parse_downtime(Fields(fields.split(is_separator))))
+}
+
+fn is_separator(b: &u8) -> bool {
+    *b == b';'
+}
+
+fn parse_comment<'l>(mut fields: Fields<impl Iterator<Item = &'l [u8]>>) -> Option<Saved> {
+    let id = u64::try_from(fields.number()?).ok()?;
+    let owner = fields.owner()?;
+    let comment = Comment {
+        id,
+        entry_type: EntryType::from_code(fields.number()?)?,
+        entry_time: fields.time()?,
+        persistent: fields.number()? != 0,
+        author: fields.text()?,
+        comment: fields.text()?,
+    };
+    Some(Saved::Comment(owner, comment))
+}
+
+fn parse_downtime<'l>(mut fields: Fields<impl Iterator<Item = &'l [u8]>>) -> Option<Saved> {
+    let id = u64::try_from(fields.number()?).ok()?;
+    let owner = fields.owner()?;
+    let (entry_time, start_time, end_time) = (fields.time()?, fields.time()?, fields.time()?);
+    let fixed = fields.number()? != 0;
+    let duration = fields.number()?;
+    let began = fields.time()?;
+    let kind = if fixed {
+        DowntimeKind::Fixed
+    } else {
+        let began = (!began.is_never()).then_some(began);
+        DowntimeKind::Flexible { began }
+    };
+    let downtime = Downtime {
+        id,
+        author: fields.text()?,
+        comment: fields.text()?,
+        entry_time,
+        start_time,
+        end_time,
+        duration,
+        kind,
+    };
+    Some(Saved::Downtime(owner, downtime))
+}
+
+/// The fields of a line, one after the other.
+struct Fields<I>(I);
+
+impl<'l, I: Iterator<Item = &'l [u8]>> Fields<I> {
+    fn number(&mut self) -> Option<i64> {
+        self.0.next()?.to_str().ok()?.parse().ok()
+    }
+
+    fn time(&mut self) -> Option<UnixTime> {
+        UnixTime::parse(self.0.next()?)
+    }
+
+    fn text(&mut self) -> Option<BString> {
+        Some(unescape(self.0.next()?))
+    }
+
+    fn owner(&mut self) -> Option<Owner> {
+        let (host_name, service) = (self.text()?, self.text()?);
+        Some(Owner {
+            host_name,
+            service_description: (!service.is_empty()).then_some(service),
+        })
+    }
+}
+
+fn number(number: impl std::fmt::Display, out: &mut Vec<u8>) {
+    out.extend_from_slice(format!("{number};").as_bytes());
+}
+
+fn text(text: &[u8], out: &mut Vec<u8>) {
+    for b in text {
+        match b {
+            b'\\' => out.extend_from_slice(b"\\\\"),
+            b';' => out.extend_from_slice(b"\\s"),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b => out.push(*b),
+        }
+    }
+    out.push(b';');
+}
+
+fn end_line(out: &mut Vec<u8>) {
+    out.pop();
+    out.push(b'\n');
+}
+
+fn unescape(text: &[u8]) -> BString {
+    let mut out = BString::default();
+    let mut bytes = text.iter();
+    while let Some(b) = bytes.next() {
+        out.push(match b {
+            b'\\' => match bytes.next() {
+                Some(b's') => b';',
+                Some(b'n') => b'\n',
+                _ => b'\\',
+            },
+            b => *b,
+        });
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_printed_is_read() {
+        for (service, text, kind) in [
+            (None, "", DowntimeKind::Fixed),
+            (
+                Some(BString::from("Disk C:\\new;\n")),
+                "a;b \\s \\\\ \u{e9}",
+                DowntimeKind::Flexible { began: None },
+            ),
+            (
+                Some(BString::from(&b"\xff"[..])),
+                "x",
+                DowntimeKind::Flexible {
+                    began: Some(UnixTime::from_micros(7_500_000)),
+                },
+            ),
+        ] {
+            let comment = Comment {
+                id: 7,
+                author: "me; myself".into(),
+                comment: text.into(),
+                entry_time: UnixTime::from_micros(1_795_217_983_500_000),
+                entry_type: EntryType::Acknowledgement,
+                persistent: true,
+            };
+            let downtime = Downtime {
+                id: u64::from(u32::MAX),
+                author: "me".into(),
+                comment: text.into(),
+                entry_time: UnixTime::from_secs(1),
+                start_time: UnixTime::from_secs(2),
+                end_time: UnixTime::from_secs(3),
+                duration: 4,
+                kind,
+            };
+            let (mut line, host) = (Vec::new(), BString::from("h;1"));
+            print_comment(&host, service.as_ref(), &comment, &mut line);
+            let Some(Some(Saved::Comment(owner, read))) = parse(&line) else {
+                panic!("{:?}", line.as_bstr());
+            };
+            assert_eq!(
+                (&owner.host_name, &owner.service_description),
+                (&host, &service)
+            );
+            assert_eq!(read, comment);
+            line.clear();
+            print_downtime(&host, service.as_ref(), &downtime, &mut line);
+            let Some(Some(Saved::Downtime(owner, read))) = parse(&line) else {
+                panic!("{:?}", line.as_bstr());
+            };
+            assert_eq!(
+                (&owner.host_name, &owner.service_description),
+                (&host, &service)
+            );
+            assert_eq!(read, downtime);
+        }
+    }
+
+    #[test]
+    fn other_lines_are_others_and_wrong_ones_are_wrong() {
+        assert!(parse(b"# site a\n").is_none());
+        for line in [
+            "# comment ",
+            "# comment x;h;;1;1;1;a;b",
+            "# comment 1;h;;2;1;1;a;b",
+            "# comment 1;h;;1;1;1;a",
+            "# downtime 1;h;;1;2;3;1;4;0;a",
+        ] {
+            assert!(matches!(parse(line.as_bytes()), Some(None)), "{line}");
+        }
+    }
+}
