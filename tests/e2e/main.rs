@@ -1,8 +1,10 @@
 //! The stories. Each file is one.
 
 mod broken_input;
+mod clients;
 mod dump_through_ssh;
 mod icinga2_dump;
+mod livestatus_queries;
 mod lq_people;
 mod manual;
 mod no_runtime;

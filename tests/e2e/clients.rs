@@ -1,0 +1,54 @@
+//! Programs that people already have, at the socket of a `livestatusd`: each
+//! asks in its own way and must get the right answers. What drives a client
+//! lies in `tests/fixtures/clients` and prints as JSON what the client made of
+//! the answers; here is what is true.
+
+mod nagstamon;
+mod nagvis;
+mod perl;
+mod python;
+mod site;
+mod tools;
+
+use std::ffi::OsStr;
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+
+use harness::program::repository;
+use harness::{Program, Running, ports, wait_until};
+use serde_json::Value;
+
+/// A file that drives a client.
+fn driver(name: &str) -> PathBuf {
+    repository().join("tests/fixtures/clients").join(name)
+}
+
+/// A foreign client that does not wait for ever where an answer does not come.
+fn client(program: impl AsRef<OsStr>, label: &str) -> Program {
+    Program::foreign("timeout", label).arg("60").arg(program)
+}
+
+/// Runs a driver to its end and returns what it printed.
+#[track_caller]
+fn report(client: Program) -> Value {
+    let outcome = client.run().success();
+    serde_json::from_slice(&outcome.stdout)
+        .unwrap_or_else(|error| panic!("{error} in {:?}\n{}", outcome.text(), outcome.errors()))
+}
+
+/// A way from a TCP port on 127.0.0.1, which is returned, to `socket`.
+#[track_caller]
+fn bridge(socket: &Path) -> (Running, u16) {
+    let port = ports::free();
+    let bridge = Program::foreign("socat", "socat")
+        .arg(format!(
+            "TCP-LISTEN:{port},bind=127.0.0.1,reuseaddr,fork,backlog=64"
+        ))
+        .arg(format!("UNIX-CONNECT:{}", socket.display()))
+        .with_family()
+        .start();
+    wait_until("the bridge is there", || {
+        TcpStream::connect(("127.0.0.1", port)).is_ok()
+    });
+    (bridge, port)
+}
