@@ -5,6 +5,7 @@ mod clients;
 mod dump_through_ssh;
 mod icinga2_dump;
 mod livestatus_queries;
+mod lq_people;
 mod manual;
 mod no_runtime;
 mod notify_kill;

@@ -29,6 +29,7 @@ const WITHOUT_RUNTIME: &[&str] = &[
     "nagios",
     "wire",
     "agent",
+    "lq",
     "unixcat",
     "notify",
 ];

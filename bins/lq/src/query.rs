@@ -3,6 +3,8 @@
 
 use bstr::{BString, ByteSlice, ByteVec};
 
+use crate::cli::Format;
+
 /// A request as given, line by line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Request {
@@ -103,6 +105,14 @@ pub(crate) fn framed(lines: &[BString], format: Option<&str>, names: bool) -> Ve
     }
     out.push(b'\n');
     out
+}
+
+/// What is asked for in order to print a format.
+pub(crate) fn word(format: Format) -> &'static str {
+    match format {
+        Format::Csv => "csv",
+        Format::Json | Format::Python | Format::Table => "json",
+    }
 }
 
 fn is_header(line: &[u8], names: &[&str]) -> bool {

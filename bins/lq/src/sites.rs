@@ -1,15 +1,11 @@
 //! `lq sites`: how old and how complete is what each site has sent.
 
-use std::io::Write;
-
-use bstr::ByteSlice;
-use livestatus::Query;
 use livestatus::json::Row;
-use program::Failure;
 
-use crate::ask;
+use crate::ask::{self, Error};
 use crate::connection::Connection;
-use crate::table;
+use crate::table::{Cell, Paint, Table, show};
+use crate::words::{age, moment};
 
 /// The columns that are asked for, in the order of [`Site::read`].
 pub(crate) const COLUMNS: [&str; 12] = [
@@ -27,9 +23,9 @@ pub(crate) const COLUMNS: [&str; 12] = [
     "config_error",
 ];
 
-pub(crate) fn show(connection: &mut Connection, out: &mut dyn Write) -> Result<(), Failure> {
-    let request = request();
-    let mut table = table::new([
+/// Asks, with a request for [`COLUMNS`].
+pub(crate) fn table(connection: &mut Connection<'_>, request: &[u8]) -> Result<Table, Error> {
+    let mut table = Table::new([
         "SITE",
         "STATE",
         "AGE",
@@ -41,15 +37,11 @@ pub(crate) fn show(connection: &mut Connection, out: &mut dyn Write) -> Result<(
         "CONFIGURATION",
         "REASON",
     ]);
-    ask::rows(connection, &request, |row| {
-        table.add_row(Site::read(row).cells());
+    ask::rows(connection, request, |row| {
+        table.push(Site::read(row).cells());
+        Ok(())
     })?;
-    ask::write(out, table::print(&table).as_bytes())
-}
-
-fn request() -> Vec<u8> {
-    let query = Query::rows("sites", COLUMNS);
-    query.print().expect("these names have no blanks")
+    Ok(table)
 }
 
 struct Site {
@@ -69,7 +61,7 @@ struct Site {
 
 impl Site {
     fn read(row: &Row) -> Self {
-        let text = |index| row.cell(index).text().to_str_lossy().into_owned();
+        let text = |index| show(row.cell(index));
         let int = |index| row.cell(index).int().unwrap_or(0);
         Self {
             name: text(0),
@@ -87,68 +79,28 @@ impl Site {
         }
     }
 
-    fn cells(&self) -> [String; 10] {
-        let word = match (self.state_received_at, self.state_complete) {
-            (0, _) => "never",
-            (_, true) => "complete",
-            (_, false) => "incomplete",
+    fn cells(&self) -> Vec<Cell> {
+        let (word, paint) = match (self.state_received_at, self.state_complete) {
+            (0, _) => ("never", Paint::Pending),
+            (_, true) => ("complete", Paint::Good),
+            (_, false) => ("incomplete", Paint::Bad),
         };
         let reasons: Vec<&str> = [self.state_reason.as_str(), self.config_error.as_str()]
             .into_iter()
             .filter(|reason| !reason.is_empty())
             .collect();
-        [
-            self.name.clone(),
-            word.to_owned(),
-            self.state_age.map_or_else(|| "-".to_owned(), age),
-            moment(self.state_time),
-            self.state_records.to_string(),
-            self.state_unknown.to_string(),
-            self.num_hosts.to_string(),
-            self.num_services.to_string(),
-            moment(self.config_time),
-            reasons.join("; "),
+        let plain = |text: String| Cell::plain(text);
+        vec![
+            plain(self.name.clone()),
+            Cell::painted(word, paint),
+            plain(self.state_age.map_or_else(|| "-".to_owned(), age)),
+            plain(moment(self.state_time)),
+            plain(self.state_records.to_string()),
+            plain(self.state_unknown.to_string()),
+            plain(self.num_hosts.to_string()),
+            plain(self.num_services.to_string()),
+            plain(moment(self.config_time)),
+            plain(reasons.join("; ")),
         ]
-    }
-}
-
-/// An age in the two largest units that say something.
-fn age(seconds: f64) -> String {
-    let seconds = seconds.max(0.0) as u64;
-    match seconds {
-        0..60 => format!("{seconds} s"),
-        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
-        3600..86400 => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
-        _ => format!("{} d {} h", seconds / 86400, seconds % 86400 / 3600),
-    }
-}
-
-fn moment(seconds: i64) -> String {
-    let never = || "never".to_owned();
-    if seconds == 0 {
-        return never();
-    }
-    let Ok(moment) = jiff::Timestamp::from_second(seconds) else {
-        return never();
-    };
-    let local = moment.to_zoned(jiff::tz::TimeZone::system());
-    local.strftime("%Y-%m-%d %H:%M:%S %:z").to_string()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ages_have_two_units() {
-        for (seconds, want) in [
-            (-1.0, "0 s"),
-            (12.9, "12 s"),
-            (61.0, "1 min 1 s"),
-            (3660.0, "1 h 1 min"),
-            (90_000.0, "1 d 1 h"),
-        ] {
-            assert_eq!(age(seconds), want);
-        }
     }
 }

@@ -1,85 +1,27 @@
 //! Runs lq against a server that gives recorded answers.
 
+#[path = "cli/people.rs"]
+mod people;
+#[path = "cli/plugin.rs"]
+mod plugin;
+#[path = "cli/server.rs"]
+mod server;
+#[path = "cli/terminal.rs"]
+mod terminal;
+#[cfg(feature = "tls")]
+#[path = "cli/tls.rs"]
+mod tls;
+#[path = "cli/watch.rs"]
+mod watch;
+
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
-use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
-use std::thread::JoinHandle;
+use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
-/// Answers each connection with the next of its answers and closes.
-struct Server {
-    directory: TempDir,
-    thread: JoinHandle<Vec<String>>,
-}
-
-impl Server {
-    fn start(answers: &[&[u8]]) -> Self {
-        let directory = TempDir::new().unwrap();
-        let listener = UnixListener::bind(directory.path().join("live")).unwrap();
-        let answers: Vec<Vec<u8>> = answers.iter().map(|a| a.to_vec()).collect();
-        let thread = std::thread::spawn(move || {
-            answers
-                .iter()
-                .map(|answer| serve(listener.accept().unwrap().0, answer))
-                .collect()
-        });
-        Self { directory, thread }
-    }
-
-    fn socket(&self) -> PathBuf {
-        self.directory.path().join("live")
-    }
-
-    fn lq(&self, arguments: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_lq"))
-            .arg("-s")
-            .arg(self.socket())
-            .args(arguments)
-            .env("TZ", "UTC")
-            .stdin(Stdio::null())
-            .output()
-            .unwrap()
-    }
-
-    /// What was asked, one request per connection.
-    fn requests(self) -> Vec<String> {
-        self.thread.join().unwrap()
-    }
-}
-
-/// Reads a query up to its blank line, or commands up to their end.
-fn serve(mut stream: impl Read + Write, answer: &[u8]) -> String {
-    let mut request = Vec::new();
-    let mut buffer = [0; 1024];
-    while request.starts_with(b"COMMAND") || !request.ends_with(b"\n\n") {
-        match stream.read(&mut buffer).unwrap() {
-            0 => break,
-            count => request.extend_from_slice(&buffer[..count]),
-        }
-    }
-    stream.write_all(answer).unwrap();
-    String::from_utf8(request).unwrap()
-}
-
-/// Exit status, standard output, standard error.
-fn said(output: &Output) -> (i32, String, String) {
-    (
-        output.status.code().unwrap(),
-        String::from_utf8_lossy(&output.stdout).into_owned(),
-        String::from_utf8_lossy(&output.stderr).into_owned(),
-    )
-}
-
-fn ok(stdout: &str) -> (i32, String, String) {
-    (0, stdout.to_owned(), String::new())
-}
-
-fn failed(code: i32, stderr: &str) -> (i32, String, String) {
-    (code, String::new(), stderr.to_owned())
-}
+use server::{Server, failed, ok, said, serve};
 
 #[test]
 fn rows_pass_through_as_csv() {
@@ -131,7 +73,7 @@ fn a_format_in_the_query_counts_unless_one_is_asked_for() {
         [
             "GET hosts\nResponseHeader: fixed16\nOutputFormat: python3\n\n",
             "GET hosts\nResponseHeader: fixed16\nOutputFormat: json\n\n",
-            "GET hosts\nResponseHeader: fixed16\nOutputFormat: python\n\n",
+            "GET hosts\nResponseHeader: fixed16\nOutputFormat: json\n\n",
         ]
     );
 }
@@ -319,7 +261,10 @@ fn sites_are_shown_with_age_and_completeness() {
         ]
     );
     let requests = server.requests();
-    assert!(requests[0].starts_with("GET sites\nResponseHeader: fixed16\nOutputFormat: json\n"));
+    assert!(
+        requests[0].starts_with("GET sites\nResponseHeader: fixed16\nColumns: site state_time")
+    );
+    assert!(requests[0].ends_with("\nOutputFormat: json\n\n"));
 }
 
 #[test]
@@ -357,15 +302,71 @@ fn nobody_there_is_worth_another_try() {
     let run = |root: &str, variable: &str| {
         Command::new(env!("CARGO_BIN_EXE_lq"))
             .arg("GET hosts")
+            .env_remove("SITEWIRE_SOCKET")
             .env(variable, root)
             .output()
             .unwrap()
     };
     let root = directory.path().to_str().unwrap();
-    let (status, _, stderr) = said(&run(root, "OMD_ROOT"));
-    assert_eq!(status, 75);
-    let want = format!("lq: cannot connect to {root}/tmp/run/live: ");
-    assert!(stderr.starts_with(&want), "{stderr}");
+    for (value, variable, path) in [
+        (root, "OMD_ROOT", format!("{root}/tmp/run/live")),
+        (
+            "tcp:127.0.0.1:1",
+            "SITEWIRE_SOCKET",
+            "tcp:127.0.0.1:1".to_owned(),
+        ),
+    ] {
+        let (status, _, stderr) = said(&run(value, variable));
+        assert_eq!(status, 75);
+        let want = format!("lq: cannot connect to {path}: ");
+        assert!(stderr.starts_with(&want), "{stderr}");
+    }
+    let (status, _, stderr) = said(&run("tcp:x", "SITEWIRE_SOCKET"));
+    assert_eq!(status, 2);
+    assert!(
+        stderr.starts_with("lq: SITEWIRE_SOCKET is 'tcp:x': not of"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn the_query_may_be_in_a_file() {
+    let server = Server::start(&[b"200           2\na\n"]);
+    let file = server.directory().join("query");
+    std::fs::write(&file, "GET hosts\nColumns: name\n").unwrap();
+    let file = file.to_str().unwrap();
+    assert_eq!(said(&server.lq(&["-f", file])), ok("a\n"));
+    let want = "GET hosts\nResponseHeader: fixed16\nColumns: name\nOutputFormat: csv\n\n";
+    assert_eq!(server.requests(), [want]);
+
+    let server = Server::start(&[]);
+    assert_eq!(server.lq(&["-f", file, "GET hosts"]).status.code(), Some(2));
+    let (status, _, stderr) = said(&server.lq(&["-f", "/nowhere/query"]));
+    assert_eq!(status, 1);
+    assert!(
+        stderr.starts_with("lq: cannot read /nowhere/query: "),
+        "{stderr}"
+    );
+    let (status, _, stderr) = said(&server.lq(&["-f", "-"]));
+    let want = "lq: there is no query\n".to_owned();
+    assert_eq!((status, stderr), (2, want));
+}
+
+#[test]
+fn python_is_made_of_json() {
+    let body = "[[\"it's\",null,true],\n[\"\\u00fc\",1.5,[1]]]\n";
+    let answer = format!("200 {:11}\n{body}", body.len());
+    let server = Server::start(&[answer.as_bytes(), b"200           2\n[]"]);
+    assert_eq!(
+        said(&server.lq(&["--format", "python", "GET hosts"])),
+        ok("[[\"it's\", None, 1],\n['\\xfc', 1.5, [1]]]\n")
+    );
+    assert_eq!(
+        said(&server.lq(&["--format", "python", "GET hosts"])),
+        ok("[]\n")
+    );
+    let want = "GET hosts\nResponseHeader: fixed16\nOutputFormat: json\n\n";
+    assert_eq!(server.requests(), [want, want]);
 }
 
 #[test]
@@ -388,8 +389,8 @@ fn what_is_no_query_is_a_wrong_use() {
     let server = Server::start(&[]);
     for (arguments, want) in [
         (
-            &["hosts"][..],
-            "lq: a query begins with GET or COMMAND, not with 'hosts'\n",
+            &["host"][..],
+            "lq: a query begins with GET or COMMAND, not with 'host'\n",
         ),
         (&[], "lq: there is no query\n"),
         (&[""], "lq: there is no query\n"),

@@ -1,9 +1,10 @@
 //! The command line.
 
+#[cfg(feature = "tls")]
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
-
 use program::Address;
 
 /// Copy standard input to a socket and the socket to standard output
@@ -35,9 +36,34 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) timeout: Option<Duration>,
 
-    /// A path, unix:PATH or tcp:HOST:PORT
+    #[cfg(feature = "tls")]
+    #[command(flatten)]
+    pub(crate) tls: Tls,
+
+    /// A path, unix:PATH, tcp:HOST:PORT or tls:HOST:PORT
     #[arg(value_name = "SOCKET")]
     pub(crate) socket: Address,
+}
+
+/// Whom to believe behind tls:HOST:PORT, and who connects.
+#[cfg(feature = "tls")]
+#[derive(Debug, clap::Args)]
+pub(crate) struct Tls {
+    /// With tls: the certificates of the CA that vouches for the server
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+
+    /// With tls: our certificate, if the server wants to know who connects
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub(crate) cert: Option<PathBuf>,
+
+    /// With tls: the private key of our certificate
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub(crate) key: Option<PathBuf>,
+
+    /// With tls: the host or site that the server's certificate is for [default: HOST]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) tls_name: Option<String>,
 }
 
 fn duration(text: &str) -> Result<Duration, &'static str> {

@@ -4,7 +4,7 @@
 //! after reading all of it, one that sends without reading, and a reader of
 //! our output that is slow all get what is theirs, and the buffers do not grow.
 
-use std::io::IsTerminal;
+use std::io::{self, ErrorKind, IsTerminal};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
@@ -12,14 +12,18 @@ use program::{Failure, Status};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::FileType;
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, Shutdown};
+use rustix::pipe::SpliceFlags;
 
 use crate::cli::Args;
 use crate::flow::Flow;
+use crate::socket::Socket;
 
 /// A pipe that poll(2) calls writable takes this much without blocking. It is
 /// not made non-blocking, because others may hold the same open file.
 const PIPE_ROOM: usize = 4096;
+
+/// How much is spliced by one call.
+const SPLICE_MOST: usize = 1 << 20;
 
 /// How long the end of input may take to arrive after the peer has closed. A
 /// server that answers and closes is often faster than the program that asks
@@ -27,44 +31,56 @@ const PIPE_ROOM: usize = 4096;
 const GRACE: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(args: &Args) -> Result<Status, Failure> {
-    let socket = args.socket.connect(args.timeout).map_err(|error| {
-        let status = match error.kind() {
-            std::io::ErrorKind::InvalidInput | std::io::ErrorKind::InvalidFilename => {
-                Status::Failed
-            }
-            _ => Status::TryAgain,
-        };
-        Failure::caused(status, format!("cannot connect to {}", args.socket), error)
-    })?;
+    let socket = Socket::connect(args)?;
     let (stdin, stdout) = (std::io::stdin(), std::io::stdout());
+    // Measured: from a pipe to a socket, splice(2) is no faster than copying,
+    // and over TCP slower.
+    let from_socket = match socket.can_splice() && is_pipe(stdout.as_fd()) {
+        true => Flow::spliced(),
+        false => Flow::new(),
+    };
     let copy = Copy {
         stdin: stdin.as_fd(),
         stdout: stdout.as_fd(),
-        socket: socket.as_fd(),
         input: Input::Flowing,
         to_socket: Flow::new(),
-        from_socket: Flow::new(),
+        from_socket,
+        socket,
     };
+    let address = &args.socket;
+    let failed = |what: String| Err(Failure::new(Status::Failed, what));
     match copy.run(args.timeout) {
         Ok(()) => Ok(Status::Done),
         Err(Error::ReaderGone) => Err(Failure::silent(Status::Failed)),
-        Err(Error::Unsent) => Err(Failure::new(
-            Status::Failed,
-            format!(
-                "{} closed the connection before it had all input",
-                args.socket
-            ),
+        Err(Error::Unsent) => failed(format!(
+            "{address} closed the connection before it had all input"
+        )),
+        Err(Error::CutOff) => failed(format!(
+            "{address} closed the connection without a word: the output may have been cut off"
         )),
         Err(Error::Idle(timeout)) => Err(Failure::new(
             Status::TryAgain,
-            format!("{}: nothing moved for {timeout:?}", args.socket),
+            format!("{address}: nothing moved for {timeout:?}"),
         )),
-        Err(Error::System(what, errno)) => Err(Failure::caused(
-            Status::Failed,
-            what,
-            std::io::Error::from(errno),
-        )),
+        Err(Error::System(what, error)) => Err(Failure::caused(Status::Failed, what, error)),
     }
+}
+
+/// Has the kernel move what there is from a socket to a pipe.
+fn splice(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> io::Result<usize> {
+    let flags = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;
+    Ok(rustix::pipe::splice(
+        from,
+        None,
+        to,
+        None,
+        SPLICE_MOST,
+        flags,
+    )?)
+}
+
+fn is_pipe(fd: BorrowedFd<'_>) -> bool {
+    rustix::fs::fstat(fd).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Fifo)
 }
 
 enum Error {
@@ -72,9 +88,17 @@ enum Error {
     ReaderGone,
     /// The peer closed and there was, or may have been, more for it.
     Unsent,
+    /// The connection ended, and TLS does not vouch that this was the peer's end.
+    CutOff,
     /// No progress for this long.
     Idle(Duration),
-    System(&'static str, Errno),
+    System(&'static str, io::Error),
+}
+
+impl Error {
+    fn system(what: &'static str, error: impl Into<io::Error>) -> Self {
+        Self::System(what, error.into())
+    }
 }
 
 /// How far standard input has come.
@@ -96,7 +120,7 @@ enum Input {
 struct Copy<'a> {
     stdin: BorrowedFd<'a>,
     stdout: BorrowedFd<'a>,
-    socket: BorrowedFd<'a>,
+    socket: Socket,
     input: Input,
     to_socket: Flow,
     from_socket: Flow,
@@ -111,9 +135,9 @@ struct Ready {
 
 impl Copy<'_> {
     fn run(mut self, timeout: Option<Duration>) -> Result<(), Error> {
-        let write_most = match rustix::fs::fstat(self.stdout) {
-            Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Fifo => PIPE_ROOM,
-            _ => usize::MAX,
+        let write_most = match is_pipe(self.stdout) {
+            true => PIPE_ROOM,
+            false => usize::MAX,
         };
         let mut last_move = Instant::now();
         loop {
@@ -140,7 +164,7 @@ impl Copy<'_> {
         }
     }
 
-    fn wait(&self, idle_at: Option<Instant>) -> Result<Ready, Error> {
+    fn wait(&mut self, idle_at: Option<Instant>) -> Result<Ready, Error> {
         let reads_stdin = match self.input {
             Input::Flowing => self.to_socket.wants_source(),
             Input::PeerClosed { .. } => true,
@@ -148,17 +172,21 @@ impl Copy<'_> {
         };
         let mut events = PollFlags::empty();
         events.set(PollFlags::IN, self.from_socket.wants_source());
-        events.set(PollFlags::OUT, self.to_socket.wants_sink());
+        let wants_room = self.to_socket.wants_sink() || self.socket.wants_write();
+        events.set(PollFlags::OUT, wants_room);
         // A hang-up is reported whether asked for or not, and for ever: once it
         // is known, the socket is polled only for what is still to be read.
         let watches_socket = !events.is_empty() || self.input == Input::Flowing;
+
+        // What TLS has read ahead does not wake poll(2).
+        let has_pending = self.from_socket.wants_source() && self.socket.has_pending();
 
         let mut fds = Vec::with_capacity(3);
         if reads_stdin {
             fds.push(PollFd::from_borrowed_fd(self.stdin, PollFlags::IN));
         }
         if watches_socket {
-            fds.push(PollFd::from_borrowed_fd(self.socket, events));
+            fds.push(PollFd::from_borrowed_fd(self.socket.as_fd(), events));
         }
         if self.from_socket.wants_sink() {
             fds.push(PollFd::from_borrowed_fd(self.stdout, PollFlags::OUT));
@@ -167,7 +195,8 @@ impl Copy<'_> {
             Input::PeerClosed { until } => Some(until),
             _ => None,
         };
-        let wake = [idle_at, grace].into_iter().flatten().min();
+        let now = has_pending.then(Instant::now);
+        let wake = [idle_at, grace, now].into_iter().flatten().min();
         let pause = wake.map(|at| {
             let left = at.saturating_duration_since(Instant::now());
             Timespec::try_from(left).unwrap_or(Timespec {
@@ -177,7 +206,7 @@ impl Copy<'_> {
         });
         match poll(&mut fds, pause.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
-            Err(error) => return Err(Error::System("cannot poll", error)),
+            Err(error) => return Err(Error::system("cannot poll", error)),
         }
         let mut found = fds.iter().map(PollFd::revents);
         let mut next = |asked: bool| {
@@ -186,11 +215,16 @@ impl Copy<'_> {
                 .flatten()
                 .unwrap_or(PollFlags::empty())
         };
-        Ok(Ready {
+        let mut ready = Ready {
             stdin: !next(reads_stdin).is_empty(),
             socket: next(watches_socket),
             stdout: !next(self.from_socket.wants_sink()).is_empty(),
-        })
+        };
+        ready.socket.set(
+            PollFlags::IN,
+            has_pending || ready.socket.contains(PollFlags::IN),
+        );
+        Ok(ready)
     }
 
     /// Standard input to the socket, and the half-close at its end.
@@ -200,8 +234,8 @@ impl Copy<'_> {
             let stdin = self.stdin;
             moved |= self
                 .to_socket
-                .fill(|room| rustix::io::read(stdin, room))
-                .map_err(|error| Error::System("cannot read standard input", error))?;
+                .fill(|room| Ok(rustix::io::read(stdin, room)?))
+                .map_err(|error| Error::system("cannot read standard input", error))?;
         }
         if let Input::PeerClosed { until } = self.input {
             if self.to_socket.wants_sink() || Instant::now() >= until {
@@ -211,28 +245,41 @@ impl Copy<'_> {
             }
             return Ok(moved);
         }
+        if self.socket.wants_write() && ready.socket.contains(PollFlags::OUT) {
+            let flushed = self.socket.flush();
+            moved |= self.check_sent(flushed.map(|()| true))?;
+        }
         if self.to_socket.wants_sink() {
-            let socket = self.socket;
-            let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-            match self
-                .to_socket
-                .drain(|bytes| rustix::net::send(socket, bytes, flags))
-            {
-                Ok(some) => moved |= some,
-                Err(Errno::PIPE | Errno::CONNRESET) => {
-                    self.give_up_input();
-                    moved = true;
-                }
-                Err(error) => return Err(Error::System("cannot write to the socket", error)),
-            }
+            let socket = &mut self.socket;
+            let sent = self.to_socket.drain(|bytes| socket.send(bytes));
+            moved |= self.check_sent(sent)?;
         }
         if self.input == Input::Flowing && self.to_socket.is_finished() {
-            match rustix::net::shutdown(self.socket, Shutdown::Write) {
-                Ok(()) | Err(Errno::NOTCONN) => self.input = Input::Delivered,
-                Err(error) => return Err(Error::System("cannot half-close the socket", error)),
+            match self.socket.finish() {
+                Ok(()) => self.input = Input::Delivered,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) => {
+                    self.check_sent(Err(error))?;
+                }
             }
         }
         Ok(moved)
+    }
+
+    /// That the peer does not want any more is no error yet: what it said
+    /// before can still be read.
+    fn check_sent(&mut self, sent: io::Result<bool>) -> Result<bool, Error> {
+        match sent {
+            Ok(moved) => Ok(moved),
+            Err(error) => match error.kind() {
+                ErrorKind::BrokenPipe | ErrorKind::ConnectionReset => {
+                    self.give_up_input();
+                    Ok(true)
+                }
+                ErrorKind::WouldBlock | ErrorKind::Interrupted => Ok(false),
+                _ => Err(Error::system("cannot write to the socket", error)),
+            },
+        }
     }
 
     /// The socket to standard output.
@@ -240,34 +287,47 @@ impl Copy<'_> {
         let mut moved = false;
         let readable = PollFlags::IN | PollFlags::HUP | PollFlags::ERR;
         if self.from_socket.wants_source() && ready.socket.intersects(readable) {
-            let socket = self.socket;
-            let read = |room: &mut [u8]| {
-                rustix::net::recv(socket, room, RecvFlags::DONTWAIT).map(|(count, _)| count)
-            };
-            match self.from_socket.fill(read) {
+            let socket = &mut self.socket;
+            match self.from_socket.fill(|room| socket.receive(room)) {
                 Ok(some) => moved |= some,
-                Err(Errno::CONNRESET) => {
-                    // Sent is not read: the peer closed over bytes of ours.
-                    self.from_socket.end();
-                    self.give_up_input();
-                    moved = true;
-                }
-                Err(error) => return Err(Error::System("cannot read from the socket", error)),
+                Err(error) => match error.kind() {
+                    ErrorKind::ConnectionReset => {
+                        // Sent is not read: the peer closed over bytes of ours.
+                        self.from_socket.end();
+                        self.give_up_input();
+                        moved = true;
+                    }
+                    ErrorKind::UnexpectedEof => return Err(Error::CutOff),
+                    _ => return Err(Error::system("cannot read from the socket", error)),
+                },
             }
         }
-        if ready.stdout {
+        let written = if self.from_socket.is_spliced() && self.from_socket.wants_sink() {
+            let (socket, stdout) = (self.socket.as_fd(), self.stdout);
+            self.from_socket
+                .splice(ready.stdout, || splice(socket, stdout))
+        } else if ready.stdout {
             let stdout = self.stdout;
-            let write = |bytes: &[u8]| {
+            self.from_socket.drain(|bytes| {
                 let most = bytes.len().min(write_most);
-                rustix::io::write(stdout, &bytes[..most])
-            };
-            match self.from_socket.drain(write) {
-                Ok(some) => moved |= some,
-                Err(Errno::PIPE) => return Err(Error::ReaderGone),
-                Err(error) => return Err(Error::System("cannot write standard output", error)),
-            }
+                Ok(rustix::io::write(stdout, &bytes[..most])?)
+            })
+        } else {
+            return Ok(moved);
+        };
+        match written {
+            Ok(some) => Ok(moved | some),
+            Err(error) => match error.kind() {
+                ErrorKind::BrokenPipe => Err(Error::ReaderGone),
+                // Only a spliced source tells here that it was cut off.
+                ErrorKind::ConnectionReset => {
+                    self.from_socket.abandon();
+                    self.give_up_input();
+                    Ok(true)
+                }
+                _ => Err(Error::system("cannot write standard output", error)),
+            },
         }
-        Ok(moved)
     }
 
     /// A Unix socket tells when the peer has closed for good; over TCP that

@@ -4,6 +4,7 @@
 mod cli;
 mod copy;
 mod flow;
+mod socket;
 
 use std::process::ExitCode;
 

@@ -1,5 +1,9 @@
 //! unixcat against sockets that behave well and badly.
 
+#[cfg(feature = "tls")]
+#[path = "cli/tls.rs"]
+mod tls;
+
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -102,6 +106,20 @@ fn ten_megabytes_pass_both_ways_at_the_same_time() {
     assert_eq!(output.stdout.len(), LEN + 9);
     assert!(output.stdout.ends_with(b"all there"));
     assert!(output.stdout[..LEN] == pattern(LEN, 1));
+}
+
+#[test]
+fn output_may_be_a_file() {
+    let path = accept(listen(), |mut stream| {
+        stream.write_all(&pattern(1 << 20, 9)).unwrap();
+    });
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("output");
+    let mut command = unixcat(path);
+    command.stdin(Stdio::null());
+    command.stdout(std::fs::File::create(&file).unwrap());
+    assert_eq!(command.output().unwrap().status.code(), Some(0));
+    assert!(std::fs::read(file).unwrap() == pattern(1 << 20, 9));
 }
 
 #[test]

@@ -21,11 +21,19 @@ pub enum Address {
         /// Port.
         port: u16,
     },
+    /// `tls:HOST:PORT` or `tls:[ADDRESS]:PORT`.
+    Tls {
+        /// Name or address, without brackets.
+        host: String,
+        /// Port.
+        port: u16,
+    },
 }
 
 impl Address {
     /// Connects; gives up after `timeout`, if there is one, on each address
-    /// the host has.
+    /// the host has. Not with TLS: that is more than a socket, and where it is
+    /// spoken, the module `tls` connects.
     pub fn connect(&self, timeout: Option<Duration>) -> io::Result<OwnedFd> {
         match self {
             Self::Unix(path) => {
@@ -45,33 +53,44 @@ impl Address {
                     Err(error) => Err(error.into()),
                 }
             }
-            Self::Tcp { host, port } => {
-                let mut failure = io::Error::new(io::ErrorKind::NotFound, "host has no address");
-                for address in (host.as_str(), *port).to_socket_addrs()? {
-                    let connected = match timeout {
-                        Some(timeout) => TcpStream::connect_timeout(&address, timeout),
-                        None => TcpStream::connect(address),
-                    };
-                    match connected {
-                        Ok(stream) => {
-                            stream.set_nodelay(true)?;
-                            return Ok(stream.into());
-                        }
-                        Err(error) => failure = error,
-                    }
-                }
-                Err(failure)
-            }
+            Self::Tcp { host, port } => connect_tcp(host, *port, timeout),
+            Self::Tls { .. } => Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "this program does not speak TLS",
+            )),
         }
     }
 }
 
+pub(crate) fn connect_tcp(host: &str, port: u16, timeout: Option<Duration>) -> io::Result<OwnedFd> {
+    let mut failure = io::Error::new(io::ErrorKind::NotFound, "host has no address");
+    for address in (host, port).to_socket_addrs()? {
+        let connected = match timeout {
+            Some(timeout) => TcpStream::connect_timeout(&address, timeout),
+            None => TcpStream::connect(address),
+        };
+        match connected {
+            Ok(stream) => {
+                stream.set_nodelay(true)?;
+                return Ok(stream.into());
+            }
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unix(path) => write!(f, "{}", path.display()),
-            Self::Tcp { host, port } if host.contains(':') => write!(f, "tcp:[{host}]:{port}"),
-            Self::Tcp { host, port } => write!(f, "tcp:{host}:{port}"),
+        let (scheme, host, port) = match self {
+            Self::Unix(path) => return write!(f, "{}", path.display()),
+            Self::Tcp { host, port } => ("tcp", host, port),
+            Self::Tls { host, port } => ("tls", host, port),
+        };
+        if host.contains(':') {
+            write!(f, "{scheme}:[{host}]:{port}")
+        } else {
+            write!(f, "{scheme}:{host}:{port}")
         }
     }
 }
@@ -81,25 +100,31 @@ impl std::str::FromStr for Address {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if let Some(rest) = text.strip_prefix("tcp:") {
-            const FORM: &str = "not of the form tcp:HOST:PORT or tcp:[ADDRESS]:PORT";
-            let (host, port) = rest.rsplit_once(':').ok_or(FORM)?;
-            let host = match host.strip_prefix('[') {
-                Some(host) => host.strip_suffix(']').ok_or(FORM)?,
-                None if host.contains(':') => return Err(FORM),
-                None => host,
-            };
-            let port = port.parse().map_err(|_| FORM)?;
-            if host.is_empty() || port == 0 {
-                return Err(FORM);
-            }
-            let host = host.to_owned();
+            let (host, port) =
+                host_and_port(rest).ok_or("not of the form tcp:HOST:PORT or tcp:[ADDRESS]:PORT")?;
             return Ok(Self::Tcp { host, port });
+        }
+        if let Some(rest) = text.strip_prefix("tls:") {
+            let (host, port) =
+                host_and_port(rest).ok_or("not of the form tls:HOST:PORT or tls:[ADDRESS]:PORT")?;
+            return Ok(Self::Tls { host, port });
         }
         match text.strip_prefix("unix:").unwrap_or(text) {
             "" => Err("the path of the socket is empty"),
             path => Ok(Self::Unix(path.into())),
         }
     }
+}
+
+fn host_and_port(text: &str) -> Option<(String, u16)> {
+    let (host, port) = text.rsplit_once(':')?;
+    let host = match host.strip_prefix('[') {
+        Some(host) => host.strip_suffix(']')?,
+        None if host.contains(':') => return None,
+        None => host,
+    };
+    let port = port.parse().ok()?;
+    (!host.is_empty() && port != 0).then(|| (host.to_owned(), port))
 }
 
 #[cfg(test)]
@@ -119,8 +144,19 @@ mod tests {
             ("./tcp:odd", Ok(Address::Unix("./tcp:odd".into()))),
             ("tcp:central:6557", tcp("central", 6557)),
             ("tcp:[::1]:6557", tcp("::1", 6557)),
+            (
+                "tls:[::1]:6557",
+                Ok(Address::Tls {
+                    host: "::1".to_owned(),
+                    port: 6557,
+                }),
+            ),
         ] {
             assert_eq!(text.parse(), want, "{text}");
+        }
+        for text in ["tls:[::1]:6557", "tls:central:1", "tcp:[::1]:6557"] {
+            let address: Address = text.parse().unwrap();
+            assert_eq!(address.to_string(), text);
         }
     }
 
@@ -137,6 +173,8 @@ mod tests {
             "tcp:host:65536",
             "tcp:::1:6557",
             "tcp:[::1:6557",
+            "tls:host",
+            "tls:host:0",
         ] {
             assert!(text.parse::<Address>().is_err(), "{text}");
         }

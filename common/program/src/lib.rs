@@ -10,6 +10,8 @@ pub mod file;
 pub mod lock;
 pub mod log;
 pub mod ready;
+#[cfg(feature = "tls")]
+pub mod tls;
 
 pub use address::Address;
 pub use exit::{Failure, Status, exit};

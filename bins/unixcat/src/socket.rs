@@ -1,0 +1,149 @@
+//! The socket, with TLS or without. Nothing here waits but connecting.
+
+use std::io::{self, ErrorKind};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use program::{Failure, Status};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, Shutdown};
+
+use crate::cli::Args;
+
+pub(crate) enum Socket {
+    Plain(OwnedFd),
+    #[cfg(feature = "tls")]
+    Tls(Box<program::tls::Stream>),
+}
+
+impl Socket {
+    pub(crate) fn connect(args: &Args) -> Result<Self, Failure> {
+        #[cfg(feature = "tls")]
+        if let program::Address::Tls { host, port } = &args.socket {
+            return connect_tls(args, host, *port);
+        }
+        let socket = args.socket.connect(args.timeout).map_err(|error| {
+            let status = match error.kind() {
+                ErrorKind::InvalidInput | ErrorKind::InvalidFilename | ErrorKind::Unsupported => {
+                    Status::Failed
+                }
+                _ => Status::TryAgain,
+            };
+            Failure::caused(status, format!("cannot connect to {}", args.socket), error)
+        })?;
+        Ok(Self::Plain(socket))
+    }
+
+    /// Whether the kernel can move bytes through it by itself.
+    pub(crate) fn can_splice(&self) -> bool {
+        matches!(self, Self::Plain(_))
+    }
+
+    /// Takes as many bytes as there is room for.
+    pub(crate) fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(socket) => {
+                let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+                Ok(rustix::net::send(socket, bytes, flags)?)
+            }
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => io::Write::write(stream, bytes),
+        }
+    }
+
+    /// Reads what is there; 0 is the end.
+    pub(crate) fn receive(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(socket) => {
+                let (count, _) = rustix::net::recv(socket, room, RecvFlags::DONTWAIT)?;
+                Ok(count)
+            }
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => io::Read::read(stream, room),
+        }
+    }
+
+    /// Tells the peer that nothing more will come. With TLS it is to be called
+    /// again when there was no room for that.
+    pub(crate) fn finish(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(socket) => match rustix::net::shutdown(socket, Shutdown::Write) {
+                // It has closed already.
+                Ok(()) | Err(Errno::NOTCONN) => Ok(()),
+                Err(error) => Err(error.into()),
+            },
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.finish(),
+        }
+    }
+
+    /// Whether something that was taken waits for room.
+    pub(crate) fn wants_write(&self) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.wants_write(),
+        }
+    }
+
+    /// Sends what waits for room.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(_) => Ok(()),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.send_waiting(),
+        }
+    }
+
+    /// Whether there is something to read that poll(2) does not see.
+    pub(crate) fn has_pending(&mut self) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.has_pending(),
+        }
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Plain(socket) => socket.as_fd(),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.as_fd(),
+        }
+    }
+}
+
+#[cfg(feature = "tls")]
+fn connect_tls(args: &Args, host: &str, port: u16) -> Result<Socket, Failure> {
+    use program::tls::{Client, Files};
+
+    let address = &args.socket;
+    let Some(ca) = &args.tls.ca else {
+        let what = format!("{address} needs --ca: the file of the CA that vouches for the server");
+        return Err(Failure::new(Status::Usage, what));
+    };
+    let files = Files {
+        ca,
+        identity: args.tls.cert.as_deref().zip(args.tls.key.as_deref()),
+    };
+    let expected = args.tls.tls_name.as_deref().unwrap_or(host);
+    let client = Client::load(files, expected)
+        .map_err(|error| Failure::new(Status::Failed, error.to_string()))?;
+    let stream = client.connect(host, port, args.timeout).map_err(|error| {
+        if error.is_temporary() {
+            return Failure::caused(
+                Status::TryAgain,
+                format!("cannot connect to {address}"),
+                error,
+            );
+        }
+        let what = format!("cannot agree on TLS with {address}");
+        Failure::caused(Status::Failed, what, error)
+    })?;
+    rustix::io::ioctl_fionbio(&stream, true).map_err(|error| {
+        let error = io::Error::from(error);
+        Failure::caused(Status::Failed, "cannot set up the socket", error)
+    })?;
+    Ok(Socket::Tls(Box::new(stream)))
+}

@@ -1,0 +1,647 @@
+//! TLS for programs that ask or deliver, without a runtime: a client that
+//! blocks, or that is told by poll(2) when to go on.
+//!
+//! The server must have a certificate from the CA in a file, for the name that
+//! is expected: a host name, an address, or a site. A site is named by the URI
+//! `sitewire:site:ID`, as `sitecert` writes it. The roots of the system are
+//! not believed: they would vouch for anybody.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::net::sockopt;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
+use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
+use rustls::server::ParsedCertificate;
+use rustls::{
+    ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme,
+};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+
+/// Longest file of certificates or keys, in bytes.
+const MAX_FILE: u64 = 1 << 20;
+/// What the URI of a site begins with.
+const SITE_URI: &str = "sitewire:site:";
+/// Told to the server where the expected name is not that of a host.
+const NO_NAME: &str = "site.invalid";
+
+/// Why there is no connection.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file cannot be used.
+    BadFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The server cannot be reached, or went away.
+    Io(io::Error),
+    /// The two ends did not agree, or the server is not whom it should be.
+    Tls(rustls::Error),
+}
+
+impl Error {
+    /// Whether trying again later may help.
+    pub fn is_temporary(&self) -> bool {
+        matches!(self, Self::Io(_))
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BadFile { path, what } => write!(f, "{}: {what}", path.display()),
+            Self::Io(error) => error.fmt(f),
+            Self::Tls(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Self {
+        let tls = error
+            .get_ref()
+            .and_then(|cause| cause.downcast_ref::<rustls::Error>());
+        match tls {
+            Some(tls) => Self::Tls(tls.clone()),
+            None => Self::Io(error),
+        }
+    }
+}
+
+/// Where the parts lie, all PEM.
+#[derive(Debug, Clone, Copy)]
+pub struct Files<'a> {
+    /// The certificates of those who may sign for the server.
+    pub ca: &'a Path,
+    /// Our certificate and its private key, if the server wants to know who asks.
+    pub identity: Option<(&'a Path, &'a Path)>,
+}
+
+/// Whom we believe, and who we are.
+#[derive(Debug)]
+pub struct Client {
+    config: Arc<ClientConfig>,
+    expected: String,
+}
+
+impl Client {
+    /// Reads and checks the files. The server's certificate must be for
+    /// `expected`: the name or address of a host, or the id of a site.
+    pub fn load(files: Files<'_>, expected: impl Into<String>) -> Result<Self, Error> {
+        let expected = expected.into();
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let verifier = Verifier {
+            expected: expected.clone(),
+            roots: read_roots(files.ca)?,
+            provider: Arc::clone(&provider),
+        };
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(Error::Tls)?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier));
+        let config = match files.identity {
+            None => builder.with_no_client_auth(),
+            Some((certificate, key)) => builder
+                .with_client_auth_cert(read_certificates(certificate)?, read_key(key)?)
+                .map_err(|error| {
+                    bad_file(key, format!("not the key of the certificate: {error}"))
+                })?,
+        };
+        Ok(Self {
+            config: Arc::new(config),
+            expected,
+        })
+    }
+
+    /// Connects and agrees on TLS; gives up after `timeout`, if there is one,
+    /// of silence. The socket keeps it as its limit, and blocks.
+    pub fn connect(
+        &self,
+        host: &str,
+        port: u16,
+        timeout: Option<Duration>,
+    ) -> Result<Stream, Error> {
+        let socket = crate::address::connect_tcp(host, port, timeout)?;
+        for direction in [sockopt::Timeout::Recv, sockopt::Timeout::Send] {
+            sockopt::set_socket_timeout(&socket, direction, timeout).map_err(io::Error::from)?;
+        }
+        self.agree(socket)
+    }
+
+    fn agree(&self, socket: OwnedFd) -> Result<Stream, Error> {
+        let name = ServerName::try_from(self.expected.clone());
+        let name = name.or_else(|_| ServerName::try_from(NO_NAME.to_owned()));
+        let name = name.map_err(|error| Error::Tls(rustls::Error::General(error.to_string())))?;
+        let session = ClientConnection::new(Arc::clone(&self.config), name).map_err(Error::Tls)?;
+        let mut stream = Stream {
+            session,
+            socket: socket.into(),
+        };
+        while stream.session.is_handshaking() {
+            stream.session.complete_io(&mut stream.socket)?;
+        }
+        Ok(stream)
+    }
+}
+
+/// A connection whose handshake is done. Reading and writing block unless the
+/// socket does not.
+///
+/// An end without the server's word is [`io::ErrorKind::UnexpectedEof`]: what
+/// came may have been cut off by somebody else.
+#[derive(Debug)]
+pub struct Stream {
+    session: ClientConnection,
+    socket: File,
+}
+
+impl Stream {
+    /// Tells the server that nothing more will come. It may go on sending.
+    pub fn finish(&mut self) -> io::Result<()> {
+        self.session.send_close_notify();
+        self.flush()
+    }
+
+    /// Whether reading would give something although the socket has nothing.
+    pub fn has_pending(&mut self) -> bool {
+        match self.session.process_new_packets() {
+            Ok(state) => state.plaintext_bytes_to_read() > 0 || state.peer_has_closed(),
+            // Reading tells the error.
+            Err(_) => true,
+        }
+    }
+
+    /// Whether there is something that the socket has not taken yet.
+    pub fn wants_write(&self) -> bool {
+        self.session.wants_write()
+    }
+
+    /// Sends what is waiting, as far as the socket takes it.
+    pub fn send_waiting(&mut self) -> io::Result<()> {
+        while self.session.wants_write() {
+            self.session.write_tls(&mut self.socket)?;
+        }
+        Ok(())
+    }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.session.reader().read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                done => return done,
+            }
+            self.session.read_tls(&mut self.socket)?;
+            if let Err(error) = self.session.process_new_packets() {
+                // The server is told why, if it still listens.
+                let _ = self.send_waiting();
+                return Err(io::Error::new(io::ErrorKind::InvalidData, error));
+            }
+        }
+    }
+}
+
+impl Write for Stream {
+    /// Takes as much as there is room for. What the socket did not take waits
+    /// for [`flush`](Self::flush) or [`send_waiting`](Self::send_waiting).
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            let count = self.session.writer().write(bytes)?;
+            match self.send_waiting() {
+                Err(error) if count == 0 || error.kind() != io::ErrorKind::WouldBlock => {
+                    return Err(error);
+                }
+                // What was waiting has gone, so that there is room again.
+                Ok(()) if count == 0 && !bytes.is_empty() => {}
+                _ => return Ok(count),
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.send_waiting()
+    }
+}
+
+/// Believes a server if its chain leads to one of the roots and its
+/// certificate is for the expected host or site.
+#[derive(Debug)]
+struct Verifier {
+    expected: String,
+    roots: RootCertStore,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let certificate = ParsedCertificate::try_from(end_entity)?;
+        verify_server_cert_signed_by_trust_anchor(
+            &certificate,
+            &self.roots,
+            intermediates,
+            now,
+            self.provider.signature_verification_algorithms.all,
+        )?;
+        if !is_for_site(end_entity, &self.expected) {
+            verify_server_name(&certificate, name)?;
+        }
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
+    }
+}
+
+/// Whether the certificate names this site, and no other.
+fn is_for_site(certificate: &[u8], expected: &str) -> bool {
+    let Ok((_, certificate)) = X509Certificate::from_der(certificate) else {
+        return false;
+    };
+    let Ok(Some(names)) = certificate.subject_alternative_name() else {
+        return false;
+    };
+    let mut sites = names
+        .value
+        .general_names
+        .iter()
+        .filter_map(|name| match name {
+            GeneralName::URI(uri) => uri.strip_prefix(SITE_URI),
+            _ => None,
+        });
+    sites.next() == Some(expected) && sites.next().is_none()
+}
+
+fn read_roots(path: &Path) -> Result<RootCertStore, Error> {
+    let mut roots = RootCertStore::empty();
+    for certificate in read_certificates(path)? {
+        roots
+            .add(certificate)
+            .map_err(|error| bad_file(path, format!("not usable as a CA: {error}")))?;
+    }
+    Ok(roots)
+}
+
+/// At least one certificate.
+fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let (bytes, _) = read_file(path)?;
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
+    match certificates {
+        Ok(certificates) if certificates.is_empty() => {
+            Err(bad_file(path, "has no certificate".to_owned()))
+        }
+        Ok(certificates) => Ok(certificates),
+        Err(error) => Err(bad_file(path, format!("not PEM: {error}"))),
+    }
+}
+
+fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, Error> {
+    let (bytes, mode) = read_file(path)?;
+    if mode & 0o077 != 0 {
+        let what = format!("others than its owner may read it (mode {mode:04o}); chmod 600 it");
+        return Err(bad_file(path, what));
+    }
+    PrivateKeyDer::from_pem_slice(&bytes)
+        .map_err(|error| bad_file(path, format!("has no private key: {error}")))
+}
+
+/// The file's bytes and its permissions.
+fn read_file(path: &Path) -> Result<(Vec<u8>, u32), Error> {
+    let read = || {
+        let file = File::open(path)?;
+        let mode = file.metadata()?.mode() & 0o7777;
+        let mut bytes = Vec::new();
+        file.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
+        Ok((bytes, mode))
+    };
+    let (bytes, mode) = read().map_err(|error: io::Error| bad_file(path, error.to_string()))?;
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(bad_file(path, format!("longer than {MAX_FILE} bytes")));
+    }
+    Ok((bytes, mode))
+}
+
+fn bad_file(path: &Path, what: String) -> Error {
+    Error::BadFile {
+        path: path.to_owned(),
+        what,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{TcpListener, TcpStream};
+    use std::os::unix::fs::PermissionsExt;
+    use std::thread::JoinHandle;
+
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType};
+    use rustls::server::WebPkiClientVerifier;
+    use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+    /// A directory that is removed again.
+    struct Scratch(PathBuf);
+
+    impl Scratch {
+        fn new(name: &str) -> Self {
+            let name = format!("sitewire-tls-{name}-{}", std::process::id());
+            let path = std::env::temp_dir().join(name);
+            std::fs::create_dir_all(&path).unwrap();
+            Self(path)
+        }
+
+        fn put(&self, name: &str, text: &str) -> PathBuf {
+            let path = self.0.join(name);
+            std::fs::write(&path, text).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+            path
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    struct Authority {
+        issuer: Issuer<'static, KeyPair>,
+        pem: String,
+    }
+
+    impl Authority {
+        fn new() -> Self {
+            let key = KeyPair::generate().unwrap();
+            let mut params = CertificateParams::default();
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            let pem = params.self_signed(&key).unwrap().pem();
+            let issuer = Issuer::new(params, key);
+            Self { issuer, pem }
+        }
+
+        /// Certificate and key for these names.
+        fn issue(&self, names: &[SanType]) -> (String, String) {
+            let key = KeyPair::generate().unwrap();
+            let mut params = CertificateParams::default();
+            params.subject_alt_names = names.to_vec();
+            let certificate = params.signed_by(&key, &self.issuer).unwrap();
+            (certificate.pem(), key.serialize_pem())
+        }
+    }
+
+    fn dns(name: &str) -> SanType {
+        SanType::DnsName(name.try_into().unwrap())
+    }
+
+    fn uri(uri: &str) -> SanType {
+        SanType::URI(uri.try_into().unwrap())
+    }
+
+    type ServerStream = StreamOwned<ServerConnection, TcpStream>;
+
+    /// Serves one connection, and tells how the handshake went.
+    fn serve(
+        (certificate, key): (String, String),
+        clients: Option<&Authority>,
+        talk: impl FnOnce(ServerStream) + Send + 'static,
+    ) -> (u16, JoinHandle<()>) {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .unwrap();
+        let builder = match clients {
+            None => builder.with_no_client_auth(),
+            Some(authority) => {
+                let mut roots = RootCertStore::empty();
+                let ca = CertificateDer::from_pem_slice(authority.pem.as_bytes()).unwrap();
+                roots.add(ca).unwrap();
+                let verifier =
+                    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+                builder.with_client_cert_verifier(verifier.build().unwrap())
+            }
+        };
+        let chain = vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()];
+        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+        let config = Arc::new(builder.with_single_cert(chain, key).unwrap());
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let thread = std::thread::spawn(move || {
+            let (socket, _) = listener.accept().unwrap();
+            let session = ServerConnection::new(config).unwrap();
+            talk(StreamOwned::new(session, socket));
+        });
+        (port, thread)
+    }
+
+    /// Says back in capitals what came until the end.
+    fn echo(mut stream: ServerStream) {
+        let mut text = Vec::new();
+        if stream.read_to_end(&mut text).is_ok() {
+            text.make_ascii_uppercase();
+            stream.write_all(&text).unwrap();
+            stream.conn.send_close_notify();
+            let _ = stream.flush();
+        }
+    }
+
+    fn ask(ca: &Path, expected: &str, port: u16) -> Result<String, Error> {
+        let files = Files { ca, identity: None };
+        let timeout = Some(Duration::from_secs(30));
+        let mut stream = Client::load(files, expected)?.connect("127.0.0.1", port, timeout)?;
+        stream.write_all(b"question")?;
+        stream.finish()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
+    }
+
+    #[test]
+    fn a_server_is_believed_for_its_name_only() {
+        let scratch = Scratch::new("names");
+        let authority = Authority::new();
+        let ca = scratch.put("ca", &authority.pem);
+        let address = SanType::IpAddress("127.0.0.1".parse().unwrap());
+        for (names, expected, believed) in [
+            (&[dns("central.example")][..], "central.example", true),
+            (&[dns("other.example")], "central.example", false),
+            (&[address], "127.0.0.1", true),
+            (&[dns("central.example")], "127.0.0.1", false),
+            (&[uri("sitewire:site:central")], "central", true),
+            (&[uri("sitewire:site:remote_1")], "remote_1", true),
+            (&[uri("sitewire:site:remote1")], "central", false),
+            (
+                &[uri("sitewire:site:a"), uri("sitewire:site:b")],
+                "a",
+                false,
+            ),
+            (&[uri("https://central")], "central", false),
+        ] {
+            let (port, thread) = serve(authority.issue(names), None, echo);
+            match ask(&ca, expected, port) {
+                Ok(answer) => assert!(believed && answer == "QUESTION", "{names:?}: {answer}"),
+                Err(error) => {
+                    assert!(!believed && !error.is_temporary(), "{names:?}: {error}");
+                    assert!(matches!(error, Error::Tls(_)), "{names:?}: {error}");
+                }
+            }
+            thread.join().unwrap();
+        }
+    }
+
+    #[test]
+    fn a_stranger_is_not_believed_whatever_its_name() {
+        let scratch = Scratch::new("stranger");
+        let ca = scratch.put("ca", &Authority::new().pem);
+        let pair = Authority::new().issue(&[dns("central.example")]);
+        let (port, thread) = serve(pair, None, echo);
+        let error = ask(&ca, "central.example", port).unwrap_err();
+        assert!(matches!(error, Error::Tls(_)), "{error}");
+        thread.join().unwrap();
+    }
+
+    #[test]
+    fn a_server_can_be_told_who_asks() {
+        let scratch = Scratch::new("client");
+        let authority = Authority::new();
+        let ca = scratch.put("ca", &authority.pem);
+        let (certificate, key) = authority.issue(&[uri("sitewire:site:remote1")]);
+        let certificate = scratch.put("crt", &certificate);
+        let key = scratch.put("key", &key);
+        for identity in [Some((certificate.as_path(), key.as_path())), None] {
+            let pair = authority.issue(&[dns("localhost")]);
+            let (port, thread) = serve(pair, Some(&authority), echo);
+            let files = Files { ca: &ca, identity };
+            let client = Client::load(files, "localhost").unwrap();
+            let mut answer = String::new();
+            let result = client.connect("127.0.0.1", port, None).and_then(|mut s| {
+                s.write_all(b"x")?;
+                s.finish()?;
+                Ok(s.read_to_string(&mut answer)?)
+            });
+            assert_eq!(result.is_ok(), identity.is_some(), "{result:?}");
+            thread.join().unwrap();
+        }
+    }
+
+    #[test]
+    fn an_end_without_a_word_may_be_a_cut() {
+        let scratch = Scratch::new("cut");
+        let authority = Authority::new();
+        let ca = scratch.put("ca", &authority.pem);
+        let (port, thread) = serve(authority.issue(&[dns("localhost")]), None, |mut stream| {
+            let mut all = Vec::new();
+            stream.read_to_end(&mut all).unwrap();
+            stream.write_all(b"half an ans").unwrap();
+            stream.flush().unwrap();
+        });
+        let Err(Error::Io(error)) = ask(&ca, "localhost", port) else {
+            panic!("it was taken for the whole");
+        };
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+        thread.join().unwrap();
+    }
+
+    #[test]
+    fn more_than_the_buffers_hold_passes() {
+        let scratch = Scratch::new("much");
+        let authority = Authority::new();
+        let ca = scratch.put("ca", &authority.pem);
+        let (port, thread) = serve(authority.issue(&[dns("localhost")]), None, echo);
+        let files = Files {
+            ca: &ca,
+            identity: None,
+        };
+        let client = Client::load(files, "localhost").unwrap();
+        let mut stream = client.connect("127.0.0.1", port, None).unwrap();
+        let much = vec![b'x'; 3 << 20];
+        stream.write_all(&much).unwrap();
+        stream.finish().unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        assert!(answer == much.to_ascii_uppercase());
+        thread.join().unwrap();
+    }
+
+    #[test]
+    fn files_that_cannot_be_used_are_named() {
+        let scratch = Scratch::new("files");
+        let authority = Authority::new();
+        let ca = scratch.put("ca", &authority.pem);
+        let (certificate, key) = authority.issue(&[dns("localhost")]);
+        let certificate = scratch.put("crt", &certificate);
+        let open_key = scratch.put("open", &key);
+        std::fs::set_permissions(&open_key, std::fs::Permissions::from_mode(0o640)).unwrap();
+        let key = scratch.put("key", &key);
+        let other = scratch.put("other", &KeyPair::generate().unwrap().serialize_pem());
+        let empty = scratch.put("empty", "");
+        let missing = scratch.0.join("missing");
+        for (ca, identity, named) in [
+            (&missing, None, &missing),
+            (&empty, None, &empty),
+            (&key, None, &key),
+            (&ca, Some((&missing, &key)), &missing),
+            (&ca, Some((&certificate, &missing)), &missing),
+            (&ca, Some((&certificate, &empty)), &empty),
+            (&ca, Some((&certificate, &other)), &other),
+            (&ca, Some((&certificate, &open_key)), &open_key),
+        ] {
+            let identity = identity.map(|(a, b)| (a.as_path(), b.as_path()));
+            let result = Client::load(Files { ca, identity }, "localhost");
+            let Err(Error::BadFile { path, .. }) = result else {
+                panic!("{ca:?} {identity:?}: {result:?}");
+            };
+            assert_eq!(path, *named);
+        }
+    }
+}
