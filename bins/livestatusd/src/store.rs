@@ -123,6 +123,9 @@ pub(crate) struct HostStates {
     pub(crate) host: State<HostState>,
     /// Of the services, in their order.
     pub(crate) services: Vec<State<ServiceState>>,
+    /// The numbers of their current states once more, because queries for
+    /// problems look at all of them.
+    pub(crate) codes: Vec<u8>,
 }
 
 /// What `GET sites` says about where objects and states come from.
@@ -400,10 +403,10 @@ impl Site {
         let Some((host, index)) = objects.service(host_name, description) else {
             return false;
         };
-        change(
-            &host.services[index],
-            &mut write(&host.states).services[index],
-        );
+        let mut states = write(&host.states);
+        change(&host.services[index], &mut states.services[index]);
+        states.codes[index] = states.services[index].now.state.code();
+        drop(states);
         self.changed();
         true
     }
@@ -590,9 +593,10 @@ impl Objects {
             let states = before.states();
             let mut next = write(&host.states);
             next.host = states.host.clone();
-            for (service, state) in host.services.iter().zip(&mut next.services) {
+            for (place, service) in host.services.iter().enumerate() {
                 if let Some(index) = before.service_index(service.description.as_bstr()) {
-                    *state = states.services[index].clone();
+                    next.services[place] = states.services[index].clone();
+                    next.codes[place] = states.codes[index];
                 }
             }
         }
@@ -640,6 +644,7 @@ impl HostEntry {
         let states = HostStates {
             host: State::default(),
             services: vec![State::default(); services.len()],
+            codes: vec![ServiceState::default().code(); services.len()],
         };
         Self {
             name,

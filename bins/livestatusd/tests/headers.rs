@@ -3,7 +3,7 @@
 mod support;
 
 use objects::{Host, Service};
-use support::{Daemon, begin, dump, framed, host};
+use support::{Daemon, Line, begin, dump, framed, host};
 
 /// Hosts c, a and b at one site, of which a has two services.
 fn daemon() -> Daemon {
@@ -249,13 +249,25 @@ fn faults_are_told_with_their_header() {
 }
 
 #[test]
-fn filters_by_name_find_the_same_rows_as_a_search() {
+fn filters_by_name_and_state_find_the_same_rows_as_a_search() {
     let names: Vec<String> = (0..50).map(|n| format!("host {n:02}")).collect();
     let hosts: Vec<(&str, Host)> = names
         .iter()
         .map(|name| (name.as_str(), host(&["CPU", "Disk", "Memory"])))
         .collect();
     let daemon = Daemon::running(&[("x", &hosts), ("y", &hosts[..10])]);
+    let states: Vec<Line<'_>> = names
+        .iter()
+        .enumerate()
+        .map(|(n, name)| (name.as_str(), Some("Disk"), (n % 4) as u8, "output"))
+        .collect();
+    let taken = daemon.text("ingest.d/x", dump(&begin("x", 1), &states));
+    assert_eq!(taken, "taken 50, unknown 0, refused 0\n");
+    // A state is found under its new number after the configuration has changed, too.
+    let mut changed = hosts.clone();
+    changed[2].1 = host(&["Apache", "CPU", "Disk", "Memory"]);
+    daemon.configure("x", &changed);
+    daemon.reload();
     for (named, searched) in [
         (
             "Filter: host_name = host 07",
@@ -289,7 +301,22 @@ fn filters_by_name_find_the_same_rows_as_a_search() {
         ),
         (
             "Filter: host_name = host 07\nFilter: state = 0\nOr: 2",
-            "Filter: state ~ 0",
+            "Filter: host_name ~ ^host 07$\nFilter: last_state = 0\nOr: 2",
+        ),
+        // And by state, of which the search knows nothing when it is another column.
+        ("Filter: state = 2", "Filter: last_state = 2"),
+        ("Filter: service_state > 0", "Filter: last_state > 0"),
+        (
+            "Filter: state = 1\nFilter: state = 2\nOr: 2\nNegate:",
+            "Filter: last_state = 1\nFilter: last_state = 2\nOr: 2\nNegate:",
+        ),
+        (
+            "Filter: state = 1\nFilter: description = CPU\nOr: 2",
+            "Filter: last_state = 1\nFilter: description = CPU\nOr: 2",
+        ),
+        (
+            "Filter: state ~~ 3\nFilter: host_name = host 01",
+            "Filter: last_state ~~ 3\nFilter: host_name = host 01",
         ),
     ] {
         let rows = |filters: &str| {

@@ -168,6 +168,42 @@ impl Filter {
         }
     }
 
+    /// Whether a row can pass all of `filters` of which some whole numbers are
+    /// known; `known` gives that of a column.
+    pub fn may_pass(filters: &[Self], known: &dyn Fn(&str) -> Option<i64>) -> bool {
+        filters.iter().all(|filter| filter.outcomes(known).0)
+    }
+
+    /// Whether such a row can pass, and whether it can fail.
+    fn outcomes(&self, known: &dyn Fn(&str) -> Option<i64>) -> (bool, bool) {
+        match self {
+            Self::Compare {
+                column,
+                operator,
+                value,
+            } => match known(column) {
+                Some(number) => {
+                    let holds = compare_int(operator.comparison, number, leading_int(value));
+                    let passes = holds != operator.negated;
+                    (passes, !passes)
+                }
+                None => (true, true),
+            },
+            Self::And(filters) => filters.iter().fold((true, false), |(pass, fail), filter| {
+                let one = filter.outcomes(known);
+                (pass && one.0, fail || one.1)
+            }),
+            Self::Or(filters) => filters.iter().fold((false, true), |(pass, fail), filter| {
+                let one = filter.outcomes(known);
+                (pass || one.0, fail && one.1)
+            }),
+            Self::Not(filter) => {
+                let (pass, fail) = filter.outcomes(known);
+                (fail, pass)
+            }
+        }
+    }
+
     fn compile_node<C>(
         &self,
         resolve: &mut dyn FnMut(&str) -> Option<(C, ColumnType)>,
@@ -794,6 +830,37 @@ mod tests {
                 }
             });
             assert_eq!(got.as_deref(), want, "{filters:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_known_of_a_row_may_rule_it_out() {
+        let x = |comparison, value: &str| Filter::compare("x", comparison, value);
+        let y = || Filter::compare("y", Comparison::Equal, "1");
+        let not = |filter| Filter::Not(Box::new(filter));
+        use Comparison::{Equal, Greater, MatchesNoCase};
+        for (filters, want) in [
+            (vec![], "0123"),
+            (vec![y()], "0123"),
+            (vec![not(y())], "0123"),
+            (vec![x(Equal, "2 as n")], "2"),
+            (vec![x(Greater, "0")], "123"),
+            (vec![x(MatchesNoCase, "1")], "13"),
+            (vec![not(x(Greater, "0"))], "0"),
+            (vec![x(Greater, "0"), y()], "123"),
+            (vec![Filter::Or(vec![x(Equal, "1"), x(Equal, "3")])], "13"),
+            (vec![Filter::Or(vec![x(Equal, "1"), y()])], "0123"),
+            (vec![not(Filter::Or(vec![x(Equal, "1"), y()]))], "023"),
+            (vec![not(Filter::And(vec![x(Equal, "1"), y()]))], "0123"),
+            (vec![Filter::And(vec![x(Equal, "1"), x(Equal, "2")])], ""),
+            (vec![Filter::Or(vec![])], ""),
+            (vec![Filter::And(vec![])], "0123"),
+        ] {
+            let may = |number: &i64| {
+                Filter::may_pass(&filters, &|column| (column == "x").then_some(*number))
+            };
+            let got: String = (0..4).filter(may).map(|n| n.to_string()).collect();
+            assert_eq!(got, want, "{filters:?}");
         }
     }
 

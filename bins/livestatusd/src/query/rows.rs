@@ -1,7 +1,6 @@
 //! Answers that show the rows themselves, in their own order or sorted.
 
 use std::collections::BinaryHeap;
-use std::collections::binary_heap::PeekMut;
 use std::ops::ControlFlow;
 
 use livestatus::OutputFormat;
@@ -106,6 +105,7 @@ struct First {
     rows: BinaryHeap<Candidate>,
     /// Bytes held.
     size: usize,
+    scratch: Vec<u8>,
 }
 
 /// A row that may be among the first.
@@ -125,38 +125,41 @@ impl First {
             wanted,
             rows: BinaryHeap::new(),
             size: 0,
+            scratch: Vec::new(),
         }
     }
 
     /// Takes a row, of which `write` makes the cells, if it is among the first so far.
     fn offer(&mut self, key: &[u8], place: u64, write: impl FnOnce(&mut Vec<u8>)) {
-        let fill = |bytes: &mut Vec<u8>| {
-            bytes.clear();
-            bytes.extend_from_slice(key);
-            write(bytes);
-        };
         if (self.rows.len() as u64) < self.wanted {
-            let mut bytes = Vec::new();
-            fill(&mut bytes);
-            self.size += bytes.len() + size_of::<Candidate>();
+            self.fill(key, write);
+            self.size += self.scratch.len() + size_of::<Candidate>();
             self.rows.push(Candidate {
-                bytes,
+                // Not a byte longer than it is: there may be as many as rows.
+                bytes: self.scratch.clone(),
                 key: key.len(),
                 place,
             });
             return;
         }
         // What comes later loses against its equals.
-        let Some(mut last) = self.rows.peek_mut() else {
+        let loses = |last: &Candidate| key >= &last.bytes[..last.key];
+        if self.rows.peek().is_none_or(loses) {
             return;
-        };
-        if key < &last.bytes[..last.key] {
-            self.size -= last.bytes.len();
-            fill(&mut last.bytes);
-            self.size += last.bytes.len();
-            (last.key, last.place) = (key.len(), place);
-            drop::<PeekMut<'_, _>>(last);
         }
+        self.fill(key, write);
+        if let Some(mut last) = self.rows.peek_mut() {
+            self.size = self.size - last.bytes.len() + self.scratch.len();
+            last.bytes.clear();
+            last.bytes.extend_from_slice(&self.scratch);
+            (last.key, last.place) = (key.len(), place);
+        }
+    }
+
+    fn fill(&mut self, key: &[u8], write: impl FnOnce(&mut Vec<u8>)) {
+        self.scratch.clear();
+        self.scratch.extend_from_slice(key);
+        write(&mut self.scratch);
     }
 
     fn in_order(self) -> Vec<Candidate> {

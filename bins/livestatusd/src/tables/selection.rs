@@ -1,5 +1,6 @@
 //! Which rows a query can be about at all, as far as its filters ask for
-//! equality with names: these are found without looking at the others.
+//! equality with names, or for states of services: these are found without
+//! looking at the others.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -10,15 +11,21 @@ use livestatus::Filter;
 use objects::SiteId;
 
 use super::Table;
-use crate::store::{HostEntry, Objects, Site};
+use crate::store::{HostEntry, HostStates, Objects, Site};
 
-/// The names of sites, hosts and services that may pass; `None` where any may.
+/// The names of sites, hosts and services that may pass, and the states of
+/// services; `None` where any may.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Selection<'q> {
     sites: Option<BTreeSet<&'q BStr>>,
     hosts: Option<BTreeSet<&'q BStr>>,
     services: Option<BTreeSet<&'q BStr>>,
+    /// A bit for each state, the lowest for ok.
+    states: Option<u8>,
 }
+
+/// States that services have.
+const STATES: std::ops::Range<u8> = 0..4;
 
 impl<'q> Selection<'q> {
     /// What these filters leave of a table.
@@ -37,6 +44,7 @@ impl<'q> Selection<'q> {
             sites: only(Some("site")),
             hosts: only(host),
             services: only(service),
+            states: (table == Table::Services).then(|| states(filters)),
         }
     }
 
@@ -46,6 +54,7 @@ impl<'q> Selection<'q> {
             sites: None,
             hosts: Some(BTreeSet::from([host])),
             services: description.map(|description| BTreeSet::from([description])),
+            states: None,
         }
     }
 
@@ -92,16 +101,41 @@ impl<'q> Selection<'q> {
     pub(super) fn each_service(
         &self,
         host: &HostEntry,
-        visit: impl FnMut(usize) -> ControlFlow<()>,
+        states: &HostStates,
+        mut visit: impl FnMut(usize) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
+        let wanted = self.states.unwrap_or(u8::MAX);
+        let mut look = |index: usize| {
+            if wanted & bit(states.codes[index]) == 0 {
+                return ControlFlow::Continue(());
+            }
+            visit(index)
+        };
         match &self.services {
-            None => (0..host.services.len()).try_for_each(visit),
+            None => (0..host.services.len()).try_for_each(look),
             Some(descriptions) => descriptions
                 .iter()
                 .filter_map(|description| host.service_index(description.as_bstr()))
-                .try_for_each(visit),
+                .try_for_each(&mut look),
         }
     }
+}
+
+/// The states with which a service may pass.
+fn states(filters: &[Filter]) -> u8 {
+    let is_state = |name: &str| {
+        let column = Table::Services.column(name);
+        column.is_some_and(|column| column.name == "state")
+    };
+    let may_pass =
+        |code: &u8| Filter::may_pass(filters, &|name| is_state(name).then_some(i64::from(*code)));
+    STATES
+        .filter(may_pass)
+        .fold(0, |states, code| states | bit(code))
+}
+
+fn bit(code: u8) -> u8 {
+    1 << (code % STATES.end)
 }
 
 #[cfg(test)]
@@ -125,6 +159,7 @@ mod tests {
                 sites: Some(BTreeSet::from(["a".into()])),
                 hosts: Some(BTreeSet::from(["h".into(), "i".into()])),
                 services: Some(BTreeSet::from(["s".into()])),
+                states: Some(0b1111),
             }
         );
         let hosts = Selection::of(Table::Hosts, &filters[1..2]);
@@ -134,6 +169,12 @@ mod tests {
             Selection::of(Table::Columns, &columns),
             Selection::default()
         );
+        let problems = [
+            Filter::compare("service_state", Comparison::Greater, "0"),
+            Filter::Not(Box::new(eq("state", "3"))),
+        ];
+        let selection = Selection::of(Table::Services, &problems);
+        assert_eq!(selection.states, Some(0b0110));
         let aliases = [eq("alias", "h")];
         assert_eq!(Selection::of(Table::Hosts, &aliases), Selection::default());
     }

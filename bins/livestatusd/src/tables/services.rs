@@ -26,7 +26,7 @@ pub(super) fn for_each(
     mut visit: impl FnMut(&Row<'_>) -> ControlFlow<()>,
 ) -> ControlFlow<()> {
     hosts::each(view, selection, |host| {
-        selection.each_service(host.host, |index| {
+        selection.each_service(host.host, host.states, |index| {
             let service = ServiceRow::new(host, index);
             if service.is_seen() {
                 visit(&Row::Service(service))?;
