@@ -3,6 +3,8 @@
 
 mod disk;
 mod dump;
+mod livestatus;
+mod load;
 mod measure;
 mod notify;
 mod report;
@@ -12,7 +14,7 @@ use std::process::ExitCode;
 
 use report::Report;
 
-const USAGE: &str = "Usage: scripts/bench dump|notify [--json FILE]";
+const USAGE: &str = "Usage: scripts/bench dump|livestatus|notify [--json FILE]";
 
 fn main() -> ExitCode {
     let mut name = None;
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
     let mut report = Report::default();
     match name.as_deref() {
         Some("dump") => dump::measure(&mut report),
+        Some("livestatus") => livestatus::measure(&mut report),
         Some("notify") => notify::measure(&mut report),
         _ => {
             eprintln!("bench: {USAGE}");

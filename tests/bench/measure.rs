@@ -1,6 +1,6 @@
 //! What a program costs: time by the clock, CPU time, memory.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -49,13 +49,72 @@ pub(crate) fn run(program: &Path, args: &[&str], input: Option<&Path>) -> Cost {
 }
 
 fn peak_memory(proc: &Path) -> f64 {
+    status_mib(proc, "VmHWM:")
+}
+
+fn status_mib(proc: &Path, field: &str) -> f64 {
     let status = std::fs::read_to_string(proc.join("status")).unwrap_or_default();
     status
         .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .find_map(|line| line.strip_prefix(field))
         .and_then(|rest| rest.trim().strip_suffix(" kB"))
         .and_then(|kib| kib.trim().parse::<f64>().ok())
         .map_or(0.0, |kib| kib / 1024.0)
+}
+
+/// A server that runs, with the processes it has made.
+pub(crate) struct Family {
+    processes: Vec<PathBuf>,
+}
+
+impl Family {
+    /// One process.
+    pub(crate) fn of_process(pid: u32) -> Self {
+        let process = Path::new("/proc").join(pid.to_string());
+        Self {
+            processes: vec![process],
+        }
+    }
+
+    /// All that are now in the process group of `leader`.
+    pub(crate) fn of_group(leader: u32) -> Self {
+        let group = leader.to_string();
+        let is_member = |process: &PathBuf| {
+            let stat = std::fs::read_to_string(process.join("stat")).unwrap_or_default();
+            // The name, which may have blanks in it, ends with the last bracket.
+            let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+            rest.split_whitespace().nth(2) == Some(group.as_str())
+        };
+        let all = std::fs::read_dir("/proc").expect("Linux has it");
+        Self {
+            processes: all
+                .flatten()
+                .map(|entry| entry.path())
+                .filter(is_member)
+                .collect(),
+        }
+    }
+
+    /// CPU time of all threads that are there, in seconds.
+    pub(crate) fn cpu(&self) -> f64 {
+        let tasks = self
+            .processes
+            .iter()
+            .flat_map(|process| std::fs::read_dir(process.join("task")));
+        let threads = tasks
+            .flatten()
+            .flatten()
+            .map(|entry| cpu_time(&entry.path()));
+        threads.filter(|time| time.is_finite()).sum()
+    }
+
+    /// Resident now, in MiB.
+    pub(crate) fn memory(&self) -> f64 {
+        self.processes
+            .iter()
+            .map(|process| status_mib(process, "VmRSS:"))
+            .sum()
+    }
 }
 
 /// The scheduler's own account, in nanoseconds; `stat` has hundredths only.

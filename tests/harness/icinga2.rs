@@ -7,7 +7,7 @@ use crate::{Program, Running, Site, livestatus, peer, wait};
 /// An Icinga 2 that checks nothing by itself. Results come in through
 /// [`Icinga2::command`], or from a plugin it is told to run.
 pub struct Icinga2 {
-    _process: Running,
+    process: Running,
     site: Site,
 }
 
@@ -81,10 +81,12 @@ impl Icinga2 {
             .start();
         process.wait_for_line("Activated all objects");
         process.wait_for_socket(&site.socket("live"));
-        Some(Self {
-            _process: process,
-            site,
-        })
+        Some(Self { process, site })
+    }
+
+    /// The process that leads its process group.
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
     }
 
     /// Its Livestatus socket.

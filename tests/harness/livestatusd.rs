@@ -65,8 +65,19 @@ impl Livestatusd {
     /// Kills it and starts it again in the same place.
     #[track_caller]
     pub fn restart(self) -> Self {
-        let Self { process, site } = self;
-        process.terminate();
+        Self::start_again(self.stop())
+    }
+
+    /// Asks it to end, and returns the place it leaves.
+    #[track_caller]
+    pub fn stop(self) -> Site {
+        self.process.terminate();
+        self.site
+    }
+
+    /// Starts it where it has been before.
+    #[track_caller]
+    pub fn start_again(site: Site) -> Self {
         let process = Self::launch(&site);
         Self { process, site }
     }
