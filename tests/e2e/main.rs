@@ -4,6 +4,7 @@ mod broken_input;
 mod clients;
 mod dump_through_ssh;
 mod icinga2_dump;
+mod isolation;
 mod livestatus_queries;
 mod lq_people;
 mod manual;

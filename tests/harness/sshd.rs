@@ -79,6 +79,13 @@ impl Sshd {
         self.site.path("bin")
     }
 
+    /// Restricts the key to one command, whatever the client asks for.
+    pub fn force_command(&self, command: &str) {
+        let key = String::from_utf8(self.site.read("etc/user_key.pub")).expect("a key is text");
+        let line = format!("restrict,command=\"{command}\" {key}");
+        self.site.write("etc/authorized_keys", line);
+    }
+
     /// A line of shell in which `ssh localhost` reaches this server.
     #[track_caller]
     pub fn bash(&self, script: &str) -> Program {
