@@ -138,11 +138,17 @@ impl<S: AsyncRead + AsyncWrite> Link<S> {
                     }
                     Err(error) => return Err(Error::Stream(error)),
                 },
-                written = write_some(&mut self.writer, output), if !idle || !flushed => {
-                    let len = written.map_err(Error::Stream)?;
-                    self.session.output_written(len);
-                    self.flushed = len == 0;
-                }
+                written = write_some(&mut self.writer, output), if !idle || !flushed => match written {
+                    Ok(len) => {
+                        self.session.output_written(len);
+                        self.flushed = len == 0;
+                    }
+                    // The peer has closed, which the next read would say, too.
+                    Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {
+                        self.session.handle_end()?;
+                    }
+                    Err(error) => return Err(Error::Stream(error)),
+                },
                 count = commands.recv_many(&mut waiting, COMMANDS), if has_owner => {
                     has_owner = count > 0;
                     for command in waiting.drain(..) {
