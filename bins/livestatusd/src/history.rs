@@ -22,6 +22,8 @@ use bstr::{BString, ByteSlice};
 use objects::{HostState, ServiceState, StateCode, StateType, UnixTime};
 use tracing::warn;
 
+use crate::field::{escape, unescape};
+
 /// Most bytes that wait to be written.
 const MAX_WAITING: usize = 16 << 20;
 /// Largest file of a day.
@@ -323,33 +325,6 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
     File::open(path)?.take(MAX_FILE).read_to_end(&mut text)?;
     Ok(text)
-}
-
-fn escape(text: &[u8], out: &mut Vec<u8>) {
-    for b in text {
-        match b {
-            b'\\' => out.extend_from_slice(b"\\\\"),
-            b';' => out.extend_from_slice(b"\\s"),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b => out.push(*b),
-        }
-    }
-}
-
-fn unescape(text: &[u8]) -> BString {
-    let mut out = BString::default();
-    let mut bytes = text.iter();
-    while let Some(b) = bytes.next() {
-        out.push(match b {
-            b'\\' => match bytes.next() {
-                Some(b's') => b';',
-                Some(b'n') => b'\n',
-                _ => b'\\',
-            },
-            b => *b,
-        });
-    }
-    out
 }
 
 fn day_of(time: UnixTime) -> i64 {

@@ -15,6 +15,7 @@ mod command;
 mod config;
 mod counters;
 mod events;
+mod field;
 mod groups;
 mod history;
 mod ingest;

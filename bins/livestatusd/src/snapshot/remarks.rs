@@ -4,6 +4,7 @@ use bstr::{BString, ByteSlice};
 use objects::UnixTime;
 
 use crate::annotations::{Comment, Downtime, DowntimeKind, EntryType};
+use crate::field::{escape, unescape};
 use crate::store::{Owner, Saved};
 
 const COMMENT: &[u8] = b"# comment ";
@@ -138,36 +139,13 @@ fn number(number: impl std::fmt::Display, out: &mut Vec<u8>) {
 }
 
 fn text(text: &[u8], out: &mut Vec<u8>) {
-    for b in text {
-        match b {
-            b'\\' => out.extend_from_slice(b"\\\\"),
-            b';' => out.extend_from_slice(b"\\s"),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b => out.push(*b),
-        }
-    }
+    escape(text, out);
     out.push(b';');
 }
 
 fn end_line(out: &mut Vec<u8>) {
     out.pop();
     out.push(b'\n');
-}
-
-fn unescape(text: &[u8]) -> BString {
-    let mut out = BString::default();
-    let mut bytes = text.iter();
-    while let Some(b) = bytes.next() {
-        out.push(match b {
-            b'\\' => match bytes.next() {
-                Some(b's') => b';',
-                Some(b'n') => b'\n',
-                _ => b'\\',
-            },
-            b => *b,
-        });
-    }
-    out
 }
 
 #[cfg(test)]
