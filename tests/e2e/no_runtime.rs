@@ -17,6 +17,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("wire", &["objects"]),
     ("agent", &["objects"]),
     ("net", &["objects", "wire", "livestatus"]),
+    ("transfer", &["objects", "program"]),
 ];
 
 /// Crates and programs in whose dependencies no runtime may turn up, however
@@ -29,6 +30,8 @@ const WITHOUT_RUNTIME: &[&str] = &[
     "nagios",
     "wire",
     "agent",
+    "transfer",
+    "liveload",
     "lq",
     "unixcat",
     "notify",

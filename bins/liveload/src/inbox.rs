@@ -1,0 +1,1 @@
+//! A directory into which dumps are put as whole files.
