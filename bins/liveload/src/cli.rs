@@ -82,6 +82,9 @@ pub(crate) struct Import {
 
     #[command(flatten)]
     pub(crate) configuration: Configuration,
+
+    #[command(flatten)]
+    pub(crate) inbox: Inbox,
 }
 
 /// What is taken for a dump.
@@ -161,7 +164,92 @@ pub(crate) struct States {
 /// How configurations reach the core.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Configuration")]
-pub(crate) struct Configuration {}
+pub(crate) struct Configuration {
+    /// Configuration directory of the core
+    ///
+    /// For Nagios and Naemon a cfg_dir, in which the site gets the file
+    /// sitewire-SITE.cfg; for livestatusd its configuration directory, in which
+    /// the site gets the file SITE/sitewire.mk.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) config_dir: Option<PathBuf>,
+
+    /// The core's own check, such as `nagios4 -v /etc/nagios4/nagios.cfg`
+    ///
+    /// Run by the shell after the new file is in place; if it fails, the old
+    /// file is put back.
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) check_command: Option<String>,
+
+    /// What makes the core read its configuration
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) reload_command: Option<String>,
+
+    /// Reload at most this often; what is too early is done by a later run
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
+    pub(crate) reload_interval: Duration,
+
+    /// Longest time that the check or the reload may take
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
+    pub(crate) command_timeout: Duration,
+
+    /// Finish what an earlier run left: the reload that was too early
+    #[arg(long, requires = "config_dir", conflicts_with = "files")]
+    pub(crate) reload_pending: bool,
+
+    /// Most hosts, in percent, that a site may lose at once
+    #[arg(long, value_name = "PERCENT", default_value_t = 30, value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub(crate) max_shrink: u8,
+
+    /// Take a configuration that loses more hosts than that, this once
+    #[arg(long)]
+    pub(crate) allow_shrink: bool,
+
+    /// A check command of the core that the dump may name; repeatable
+    #[arg(long, value_name = "NAME")]
+    pub(crate) allow_check_command: Vec<String>,
+
+    /// A template of the core that the dump may use; repeatable
+    #[arg(long, value_name = "NAME")]
+    pub(crate) allow_template: Vec<String>,
+
+    /// Take commands, event handlers, macros and any directive
+    ///
+    /// Whoever writes the dump can then run programs here.
+    #[arg(long)]
+    pub(crate) trust_config: bool,
+}
+
+/// Where dumps come from that are not standard input.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Inbox and mail")]
+pub(crate) struct Inbox {
+    /// Take the files that are put into this directory, in their order
+    ///
+    /// What was taken is moved to done/, what was not to refused/ with the
+    /// reason beside it.
+    #[arg(long, value_name = "DIR", conflicts_with = "files")]
+    pub(crate) inbox: Option<PathBuf>,
+
+    /// Take what is there and end, instead of waiting for more
+    #[arg(long, requires = "inbox")]
+    pub(crate) once: bool,
+
+    /// How often to look for new files
+    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = duration)]
+    pub(crate) interval: Duration,
+
+    /// A file that is not whole is waited for until it is this old
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
+    pub(crate) settle: Duration,
+
+    /// How many files are kept in done/ and in refused/
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub(crate) keep: usize,
+
+    /// What comes is a mail with one dump in it; the inbox is a maildir
+    #[arg(long)]
+    pub(crate) mail: bool,
+}
 
 /// What to show.
 #[derive(Debug, clap::Args)]

@@ -29,7 +29,7 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use objects::UnixTime;
 use program::file::sync_directory;
@@ -83,7 +83,7 @@ impl Directory {
         let directory = Self {
             path: path.to_owned(),
             commands,
-            _lock: lock_patiently(&path.join(".sitewire.lock"))?,
+            _lock: Lock::take_within(&path.join(".sitewire.lock"), PATIENCE).map_err(not_locked)?,
         };
         directory.recover()?;
         Ok(directory)
@@ -192,21 +192,12 @@ impl Directory {
     }
 }
 
-fn lock_patiently(path: &Path) -> Result<Lock, Failure> {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        match Lock::take(path) {
-            Ok(lock) => return Ok(lock),
-            Err(lock::Error::InUse { .. }) if Instant::now() < deadline => {
-                std::thread::sleep(Duration::from_millis(50));
-            }
-            Err(error @ lock::Error::InUse { .. }) => {
-                return Err(Failure::new(Status::TryAgain, error.to_string()));
-            }
-            Err(lock::Error::Io { path, source }) => {
-                let what = format!("cannot lock {}", path.display());
-                return Err(Failure::caused(Status::Failed, what, source));
-            }
+fn not_locked(error: lock::Error) -> Failure {
+    match error {
+        lock::Error::InUse { .. } => Failure::new(Status::TryAgain, error.to_string()),
+        lock::Error::Io { path, source } => {
+            let what = format!("cannot lock {}", path.display());
+            Failure::caused(Status::Failed, what, source)
         }
     }
 }
