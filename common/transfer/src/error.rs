@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use objects::SiteId;
-use program::lock;
+use program::{lock, tls};
 
 /// Why something was not remembered or not taken.
 #[derive(Debug)]
@@ -36,9 +36,25 @@ pub enum Error {
         /// Epoch and sequence of the newest that was taken in.
         newest: (u64, u64),
     },
+    /// What comes in cannot be read.
+    Input(io::Error),
+    /// The signature of a dump is missing or not right, or the dump too old.
+    Signature(String),
+    /// A certificate or key cannot be used.
+    Certificate(tls::Error),
+}
+
+impl From<tls::Error> for Error {
+    fn from(error: tls::Error) -> Self {
+        Self::Certificate(error)
+    }
 }
 
 impl Error {
+    pub(crate) fn signature(what: impl Into<String>) -> Self {
+        Self::Signature(what.into())
+    }
+
     /// Whether trying again later may help.
     pub fn is_temporary(&self) -> bool {
         match self {
@@ -47,7 +63,7 @@ impl Error {
                 source.kind(),
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
             ),
-            Self::BadFile { .. } | Self::Older { .. } => false,
+            _ => false,
         }
     }
 }
@@ -58,6 +74,9 @@ impl fmt::Display for Error {
             Self::Io { path, .. } => path.display().fmt(f),
             Self::BadFile { path, what } => write!(f, "{}: {what}", path.display()),
             Self::Locked(error) => error.fmt(f),
+            Self::Input(error) => error.fmt(f),
+            Self::Signature(what) => f.write_str(what),
+            Self::Certificate(error) => error.fmt(f),
             Self::Older { site, came, newest } if came == newest => write!(
                 f,
                 "the dump of site {site} with sequence {} was taken in already",
@@ -77,7 +96,9 @@ impl std::error::Error for Error {
         match self {
             Self::Io { source, .. } => Some(source),
             Self::Locked(error) => std::error::Error::source(error),
-            Self::BadFile { .. } | Self::Older { .. } => None,
+            Self::Certificate(error) => std::error::Error::source(error),
+            Self::Input(error) => std::error::Error::source(error),
+            Self::BadFile { .. } | Self::Older { .. } | Self::Signature(_) => None,
         }
     }
 }
