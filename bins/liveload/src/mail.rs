@@ -2,13 +2,18 @@
 //! encoding. Who sent it is not asked here: a mail's headers prove nothing, the
 //! dump's signature does.
 
+use std::io::{Cursor, Read};
+
 use bstr::ByteSlice;
 use mail_parser::decoders::base64::base64_decode;
 use mail_parser::decoders::quoted_printable::quoted_printable_decode;
 use mail_parser::{Encoding, Message, MessageParser, MessagePart, MimeHeaders, PartType};
+use program::{Failure, Status};
+
+use crate::input::Input;
 
 /// Longest mail that is read, in bytes.
-pub(crate) const MAX_MAIL: u64 = 256 << 20;
+const MAX_MAIL: u64 = 256 << 20;
 
 /// What the first bytes of a dump can be: frames, and compressed ones.
 const BEGINNINGS: [&[u8]; 4] = [
@@ -18,12 +23,27 @@ const BEGINNINGS: [&[u8]; 4] = [
     b"\x28\xb5\x2f\xfd",
 ];
 
+/// The dump in the mail that `reader` has, as input.
+pub(crate) fn input(name: &str, reader: impl Read) -> Result<Input, Failure> {
+    let mut mail = Vec::new();
+    let failed = |what| Failure::new(Status::Failed, format!("{name}: {what}"));
+    match reader.take(MAX_MAIL + 1).read_to_end(&mut mail) {
+        Ok(length) if length as u64 > MAX_MAIL => {
+            return Err(failed(format!("a mail of more than {MAX_MAIL} bytes")));
+        }
+        Ok(_) => {}
+        Err(error) => return Err(Failure::caused(Status::Failed, name, error)),
+    }
+    let dump = dump_of(&mail).map_err(failed)?;
+    Ok(Input::new(name, Cursor::new(dump)))
+}
+
 /// The dump in a mail, byte for byte as its sender had it.
 ///
 /// An attachment, or the text itself, whatever its transfer encoding. If no
 /// part looks like a dump but there is only one part, it is that one: what the
 /// original tools send has no mark.
-pub(crate) fn dump_of(mail: &[u8]) -> Result<Vec<u8>, String> {
+fn dump_of(mail: &[u8]) -> Result<Vec<u8>, String> {
     let message = MessageParser::default()
         .parse(mail)
         .filter(|message| message.parts.first().is_some_and(has_headers))

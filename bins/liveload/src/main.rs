@@ -4,6 +4,8 @@ mod cli;
 mod configuration;
 mod inbox;
 mod input;
+mod mail;
+mod pattern;
 mod run;
 mod state;
 mod status;

@@ -1,7 +1,7 @@
 //! What the command line asks for: status, or imports one after the other.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::path::PathBuf;
 
 use objects::SiteId;
@@ -9,7 +9,7 @@ use program::{Failure, Status};
 
 use crate::cli::{self, Args, Command};
 use crate::input::{Format, Input};
-use crate::{configuration, state, status};
+use crate::{configuration, inbox, mail, state, status};
 
 /// Does what the command line says.
 pub(crate) fn run(args: &Args) -> Result<Status, Failure> {
@@ -17,21 +17,25 @@ pub(crate) fn run(args: &Args) -> Result<Status, Failure> {
         return status::run(args);
     }
     let args = &args.import;
+    if args.configuration.reload_pending {
+        return configuration::finish(args);
+    }
     if args.site.is_none() && !args.any_site {
         let what = "which site? Give it with --site, or believe the dumps with --any-site";
         return Err(Failure::new(Status::Usage, what));
     }
+    if let Some(directory) = &args.inbox.inbox {
+        return inbox::run(args, directory);
+    }
     if args.files.is_empty() {
-        let input = Input::new("standard input", io::stdin());
+        let input = open(args, "standard input", io::stdin())?;
         return import(args, args.site.as_ref(), input);
     }
     let mut worst = Ok(Status::Done);
     for path in &args.files {
         let result = match File::open(path) {
-            Ok(file) => {
-                let input = Input::new(path.display().to_string(), file);
-                import(args, args.site.as_ref(), input)
-            }
+            Ok(file) => open(args, &path.display().to_string(), file)
+                .and_then(|input| import(args, args.site.as_ref(), input)),
             Err(error) => {
                 let name = path.display().to_string();
                 Err(Failure::caused(Status::Failed, name, error))
@@ -40,6 +44,14 @@ pub(crate) fn run(args: &Args) -> Result<Status, Failure> {
         worst = and_then(worst, result);
     }
     worst
+}
+
+/// A dump, or the mail that has one in it.
+fn open(args: &cli::Import, name: &str, from: impl Read + 'static) -> Result<Input, Failure> {
+    match args.inbox.mail {
+        true => mail::input(name, from),
+        false => Ok(Input::new(name, from)),
+    }
 }
 
 /// Takes in one dump of whatever kind. Without a site the dump's word counts.

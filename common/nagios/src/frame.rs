@@ -18,7 +18,7 @@ const END: &[u8] = b"# sitewire-end ";
 /// Looks for the marks around a text and checks that they fit the bytes between
 /// them. `None` if there are none. Whether the number of records is right is
 /// known only after reading.
-pub(crate) fn check(bytes: &[u8]) -> Result<Option<(DumpBegin, DumpEnd)>, Error> {
+pub fn check(bytes: &[u8]) -> Result<Option<(DumpBegin, DumpEnd)>, Error> {
     let (first, rest) = split_line(bytes);
     if !first.starts_with(BEGIN) {
         return Ok(None);

@@ -6,7 +6,7 @@
 #![warn(missing_docs)]
 
 mod error;
-mod frame;
+pub mod frame;
 pub mod python;
 pub mod shadow;
 

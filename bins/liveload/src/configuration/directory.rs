@@ -89,11 +89,6 @@ impl Directory {
         Ok(directory)
     }
 
-    /// Where it is.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// Puts `content` in the place of file `name` (a path below the
     /// directory), has the core check it, and puts the old file back if the
     /// core does not want it.
@@ -152,9 +147,8 @@ impl Directory {
             Err((line, error)) => {
                 file.put_old_back(attempt).map_err(failed)?;
                 self.remember(|memory| memory.attempt = None)?;
-                let what = format!(
-                    "{name} was put back as it was: the check command `{line}` {error}"
-                );
+                let what =
+                    format!("{name} was put back as it was: the check command `{line}` {error}");
                 Err(Failure::new(Status::Failed, what))
             }
         }
