@@ -15,7 +15,7 @@ use program::Address;
 /// must begin and end with the marks that say what it is and that it is whole.
 #[derive(Debug, Parser)]
 #[command(name = "liveload", version = program::VERSION, max_term_width = 80)]
-#[command(args_conflicts_with_subcommands = true)]
+#[command(args_conflicts_with_subcommands = true, args_override_self = true)]
 #[command(after_help = "\
 Examples:
   livedump | ssh central liveload --site remote1

@@ -137,9 +137,9 @@ fn read_whole(input: &mut Input, limit: u64) -> Result<Vec<u8>, Failure> {
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(Failure::caused(Status::Failed, &input.name, error)),
         };
+        let newline = buffer[..count].rfind_byte(b'\n');
+        line_start = newline.map_or(line_start, |at| text.len() + at + 1);
         text.extend_from_slice(&buffer[..count]);
-        let newline = text[line_start..].rfind_byte(b'\n');
-        line_start = newline.map_or(line_start, |at| line_start + at + 1);
         if text.len() as u64 > limit {
             return Err(input.refuse(&format!("a configuration of more than {limit} bytes")));
         }

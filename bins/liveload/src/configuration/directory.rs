@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! step                                    what the core finds    what the next run does after a crash here
-//! 1  write .NAME.new, sync                old                    overwrites it some day
+//! 1  write .NAME.new, sync                old                    removes it
 //! 2  link NAME to .NAME.old, sync         old                    as above
 //! 3  memory: replacing NAME               old                    .NAME.new is there: forgets the attempt
 //! 4  rename .NAME.new to NAME, sync       new, not yet checked   checks it: 6 or 7
@@ -22,8 +22,8 @@
 //! ```
 //!
 //! Where there was no file NAME before, step 2 is left out, step 3 remembers
-//! `adding`, and step 7 removes NAME. Step 3 is left out without a check
-//! command: then new files are taken as they are.
+//! `adding`, and step 7 removes NAME. Without a check command every file is good.
+//! What a crash leaves of .NAME.new and .NAME.old, the next run removes.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -98,9 +98,7 @@ impl Directory {
         file.remove_leftovers().map_err(failed)?;
         file.write_new(content).map_err(failed)?;
         let attempt = file.keep_old().map_err(failed)?;
-        if self.commands.check.is_some() {
-            self.remember(|memory| memory.attempt = Some((attempt, name.to_owned())))?;
-        }
+        self.remember(|memory| memory.attempt = Some((attempt, name.to_owned())))?;
         file.put_new().map_err(failed)?;
         self.prove(attempt, name, &file)
     }
@@ -155,15 +153,17 @@ impl Directory {
     }
 
     fn recover(&self) -> Result<(), Failure> {
+        self.settle_attempt()?;
+        sweep(&self.path).map_err(|error| cannot_write(&self.path, error))
+    }
+
+    fn settle_attempt(&self) -> Result<(), Failure> {
         let Some((attempt, name)) = self.memory()?.attempt else {
             return Ok(());
         };
         let file = Names::of(&self.path, &name)?;
         if file.is_old_in_force(attempt) {
-            self.remember(|memory| memory.attempt = None)?;
-            return file
-                .remove_leftovers()
-                .map_err(|error| cannot_write(&file.present, error));
+            return self.remember(|memory| memory.attempt = None);
         }
         match self.prove(attempt, &name, &file) {
             // Whoever tried it is gone; what it tried is not this run's failure.
@@ -184,6 +184,25 @@ impl Directory {
         change(&mut memory);
         memory.write(&self.path)
     }
+}
+
+/// Removes what a crash left aside, in the directory and in those of the sites.
+fn sweep(directory: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let aside = name.strip_prefix('.').and_then(|name| {
+            let rest = name.strip_suffix(".new").or(name.strip_suffix(".old"))?;
+            (rest.ends_with(".cfg") || rest.ends_with(".mk")).then_some(())
+        });
+        if aside.is_some() {
+            fs::remove_file(entry.path())?;
+        } else if !name.starts_with('.') && entry.file_type()?.is_dir() {
+            sweep(&entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 fn not_locked(error: lock::Error) -> Failure {
