@@ -7,9 +7,9 @@ use std::sync::Arc;
 use bstr::{BStr, BString, ByteSlice};
 use livestatus::Command;
 use livestatus::query::Trigger;
-use objects::{AcknowledgementType, UnixTime};
+use objects::{AcknowledgementType, Comment, Downtime, DowntimeKind, EntryType, UnixTime};
 
-use crate::annotations::{Annotated, Comment, Downtime, DowntimeKind, EntryType};
+use crate::annotations::Annotated;
 use crate::command::{name, the_site_of};
 use crate::store::{Owner, Site};
 
@@ -140,6 +140,7 @@ fn remove_one(
     let mut arguments = Arguments(command.split(1));
     let id = u64::try_from(arguments.number("id")?).map_err(|_| "the id is negative")?;
     let mut removed = false;
+    let mut shadow_of = None;
     let owner = sites
         .iter()
         .find_map(|site| Some((site, site.owner(id)?)))
@@ -147,11 +148,25 @@ fn remove_one(
     if let Some((site, owner)) = owner {
         site.with_object(&owner, &mut |object| {
             let all = object.annotations();
+            let origin = if action == Action::RemoveComment {
+                let mut comments = all.comments.iter();
+                comments
+                    .find(|comment| comment.id == id)
+                    .map(|comment| comment.origin)
+            } else {
+                let mut downtimes = all.downtimes.iter();
+                downtimes
+                    .find(|downtime| downtime.id == id)
+                    .map(|downtime| downtime.origin)
+            };
+            shadow_of = origin.flatten().map(|_| site.id.clone());
+            removed = origin.is_some() && shadow_of.is_none();
+            if !removed {
+                return;
+            }
             if action == Action::RemoveComment {
-                removed = all.comments.iter().any(|comment| comment.id == id);
                 object.remove_comments(&|comment| comment.id == id, now);
             } else {
-                removed = all.downtimes.iter().any(|downtime| downtime.id == id);
                 object.remove_downtimes(&|downtime| downtime.id == id, now);
             }
         });
@@ -163,6 +178,10 @@ fn remove_one(
     }
     if removed {
         Ok(())
+    } else if let Some(site) = shadow_of {
+        Err(format!(
+            "the one with the id {id} is of the site {site}, and is removed there"
+        ))
     } else {
         Err(format!("there is none with the id {id}"))
     }
@@ -240,7 +259,7 @@ impl Order {
                 Ok(())
             }
             Self::RemoveAllComments => {
-                object.remove_comments(&|_| true, now);
+                object.remove_comments(&|comment| comment.origin.is_none(), now);
                 Ok(())
             }
         }
@@ -288,6 +307,8 @@ impl<'c, I: Iterator<Item = &'c BStr>> Arguments<I> {
             entry_time,
             entry_type,
             persistent,
+            expire_time: UnixTime::NEVER,
+            origin: None,
         })
     }
 
@@ -308,6 +329,7 @@ impl<'c, I: Iterator<Item = &'c BStr>> Arguments<I> {
         }
         Ok(Downtime {
             id,
+            origin: None,
             author,
             comment,
             entry_time,

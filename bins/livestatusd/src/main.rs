@@ -22,6 +22,7 @@ mod ingest;
 mod listen;
 mod load;
 mod query;
+mod remarks;
 mod run;
 mod snapshot;
 mod store;

@@ -22,9 +22,8 @@ use std::sync::{Arc, LazyLock};
 
 use bstr::BString;
 use livestatus::{ColumnType, Value};
-use objects::UnixTime;
+use objects::{Comment, Downtime, UnixTime};
 
-use crate::annotations::{Comment, Downtime};
 use crate::auth::Viewer;
 use crate::counters::Counters;
 use crate::store::Site;

@@ -32,7 +32,7 @@ pub fn open<R: Read>(mut reader: R, limit: u64) -> io::Result<Expanded<R>> {
     let is_gzip = head.starts_with(GZIP);
     let source = Cursor::new(head).chain(reader);
     let form = if is_zstd {
-        Form::Zstd(Zstd::new(buffered(source)))
+        Form::Zstd(Box::new(Zstd::new(buffered(source))))
     } else if is_gzip {
         Form::Gzip(MultiGzDecoder::new(buffered(source)))
     } else {
@@ -66,7 +66,7 @@ type Source<R> = Chain<Cursor<Vec<u8>>, R>;
 enum Form<R> {
     Plain(Source<R>),
     Gzip(MultiGzDecoder<BufReader<Source<R>>>),
-    Zstd(Zstd<R>),
+    Zstd(Box<Zstd<R>>),
 }
 
 fn buffered<R: Read>(source: Source<R>) -> BufReader<Source<R>> {

@@ -380,7 +380,7 @@ fn hex(bytes: &[u8]) -> String {
 
 fn unhex(text: &[u8]) -> Option<Vec<u8>> {
     let nibble = |b: &u8| char::from(*b).to_digit(16).map(|nibble| nibble as u8);
-    if text.len() % 2 != 0 {
+    if !text.len().is_multiple_of(2) {
         return None;
     }
     text.chunks(2)

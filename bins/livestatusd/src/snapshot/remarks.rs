@@ -1,9 +1,8 @@
 //! Comments and downtimes as lines of a snapshot.
 
 use bstr::{BString, ByteSlice};
-use objects::UnixTime;
+use objects::{Comment, Downtime, DowntimeKind, EntryType, UnixTime};
 
-use crate::annotations::{Comment, Downtime, DowntimeKind, EntryType};
 use crate::field::{escape, unescape};
 use crate::store::{Owner, Saved};
 
@@ -26,6 +25,8 @@ pub(super) fn print_comment(
     number(u8::from(comment.persistent), out);
     text(&comment.author, out);
     text(&comment.comment, out);
+    number(comment.expire_time, out);
+    origin(comment.origin, out);
     end_line(out);
 }
 
@@ -52,6 +53,7 @@ pub(super) fn print_downtime(
     number(began, out);
     text(&downtime.author, out);
     text(&downtime.comment, out);
+    origin(downtime.origin, out);
     end_line(out);
 }
 
@@ -79,6 +81,9 @@ fn parse_comment<'l>(mut fields: Fields<impl Iterator<Item = &'l [u8]>>) -> Opti
         persistent: fields.number()? != 0,
         author: fields.text()?,
         comment: fields.text()?,
+        // The first lines of this format ended there.
+        expire_time: fields.time().unwrap_or(UnixTime::NEVER),
+        origin: fields.origin(),
     };
     Some(Saved::Comment(owner, comment))
 }
@@ -100,6 +105,7 @@ fn parse_downtime<'l>(mut fields: Fields<impl Iterator<Item = &'l [u8]>>) -> Opt
         id,
         author: fields.text()?,
         comment: fields.text()?,
+        origin: fields.origin(),
         entry_time,
         start_time,
         end_time,
@@ -125,6 +131,11 @@ impl<'l, I: Iterator<Item = &'l [u8]>> Fields<I> {
         Some(unescape(self.0.next()?))
     }
 
+    /// Empty, or missing in older lines: it was given here.
+    fn origin(&mut self) -> Option<u64> {
+        u64::try_from(self.number()?).ok()
+    }
+
     fn owner(&mut self) -> Option<Owner> {
         let (host_name, service) = (self.text()?, self.text()?);
         Some(Owner {
@@ -136,6 +147,13 @@ impl<'l, I: Iterator<Item = &'l [u8]>> Fields<I> {
 
 fn number(number: impl std::fmt::Display, out: &mut Vec<u8>) {
     out.extend_from_slice(format!("{number};").as_bytes());
+}
+
+fn origin(id: Option<u64>, out: &mut Vec<u8>) {
+    match id {
+        Some(id) => number(id, out),
+        None => text(b"", out),
+    }
 }
 
 fn text(text: &[u8], out: &mut Vec<u8>) {
@@ -176,6 +194,8 @@ mod tests {
                 entry_time: UnixTime::from_micros(1_795_217_983_500_000),
                 entry_type: EntryType::Acknowledgement,
                 persistent: true,
+                expire_time: UnixTime::from_secs(9),
+                origin: Some(3),
             };
             let downtime = Downtime {
                 id: u64::from(u32::MAX),
@@ -185,6 +205,7 @@ mod tests {
                 start_time: UnixTime::from_secs(2),
                 end_time: UnixTime::from_secs(3),
                 duration: 4,
+                origin: None,
                 kind,
             };
             let (mut line, host) = (Vec::new(), BString::from("h;1"));
@@ -216,7 +237,7 @@ mod tests {
         for line in [
             "# comment ",
             "# comment x;h;;1;1;1;a;b",
-            "# comment 1;h;;2;1;1;a;b",
+            "# comment 1;h;;5;1;1;a;b",
             "# comment 1;h;;1;1;1;a",
             "# downtime 1;h;;1;2;3;1;4;0;a",
         ] {

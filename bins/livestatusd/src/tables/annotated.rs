@@ -5,10 +5,11 @@ use std::ops::ControlFlow;
 
 use livestatus::ColumnType::{Int, Text, Time};
 use livestatus::Value;
+use objects::{Downtime, DowntimeKind};
 
 use super::checked::time;
 use super::{Column, Get, HostRow, Row, Selection, ServiceRow, View, hosts, services};
-use crate::annotations::{Annotated, Annotations, Downtime, DowntimeKind};
+use crate::annotations::{Annotated, Annotations};
 
 /// An entry and what it belongs to.
 #[derive(Clone, Copy)]
@@ -78,11 +79,13 @@ fn each(
 
 #[rustfmt::skip] // a list: one column after the other
 pub(super) fn comment_columns() -> Vec<Column> {
-    let mut columns = vec![
+    let columns = vec![
         Column::new("author", Text, "Who wrote it", Get::Comment(|r| Value::text(&r.entry.author))),
         Column::new("comment", Text, "What it says", Get::Comment(|r| Value::text(&r.entry.comment))),
         Column::new("entry_time", Time, "When it came", Get::Comment(|r| time(r.entry.entry_time))),
-        Column::new("entry_type", Int, "1 somebody's, 4 of an acknowledgement", Get::Comment(|r| Value::Int(r.entry.entry_type.code()))),
+        Column::new("entry_type", Int, "1 somebody's, 2 of a downtime, 3 of flapping, 4 of an acknowledgement", Get::Comment(|r| Value::Int(r.entry.entry_type.code()))),
+        Column::new("expire_time", Time, "When it ends by itself, 0 if it does not", Get::Comment(|r| time(r.entry.expire_time))),
+        Column::new("expires", Int, "Whether it ends by itself (0/1)", Get::Comment(|r| (!r.entry.expire_time.is_never()).into())),
         Column::new("id", Int, "Names it among all comments and downtimes", Get::Comment(|r| Value::Int(r.entry.id as i64))),
         Column::new("is_service", Int, "Whether it is about a service (0/1)", Get::Comment(|r| r.service.is_some().into())),
         Column::new("persistent", Int, "Whether it outlives the acknowledgement it belongs to (0/1)",
@@ -91,8 +94,6 @@ pub(super) fn comment_columns() -> Vec<Column> {
         Column::new("type", Int, "1 of a host, 2 of a service", Get::Comment(|r| Value::Int(if r.service.is_some() { 2 } else { 1 }))),
         Column::neutral("source", Int, "Always 1: given by a command", || Value::Int(1)),
     ];
-    columns.extend(Column::nothing(Int, "Always 0: comments do not expire", "expires"));
-    columns.extend(Column::nothing(Time, "Always 0: comments do not expire", "expire_time"));
     join(columns)
 }
 

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use bstr::{BString, ByteSlice};
 use livestatus::ColumnType::{Dict, Float, Int, List, Text, Time};
 use livestatus::Value;
-use objects::{Perfdata, ShadowState, UnixTime};
+use objects::{Comment, Downtime, DowntimeKind, Perfdata, ShadowState, UnixTime};
 
 use super::{Column, NO_TEXTS};
 
-use crate::annotations::{Annotations, Comment, Downtime, DowntimeKind};
+use crate::annotations::Annotations;
 use crate::check::State;
 use crate::store::Site;
 
