@@ -78,6 +78,9 @@ pub(crate) struct Import {
     pub(crate) reading: Reading,
 
     #[command(flatten)]
+    pub(crate) signatures: Signatures,
+
+    #[command(flatten)]
     pub(crate) states: States,
 
     #[command(flatten)]
@@ -124,6 +127,25 @@ pub(crate) struct Reading {
     /// Most records of a dump
     #[arg(long, value_name = "N", default_value_t = 10_000_000)]
     pub(crate) max_records: u64,
+}
+
+/// Who must have signed a dump.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Signatures")]
+pub(crate) struct Signatures {
+    /// Take only what is signed with the key of its site
+    ///
+    /// FILE has the certificates that are believed, in PEM: those of
+    /// authorities, as sitecert makes them, or those of sites. The dump is
+    /// written to the ledger's directory first, and nothing of it is looked at
+    /// before its signature is right. With --any-site, each dump must be signed
+    /// by the site that it says it is from.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) require_signature: Option<PathBuf>,
+
+    /// With --require-signature: how old a dump may be
+    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = duration)]
+    pub(crate) max_age: Duration,
 }
 
 /// How states reach the core.

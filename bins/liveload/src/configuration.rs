@@ -22,12 +22,14 @@ use ::objects::{DumpBegin, DumpMode, SiteId, UnixTime};
 use aws_lc_rs::digest;
 use bstr::{BString, ByteSlice};
 use program::{Failure, Status};
+use transfer::signature;
 use transfer::{Claim, Entry, Kind, Ledger, Outcome, Owners, Turn};
 
 use crate::cli::{self, Backend};
 use crate::input::Input;
 use crate::pattern::Pattern;
 use crate::run::{ledger_directory, ledger_failure};
+use crate::source;
 use content::Content;
 use directory::{Commands, Directory, Reload};
 
@@ -147,11 +149,16 @@ fn read_whole(input: &mut Input, limit: u64) -> Result<Vec<u8>, Failure> {
             return Err(input.refuse(&format!("a line of more than {MAX_LINE} bytes")));
         }
     }
-    Ok(if text.contains_str("\r\n") {
-        text.replace("\r\n", "\n")
-    } else {
-        text
-    })
+    if text.contains_str("\r\n") {
+        text = text.replace("\r\n", "\n");
+    }
+    // Where signatures are not asked for, they are passed over.
+    let last = text.trim_end_with(|c| c == '\n').rfind_byte(b'\n');
+    let last = last.map_or(0, |at| at + 1);
+    if signature::is_signature(&text[last..]) {
+        text.truncate(last);
+    }
+    Ok(text)
 }
 
 /// One dump on its way into the directory.
@@ -209,9 +216,7 @@ impl Taking<'_> {
         if begin.mode != DumpMode::Full {
             return Err(input.refuse("a configuration is taken whole, this is only what changed"));
         }
-        turn.check_order(begin, reading.allow_older)
-            .map(drop)
-            .map_err(ledger_failure)
+        source::check_order(self.args, turn, begin)
     }
 
     fn read(&self) -> Result<Content, String> {

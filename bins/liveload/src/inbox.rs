@@ -20,8 +20,8 @@
 mod peek;
 
 use std::ffi::OsString;
-use std::fs::{self, OpenOptions};
-use std::io;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -30,10 +30,9 @@ use std::time::{Duration, SystemTime};
 use program::lock::{self, Lock};
 use program::{Failure, Status};
 use rustix::fs::OFlags;
+use transfer::compress;
 
-use crate::cli;
-use crate::input::Input;
-use crate::{configuration, mail, run};
+use crate::{cli, configuration, mail, run};
 use peek::Peek;
 
 /// Endings of names under which copying programs write what is not whole yet.
@@ -155,9 +154,9 @@ impl<'a> Inbox<'a> {
         }
         let modified = metadata.modified()?;
         let peek = match self.content(&path) {
-            Ok(dump) => peek::peek(dump.reader)?,
-            // A mail that is not whole, or what cannot be opened: taking it
-            // will tell.
+            // What is not whole yet, or cannot be read at all: taking it will
+            // tell.
+            Ok(dump) => peek::peek(dump).unwrap_or(Peek::Unmarked),
             Err(_) => Peek::Unmarked,
         };
         let age = modified.elapsed().unwrap_or(Duration::ZERO);
@@ -170,30 +169,22 @@ impl<'a> Inbox<'a> {
         }))
     }
 
-    /// The dump in a file.
-    fn content(&self, path: &Path) -> Result<Input, Failure> {
+    /// The dump in a file, before anybody asked for its signature.
+    fn content(&self, path: &Path) -> Result<impl BufRead + use<>, Failure> {
+        let file = open(path)?;
         let name = path.display().to_string();
-        // Links are not followed: they could point at any file that we may
-        // read; and a pipe without a writer would hold us up.
-        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        let file = OpenOptions::new()
-            .read(true)
-            .custom_flags(flags.bits().cast_signed())
-            .open(path)
-            .map_err(|error| cannot("read", path, error))?;
-        if !file.metadata().is_ok_and(|metadata| metadata.is_file()) {
-            let what = format!("{name}: not an ordinary file");
-            return Err(Failure::new(Status::Failed, what));
-        }
-        match self.args.inbox.mail {
-            true => mail::input(&name, file),
-            false => Ok(Input::new(name, file)),
-        }
+        let from: Box<dyn Read> = match self.args.inbox.mail {
+            true => Box::new(Cursor::new(mail::dump(&name, file)?)),
+            false => Box::new(file),
+        };
+        let limit = self.args.reading.max_bytes;
+        let dump = compress::open(from, limit).map_err(|error| cannot("read", path, error))?;
+        Ok(BufReader::new(dump))
     }
 
     fn take(&self, waiting: &Waiting) -> Result<Status, Failure> {
-        let input = self.content(&waiting.path)?;
-        run::import(self.args, self.args.site.as_ref(), input)
+        let name = waiting.path.display().to_string();
+        run::import(self.args, &name, open(&waiting.path)?)
     }
 
     /// Moves a file out of the way, and says why beside it.
@@ -242,6 +233,22 @@ impl<'a> Inbox<'a> {
         }
         Ok(())
     }
+}
+
+/// Links are not followed: they could point at any file that we may read; and a
+/// pipe without a writer would hold us up.
+fn open(path: &Path) -> Result<File, Failure> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags.bits().cast_signed())
+        .open(path)
+        .map_err(|error| cannot("read", path, error))?;
+    if !file.metadata().is_ok_and(|metadata| metadata.is_file()) {
+        let what = format!("{}: not an ordinary file", path.display());
+        return Err(Failure::new(Status::Failed, what));
+    }
+    Ok(file)
 }
 
 fn is_unfinished(name: &[u8]) -> bool {

@@ -2,15 +2,13 @@
 //! encoding. Who sent it is not asked here: a mail's headers prove nothing, the
 //! dump's signature does.
 
-use std::io::{Cursor, Read};
+use std::io::Read;
 
 use bstr::ByteSlice;
 use mail_parser::decoders::base64::base64_decode;
 use mail_parser::decoders::quoted_printable::quoted_printable_decode;
 use mail_parser::{Encoding, Message, MessageParser, MessagePart, MimeHeaders, PartType};
 use program::{Failure, Status};
-
-use crate::input::Input;
 
 /// Longest mail that is read, in bytes.
 const MAX_MAIL: u64 = 256 << 20;
@@ -23,8 +21,8 @@ const BEGINNINGS: [&[u8]; 4] = [
     b"\x28\xb5\x2f\xfd",
 ];
 
-/// The dump in the mail that `reader` has, as input.
-pub(crate) fn input(name: &str, reader: impl Read) -> Result<Input, Failure> {
+/// The dump in the mail that `reader` has.
+pub(crate) fn dump(name: &str, reader: impl Read) -> Result<Vec<u8>, Failure> {
     let mut mail = Vec::new();
     let failed = |what| Failure::new(Status::Failed, format!("{name}: {what}"));
     match reader.take(MAX_MAIL + 1).read_to_end(&mut mail) {
@@ -34,8 +32,7 @@ pub(crate) fn input(name: &str, reader: impl Read) -> Result<Input, Failure> {
         Ok(_) => {}
         Err(error) => return Err(Failure::caused(Status::Failed, name, error)),
     }
-    let dump = dump_of(&mail).map_err(failed)?;
-    Ok(Input::new(name, Cursor::new(dump)))
+    dump_of(&mail).map_err(failed)
 }
 
 /// The dump in a mail, byte for byte as its sender had it.

@@ -5,8 +5,10 @@ mod configuration;
 mod inbox;
 mod input;
 mod mail;
+mod mark;
 mod pattern;
 mod run;
+mod source;
 mod state;
 mod status;
 

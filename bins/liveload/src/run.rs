@@ -4,12 +4,12 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::PathBuf;
 
-use objects::SiteId;
 use program::{Failure, Status};
 
 use crate::cli::{self, Args, Command};
-use crate::input::{Format, Input};
-use crate::{configuration, inbox, mail, state, status};
+use crate::input::Format;
+use crate::source::{self, Source};
+use crate::{configuration, inbox, state, status};
 
 /// Does what the command line says.
 pub(crate) fn run(args: &Args) -> Result<Status, Failure> {
@@ -28,44 +28,33 @@ pub(crate) fn run(args: &Args) -> Result<Status, Failure> {
         return inbox::run(args, directory);
     }
     if args.files.is_empty() {
-        let input = open(args, "standard input", io::stdin())?;
-        return import(args, args.site.as_ref(), input);
+        return import(args, "standard input", io::stdin());
     }
     let mut worst = Ok(Status::Done);
     for path in &args.files {
+        let name = path.display().to_string();
         let result = match File::open(path) {
-            Ok(file) => open(args, &path.display().to_string(), file)
-                .and_then(|input| import(args, args.site.as_ref(), input)),
-            Err(error) => {
-                let name = path.display().to_string();
-                Err(Failure::caused(Status::Failed, name, error))
-            }
+            Ok(file) => import(args, &name, file),
+            Err(error) => Err(Failure::caused(Status::Failed, name, error)),
         };
         worst = and_then(worst, result);
     }
     worst
 }
 
-/// A dump, or the mail that has one in it.
-fn open(args: &cli::Import, name: &str, from: impl Read + 'static) -> Result<Input, Failure> {
-    match args.inbox.mail {
-        true => mail::input(name, from),
-        false => Ok(Input::new(name, from)),
-    }
-}
-
-/// Takes in one dump of whatever kind. Without a site the dump's word counts.
+/// Takes in one dump of whatever kind, whatever it came in.
 pub(crate) fn import(
     args: &cli::Import,
-    site: Option<&SiteId>,
-    mut input: Input,
+    name: &str,
+    from: impl Read + 'static,
 ) -> Result<Status, Failure> {
+    let Source { mut input, site } = source::open(args, name, from)?;
     let format = input.detect(args.reading.mode)?;
     match format {
         Format::CheckResults { .. } | Format::ShadowStates => {
-            state::import(args, site, format, input)
+            state::import(args, site.as_ref(), format, input)
         }
-        Format::Objects { .. } => configuration::import(args, site, input),
+        Format::Objects { .. } => configuration::import(args, site.as_ref(), input),
     }
 }
 

@@ -4,8 +4,8 @@ use std::io::{self, BufRead, Read};
 
 use bstr::ByteSlice;
 
-/// Longest first line that is looked at.
-const MAX_HEAD: u64 = 1 << 16;
+use crate::mark::{MAX_LINE, Mark};
+
 /// So near to the end of a file stands its end mark: behind it there may be a
 /// signature.
 const TAIL: usize = 1 << 14;
@@ -47,52 +47,26 @@ impl Peek {
 
 /// Reads a dump through to its end.
 pub(super) fn peek(mut dump: impl BufRead) -> io::Result<Peek> {
-    let mut head = Vec::new();
-    (&mut dump).take(MAX_HEAD).read_until(b'\n', &mut head)?;
-    let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&head);
-    let mut second = Vec::new();
-    let mut begin = begin(head);
-    if begin.is_none() {
-        // The bare line that `livedump -M` writes before the mark.
-        (&mut dump).take(MAX_HEAD).read_until(b'\n', &mut second)?;
-        begin = self::begin(&second);
+    let mut mark = Mark::parse(&line(&mut dump)?);
+    if mark.is_none() {
+        // Before the mark may stand the bare line of `livedump -M`.
+        mark = Mark::parse(&line(&mut dump)?);
     }
-    let Some((epoch, sequence, state)) = begin else {
+    let Some(mark) = mark else {
         return Ok(Peek::Unmarked);
     };
     Ok(Peek::Marked {
-        epoch,
-        sequence,
-        state,
+        epoch: mark.epoch,
+        sequence: mark.sequence,
+        state: mark.is_state,
         whole: has_end(&tail(dump)?),
     })
 }
 
-/// Epoch, sequence and whether it is states.
-fn begin(line: &[u8]) -> Option<(u64, u64, bool)> {
-    if let Some(words) = line.strip_prefix(b"# sitewire ") {
-        let words: Vec<_> = words.fields().take(64).collect();
-        let number = |key: &[u8]| {
-            words
-                .iter()
-                .find_map(|word| number(word.strip_prefix(key)?))
-        };
-        let state = *words.get(1)? == b"state";
-        return Some((number(b"epoch=").unwrap_or(0), number(b"seq=")?, state));
-    }
-    let parts: Vec<_> = line.splitn(9, |b| *b == b';').collect();
-    if !line.starts_with(b"COMMAND [") || !parts[0].ends_with(b"] SITEWIRE_BEGIN") {
-        return None;
-    }
-    Some((
-        number(parts.get(6)?).unwrap_or(0),
-        number(parts.get(4)?)?,
-        true,
-    ))
-}
-
-fn number(text: &[u8]) -> Option<u64> {
-    text.to_str().ok()?.parse().ok()
+fn line(from: &mut impl BufRead) -> io::Result<Vec<u8>> {
+    let mut line = Vec::new();
+    from.take(MAX_LINE).read_until(b'\n', &mut line)?;
+    Ok(line)
 }
 
 /// The last bytes of a stream.
@@ -108,8 +82,6 @@ fn tail(mut from: impl Read) -> io::Result<Vec<u8>> {
                 tail.drain(..more);
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            // A compressed file that is not whole yet.
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(Vec::new()),
             Err(error) => return Err(error),
         }
     }
