@@ -529,7 +529,7 @@ fn a_kill_at_any_step_leaves_the_old_or_the_new_and_the_next_run_finishes() {
                 let after = centre
                     .file("a")
                     .unwrap_or_else(|| panic!("{context}: no file"));
-                let whole = after.ends_with("}\n") && after.contains(" old\n");
+                let whole = after.ends_with("}\n\n") && after.contains(" old\n");
                 assert!(whole, "{context}: {after}");
                 if after == before {
                     seen_old += 1;

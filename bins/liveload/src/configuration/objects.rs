@@ -30,7 +30,7 @@ const TEMPLATES: [&str; 2] = ["livedump-host", "livedump-service"];
 
 /// What comes before the first object.
 const HEADER: &str =
-    "# Written by liveload, which replaces this file with every configuration of the site.\n";
+    "# Written by liveload, which replaces this file with every configuration of the site.\n\n";
 
 /// Reads a dump and prints what the core is to have.
 pub(super) fn read(text: &[u8], site: &SiteId, args: &cli::Import) -> Result<Content, String> {
