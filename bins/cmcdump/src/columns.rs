@@ -65,6 +65,7 @@ impl Columns {
 /// What a server does not have, or has wrong.
 fn lacks(server: Server, column: &str) -> bool {
     match (server, column) {
+        (Server::Icinga2, "is_pending") => true,
         // It is too small by a factor of 3600.
         (Server::Icinga2, "staleness") => true,
         (Server::Icinga2 | Server::Naemon | Server::Nagios, "labels") => true,

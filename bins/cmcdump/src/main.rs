@@ -1,10 +1,15 @@
 //! Dumps the configuration or the complete state of a site. See cmcdump(1).
 
+mod cells;
+mod checked;
 mod cli;
 mod columns;
 mod configuration;
+mod dump;
 mod output;
+mod remarks;
 mod run;
+mod since;
 mod site;
 mod source;
 mod state;

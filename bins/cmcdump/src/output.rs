@@ -4,7 +4,9 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 
+use objects::UnixTime;
 use program::{Failure, Status};
+use transfer::signature::{Form, Signer, Sum};
 
 /// How much is gathered before it is written.
 const PIECE: usize = 1 << 16;
@@ -15,17 +17,37 @@ pub(crate) struct Output {
     file: File,
     buffer: Vec<u8>,
     begun: bool,
+    /// Adds up what is to be signed, if it is.
+    sum: Option<Sum>,
 }
 
 impl Output {
-    /// Takes hold of standard output.
-    pub(crate) fn new() -> Result<Self, Failure> {
+    /// Takes hold of standard output. What goes there can be signed at its end
+    /// if it `is_signed`.
+    pub(crate) fn new(is_signed: bool) -> Result<Self, Failure> {
         let file = io::stdout().as_fd().try_clone_to_owned().map_err(failure)?;
         Ok(Self {
             file: file.into(),
             buffer: Vec::with_capacity(2 * PIECE),
             begun: false,
+            sum: is_signed.then(Sum::default),
         })
+    }
+
+    /// Writes the signature of everything so far.
+    pub(crate) fn sign(
+        &mut self,
+        signer: &Signer,
+        form: Form,
+        time: UnixTime,
+    ) -> Result<(), Failure> {
+        self.flush().map_err(failure)?;
+        let Some(sum) = self.sum.take() else {
+            return Ok(());
+        };
+        let line = sum.sign(signer, form, time).map_err(failure)?;
+        self.buffer.extend_from_slice(&line);
+        self.flush().map_err(failure)
     }
 
     /// Whether a part of the dump has been handed on.
@@ -59,6 +81,9 @@ impl Write for Output {
     fn flush(&mut self) -> io::Result<()> {
         if !self.buffer.is_empty() {
             self.begun = true;
+            if let Some(sum) = &mut self.sum {
+                sum.add(&self.buffer);
+            }
             self.file.write_all(&self.buffer)?;
             self.buffer.clear();
         }

@@ -2,16 +2,16 @@
 
 use bstr::{BString, ByteSlice};
 use livestatus::Server;
-use livestatus::dump::DumpWriter;
 use livestatus::json::Cell;
 use objects::{
-    AcknowledgementType, DumpBegin, HostState, Past, ServiceState, ShadowState, StateCode,
-    StateType, UnixTime,
+    AcknowledgementType, HostState, Past, ServiceState, ShadowState, StateCode, StateType,
 };
-use program::{Failure, Status};
+use program::Failure;
 
+use crate::cells::{count, is_true, put, time};
 use crate::columns::Columns;
-use crate::output::Output;
+use crate::dump::Dump;
+use crate::remarks;
 use crate::site::Scope;
 use crate::source::Source;
 
@@ -73,27 +73,18 @@ const fn with_state<const N: usize, const T: usize, const M: usize>(
     all
 }
 
-/// Dumps the states of all hosts, then those of all services.
-pub(crate) fn dump(
-    source: &Source,
-    scope: &Scope,
-    begin: &DumpBegin,
-    out: &mut Output,
-) -> Result<(), Failure> {
+/// Dumps the states of all hosts, then those of all services, then what people
+/// have said about them.
+pub(crate) fn dump(source: &Source, scope: &Scope, mut dump: Dump<'_>) -> Result<(), Failure> {
     let hosts = Columns::choose(source, "hosts", &HOST)?;
     let services = Columns::choose(source, "services", &SERVICE)?;
-    let mut dump = Dump {
-        long_output: LongOutput::of(source.server()),
-        begin,
-        writer: None,
-        out,
-    };
+    let long_output = LongOutput::of(source.server());
     let mut state = ShadowState::<HostState>::default();
     let mut name = BString::default();
     source.each_row(&scope.query("hosts", hosts.names()), |row| {
         let mut cell = hosts.cells(row);
         put(&mut name, cell());
-        read_state(&mut state, cell, HostState::Down, 3, dump.long_output);
+        read_state(&mut state, cell, HostState::Down, 3, long_output);
         dump.host(&name, &mut state)
     })?;
     let mut state = ShadowState::<ServiceState>::default();
@@ -102,64 +93,16 @@ pub(crate) fn dump(
         let mut cell = services.cells(row);
         put(&mut name, cell());
         put(&mut description, cell());
-        read_state(&mut state, cell, ServiceState::Unknown, 4, dump.long_output);
+        read_state(&mut state, cell, ServiceState::Unknown, 4, long_output);
         dump.service(&name, &description, &mut state)
     })?;
+    remarks::each_comment(source, scope, |object, comment| {
+        dump.comment(object, comment)
+    })?;
+    remarks::each_downtime(source, scope, |object, downtime| {
+        dump.downtime(object, downtime)
+    })?;
     dump.end()
-}
-
-/// A dump that begins with its first record, so that a server which refuses to
-/// answer leaves no trace in the output.
-struct Dump<'a> {
-    long_output: LongOutput,
-    begin: &'a DumpBegin,
-    writer: Option<DumpWriter>,
-    out: &'a mut Output,
-}
-
-impl Dump<'_> {
-    fn host(&mut self, name: &BString, state: &mut ShadowState<HostState>) -> Result<(), Failure> {
-        self.record(state, |writer, state, out| writer.host(name, state, out))
-    }
-
-    fn service(
-        &mut self,
-        host_name: &BString,
-        description: &BString,
-        state: &mut ShadowState<ServiceState>,
-    ) -> Result<(), Failure> {
-        self.record(state, |writer, state, out| {
-            writer.service(host_name, description, state, out)
-        })
-    }
-
-    fn record<S>(
-        &mut self,
-        state: &mut ShadowState<S>,
-        print: impl Fn(&mut DumpWriter, &ShadowState<S>, &mut Vec<u8>) -> Result<(), livestatus::Error>,
-    ) -> Result<(), Failure> {
-        let out = self.out.buffer();
-        let writer = self
-            .writer
-            .get_or_insert_with(|| DumpWriter::begin(self.begin, out));
-        if let Err(error) = print(writer, state, out) {
-            eprintln!("cmcdump: {error}: only the beginning of its output is dumped");
-            shorten(state);
-            print(writer, state, out)
-                .map_err(|error| Failure::caused(Status::Failed, "a record", error))?;
-        }
-        self.out.settle()
-    }
-
-    fn end(mut self) -> Result<(), Failure> {
-        let out = self.out.buffer();
-        let writer = self
-            .writer
-            .take()
-            .unwrap_or_else(|| DumpWriter::begin(self.begin, out));
-        writer.end(out);
-        self.out.settle()
-    }
 }
 
 /// How line breaks stand in the column `long_plugin_output`. All servers write
@@ -204,7 +147,6 @@ fn read_state<'r, S: StateCode + Default>(
     states: usize,
     long_output: LongOutput,
 ) {
-    let is_true = |cell: Cell<'_>| cell.int().is_some_and(|number| number != 0);
     state.has_been_checked = is_true(cell());
     let code = cell().int().unwrap_or(0);
     // A state beyond those that there are is a problem at least. What Icinga 2
@@ -245,31 +187,5 @@ fn read_state<'r, S: StateCode + Default>(
     state.past.last_hard_state = known(cell());
     for last_time in &mut state.past.last_time[..states] {
         *last_time = time(cell());
-    }
-}
-
-fn put(text: &mut BString, cell: Cell<'_>) {
-    text.clear();
-    text.extend_from_slice(&cell.text());
-}
-
-fn count(cell: Cell<'_>) -> u32 {
-    u32::try_from(cell.int().unwrap_or(0)).unwrap_or(0)
-}
-
-/// "Never" is 0 to some and -1 to Icinga 2.
-fn time(cell: Cell<'_>) -> UnixTime {
-    let seconds = cell.float().unwrap_or(0.0).max(0.0);
-    UnixTime::from_micros((seconds * 1e6).round() as i64)
-}
-
-/// Cuts the texts so that they fit in a record in any case.
-fn shorten<S>(state: &mut ShadowState<S>) {
-    const KEPT: usize = 1 << 16;
-    state.plugin_output.truncate(KEPT);
-    state.long_plugin_output.truncate(KEPT);
-    // Half a perf data would be wrong figures.
-    if state.perf_data.len() > KEPT {
-        state.perf_data.clear();
     }
 }

@@ -21,6 +21,8 @@ fn naemon() -> Vec<(&'static str, Table)> {
             "services",
             table(include_str!("fixtures/naemon-services.txt")),
         ),
+        ("comments", table(include_str!("fixtures/comments.txt"))),
+        ("downtimes", table(include_str!("fixtures/downtimes.txt"))),
     ]
 }
 
@@ -33,6 +35,8 @@ fn icinga2() -> Vec<(&'static str, Table)> {
             "services",
             table(include_str!("fixtures/icinga2-services.txt")),
         ),
+        ("comments", table(include_str!("fixtures/comments.txt"))),
+        ("downtimes", table(include_str!("fixtures/downtimes.txt"))),
     ]
 }
 
@@ -142,7 +146,7 @@ fn the_state_of_a_naemon_is_dumped_completely() {
     let server = Server::start(Style::Naemon, naemon());
     let output = cmcdump(&server, &["--site", "remote1", "--epoch", "7"]);
     assert_golden(&output, "naemon-state.txt");
-    assert_eq!(read_state(&output.stdout), (5, Some(true)));
+    assert_eq!(read_state(&output.stdout), (9, Some(true)));
 }
 
 #[test]
@@ -187,6 +191,8 @@ fn requests_spare_icinga_2() {
             "GET status",
             "GET hosts",
             "GET services",
+            "GET comments",
+            "GET downtimes",
             "GET status",
             "GET hosts",
             "GET services"
@@ -214,7 +220,11 @@ fn only_columns_that_are_there_are_asked_for() {
     let server = Server::start(Style::Naemon, tables);
     let output = cmcdump(&server, &["--site", "a"]);
     assert_done(&output);
-    let asked = server.requests().pop().unwrap();
+    let asked = server.requests();
+    let asked = asked
+        .iter()
+        .find(|r| r.starts_with("GET services"))
+        .unwrap();
     assert!(
         asked.contains("execution_time") && !asked.contains("latency"),
         "{asked}"
@@ -275,7 +285,7 @@ fn the_site_is_named_or_the_only_one() {
         .iter()
         .filter(|r| r.contains("\nFilter: site = b\n"))
         .count();
-    assert_eq!(filtered, 2, "hosts and services of one site only");
+    assert_eq!(filtered, 4, "what belongs to one site only");
 }
 
 #[test]
@@ -475,7 +485,7 @@ fn an_endless_output_is_cut_and_the_dump_is_whole() {
         "{}",
         stderr(&output)
     );
-    assert_eq!(read_state(&output.stdout), (5, Some(true)));
+    assert_eq!(read_state(&output.stdout), (9, Some(true)));
 }
 
 #[test]
