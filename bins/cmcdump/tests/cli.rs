@@ -154,7 +154,7 @@ fn the_state_of_an_icinga_2_is_dumped_completely() {
     let server = Server::start(Style::Icinga2, icinga2());
     let output = cmcdump(&server, &["--site", "remote1"]);
     assert_golden(&output, "icinga2-state.txt");
-    assert_eq!(read_state(&output.stdout), (4, Some(true)));
+    assert_eq!(read_state(&output.stdout), (8, Some(true)));
 }
 
 #[test]
