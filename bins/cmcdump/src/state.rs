@@ -5,8 +5,8 @@ use livestatus::Server;
 use livestatus::dump::DumpWriter;
 use livestatus::json::Cell;
 use objects::{
-    AcknowledgementType, DumpBegin, HostState, ServiceState, ShadowState, StateCode, StateType,
-    UnixTime,
+    AcknowledgementType, DumpBegin, HostState, Past, ServiceState, ShadowState, StateCode,
+    StateType, UnixTime,
 };
 use program::{Failure, Status};
 
@@ -15,12 +15,27 @@ use crate::output::Output;
 use crate::site::Scope;
 use crate::source::Source;
 
-const HOST: [&str; 19] = with_state(["name"]);
-const SERVICE: [&str; 20] = with_state(["host_name", "description"]);
+const HOST: [&str; 24] = with_state(
+    ["name"],
+    ["last_time_up", "last_time_down", "last_time_unreachable"],
+);
+const SERVICE: [&str; 26] = with_state(
+    ["host_name", "description"],
+    [
+        "last_time_ok",
+        "last_time_warning",
+        "last_time_critical",
+        "last_time_unknown",
+    ],
+);
 
-/// The names of an object, then its state, in the order that [`read_state`] expects.
-const fn with_state<const N: usize, const M: usize>(names: [&'static str; N]) -> [&'static str; M] {
-    const STATE: [&str; 18] = [
+/// The names of an object, its state, and when it was in each state, in the
+/// order that [`read_state`] expects.
+const fn with_state<const N: usize, const T: usize, const M: usize>(
+    names: [&'static str; N],
+    times: [&'static str; T],
+) -> [&'static str; M] {
+    const STATE: [&str; 20] = [
         "has_been_checked",
         "state",
         "state_type",
@@ -39,15 +54,19 @@ const fn with_state<const N: usize, const M: usize>(names: [&'static str; N]) ->
         "plugin_output",
         "long_plugin_output",
         "perf_data",
+        "last_state",
+        "last_hard_state",
     ];
-    assert!(N + STATE.len() == M);
+    assert!(N + STATE.len() + T == M);
     let mut all = [""; M];
     let mut index = 0;
     while index < M {
         all[index] = if index < N {
             names[index]
-        } else {
+        } else if index < N + STATE.len() {
             STATE[index - N]
+        } else {
+            times[index - N - STATE.len()]
         };
         index += 1;
     }
@@ -74,7 +93,7 @@ pub(crate) fn dump(
     source.each_row(&scope.query("hosts", hosts.names()), |row| {
         let mut cell = hosts.cells(row);
         put(&mut name, cell());
-        read_state(&mut state, cell, HostState::Down, dump.long_output);
+        read_state(&mut state, cell, HostState::Down, 3, dump.long_output);
         dump.host(&name, &mut state)
     })?;
     let mut state = ShadowState::<ServiceState>::default();
@@ -83,7 +102,7 @@ pub(crate) fn dump(
         let mut cell = services.cells(row);
         put(&mut name, cell());
         put(&mut description, cell());
-        read_state(&mut state, cell, ServiceState::Unknown, dump.long_output);
+        read_state(&mut state, cell, ServiceState::Unknown, 4, dump.long_output);
         dump.service(&name, &description, &mut state)
     })?;
     dump.end()
@@ -182,6 +201,7 @@ fn read_state<'r, S: StateCode + Default>(
     state: &mut ShadowState<S>,
     mut cell: impl FnMut() -> Cell<'r>,
     worst: S,
+    states: usize,
     long_output: LongOutput,
 ) {
     let is_true = |cell: Cell<'_>| cell.int().is_some_and(|number| number != 0);
@@ -218,6 +238,14 @@ fn read_state<'r, S: StateCode + Default>(
     put(&mut state.plugin_output, cell());
     long_output.read(&cell().text(), &mut state.long_plugin_output);
     put(&mut state.perf_data, cell());
+    state.past = Past::default();
+    // What Icinga 2 remembers of an object that was never checked is nothing.
+    let known = |cell: Cell<'_>| S::from_code(cell.int()?).filter(|_| state.has_been_checked);
+    state.past.last_state = known(cell());
+    state.past.last_hard_state = known(cell());
+    for last_time in &mut state.past.last_time[..states] {
+        *last_time = time(cell());
+    }
 }
 
 fn put(text: &mut BString, cell: Cell<'_>) {

@@ -171,7 +171,7 @@ impl<S: StateCode> Annotated for State<S> {
         if self.is_full() {
             return false;
         }
-        self.last_update = at;
+        self.now.past.last_update = at;
         self.annotations
             .get_or_insert_default()
             .comments
@@ -186,7 +186,7 @@ impl<S: StateCode> Annotated for State<S> {
         if self.has_problem() {
             downtime.see_problem(at);
         }
-        self.last_update = at;
+        self.now.past.last_update = at;
         self.annotations
             .get_or_insert_default()
             .downtimes
@@ -211,7 +211,7 @@ impl<S: StateCode> Annotated for State<S> {
             &|comment| comment.entry_type == EntryType::Acknowledgement && !comment.persistent,
             at,
         );
-        self.last_update = at;
+        self.now.past.last_update = at;
     }
 
     fn remove_comments(&mut self, which: &dyn Fn(&Comment) -> bool, at: UnixTime) {
@@ -252,7 +252,7 @@ impl<S> State<S> {
         if **all == NONE {
             self.annotations = None;
         }
-        self.last_update = at;
+        self.now.past.last_update = at;
     }
 
     fn is_full(&self) -> bool {

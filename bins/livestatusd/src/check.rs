@@ -3,7 +3,7 @@
 //! them at its own site.
 
 use objects::{
-    CheckResult, ShadowState, StateCode, StateType, UnixTime, state::AcknowledgementType,
+    CheckResult, Past, ShadowState, StateCode, StateType, UnixTime, state::AcknowledgementType,
 };
 
 use crate::annotations::{Annotated, Annotations};
@@ -11,18 +11,11 @@ use crate::annotations::{Annotated, Annotations};
 /// The state of one object, with what a core remembers beside it.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct State<S> {
-    /// The state as of the last check.
+    /// The state as of the last check, with what was before it. The time of
+    /// the last update is that of the last change here.
     pub(crate) now: ShadowState<S>,
     /// Who checked last.
     pub(crate) source: Source,
-    /// The state before the last check.
-    pub(crate) last_state: S,
-    /// The last confirmed state.
-    pub(crate) last_hard_state: S,
-    /// When each state was last seen, by its number.
-    pub(crate) last_time: [UnixTime; 4],
-    /// When anything changed here.
-    pub(crate) last_update: UnixTime,
     /// Number of the dump that named the object last.
     pub(crate) dump: u64,
     /// Comments and downtimes, if there are any.
@@ -69,20 +62,36 @@ impl<S: StateCode> State<S> {
             .then_some((now.state, now.state_type, attempt))
     }
 
-    /// Takes a state as another site computed it.
-    pub(crate) fn take_shadow(&mut self, state: ShadowState<S>, dump: u64, at: UnixTime) {
-        if self.now.has_been_checked && self.now.last_check != state.last_check {
-            self.last_state = self.now.state;
-        } else if !self.now.has_been_checked {
-            self.last_state = state.state;
-        }
-        match (state.state_type, S::from_code(0)) {
-            (StateType::Hard, _) => self.last_hard_state = state.state,
+    /// The state before the last check; the present one if there was none.
+    pub(crate) fn last_state(&self) -> S {
+        self.now.past.last_state.unwrap_or(self.now.state)
+    }
+
+    /// The last confirmed state; the present one if there was none.
+    pub(crate) fn last_hard_state(&self) -> S {
+        self.now.past.last_hard_state.unwrap_or(self.now.state)
+    }
+
+    /// Takes a state as another site computed it. What that site does not
+    /// remember is what was seen here.
+    pub(crate) fn take_shadow(&mut self, mut state: ShadowState<S>, dump: u64, at: UnixTime) {
+        let (before, past) = (&self.now, &mut state.past);
+        let first = !before.has_been_checked;
+        past.last_state = past.last_state.or(if first {
+            Some(state.state)
+        } else if before.last_check != state.last_check {
+            Some(before.state)
+        } else {
+            before.past.last_state
+        });
+        past.last_hard_state = match state.state_type {
+            StateType::Hard => Some(state.state),
             // A soft state is on its way from or to the good one, whatever was seen of it here.
-            (StateType::Soft, Some(good)) if !self.now.has_been_checked => {
-                self.last_hard_state = good;
-            }
-            (StateType::Soft, _) => {}
+            StateType::Soft if first => past.last_hard_state.or(S::from_code(0)),
+            StateType::Soft => past.last_hard_state.or(before.past.last_hard_state),
+        };
+        for (time, seen_here) in past.last_time.iter_mut().zip(before.past.last_time) {
+            *time = seen_here.max(*time);
         }
         self.source = Source::Shadow;
         self.dump = dump;
@@ -95,7 +104,8 @@ impl<S: StateCode> State<S> {
 
     /// Takes back a state that survived a restart.
     pub(crate) fn restore(&mut self, source: Source, state: ShadowState<S>) {
-        let at = state.last_check;
+        // Older snapshots do not have it.
+        let at = state.past.last_update.max(state.last_check);
         self.take_shadow(state, 0, at);
         self.source = source;
     }
@@ -123,7 +133,15 @@ impl<S: StateCode> State<S> {
         let first = !before.has_been_checked;
         let changed = first || before.state != state;
         let hard_changed =
-            state_type == StateType::Hard && (first || self.last_hard_state != state);
+            state_type == StateType::Hard && (first || self.last_hard_state() != state);
+        let past = Past {
+            last_state: Some(if first { state } else { before.state }),
+            last_hard_state: match state_type {
+                StateType::Hard => Some(state),
+                StateType::Soft => before.past.last_hard_state.or(S::from_code(0)),
+            },
+            ..before.past
+        };
         let next = ShadowState {
             has_been_checked: true,
             state,
@@ -150,11 +168,8 @@ impl<S: StateCode> State<S> {
             plugin_output: result.plugin_output,
             long_plugin_output: result.long_plugin_output,
             perf_data: result.perf_data,
+            past,
         };
-        self.last_state = if first { state } else { before.state };
-        if state_type == StateType::Hard {
-            self.last_hard_state = state;
-        }
         self.source = Source::Passive;
         let acknowledgement_ended =
             before.acknowledgement.is_some() && next.acknowledgement.is_none();
@@ -168,14 +183,15 @@ impl<S: StateCode> State<S> {
         Ok(())
     }
 
-    fn see(&mut self, state: ShadowState<S>, at: UnixTime) {
+    fn see(&mut self, mut state: ShadowState<S>, at: UnixTime) {
+        let past = &mut state.past;
         if state.has_been_checked
-            && let Some(time) = self.last_time.get_mut(usize::from(state.state.code()))
+            && let Some(time) = past.last_time.get_mut(usize::from(state.state.code()))
         {
             *time = state.last_check;
         }
+        past.last_update = at;
         self.now = state;
-        self.last_update = at;
     }
 }
 
@@ -275,11 +291,14 @@ mod tests {
                 last_hard_state_change,
                 "at {time}"
             );
-            assert_eq!(state.last_hard_state, last_hard_state, "at {time}");
+            assert_eq!(state.last_hard_state(), last_hard_state, "at {time}");
             assert_eq!(now.last_check.secs(), time);
-            assert_eq!(state.last_time[usize::from(given.code())].secs(), time);
+            assert_eq!(
+                state.now.past.last_time[usize::from(given.code())].secs(),
+                time
+            );
             if !first {
-                assert_eq!(state.last_state, before, "at {time}");
+                assert_eq!(state.last_state(), before, "at {time}");
             }
         }
         assert_eq!(state.source.code(), 1);
@@ -334,6 +353,48 @@ mod tests {
     }
 
     #[test]
+    fn what_was_before_a_shadow_state_is_as_its_site_says_else_as_seen_here() {
+        let secs = UnixTime::from_secs;
+        let told = Past {
+            last_state: Some(Warn),
+            last_hard_state: Some(Warn),
+            last_time: [1, 2, 3, 0].map(secs),
+            last_update: secs(4),
+        };
+        let shadow = |state, last_check, past| ShadowState {
+            has_been_checked: true,
+            state,
+            state_type: Soft,
+            last_check: secs(last_check),
+            past,
+            ..ShadowState::default()
+        };
+        let mut state = State::<ServiceState>::default();
+        state.take_shadow(shadow(Crit, 10, told), 1, secs(20));
+        let want = Past {
+            last_time: [1, 2, 10, 0].map(secs),
+            last_update: secs(20),
+            ..told
+        };
+        assert_eq!(state.now.past, want);
+        // The same check once more, from a source that remembers nothing.
+        state.take_shadow(shadow(Crit, 10, Past::default()), 2, secs(21));
+        let want = Past {
+            last_update: secs(21),
+            ..want
+        };
+        assert_eq!(state.now.past, want);
+        state.take_shadow(shadow(Warn, 11, Past::default()), 3, secs(22));
+        let want = Past {
+            last_state: Some(Crit),
+            last_hard_state: Some(Warn),
+            last_time: [1, 11, 10, 0].map(secs),
+            last_update: secs(22),
+        };
+        assert_eq!(state.now.past, want);
+    }
+
+    #[test]
     fn a_shadow_state_is_taken_as_it_is() {
         let mut state = State::<ServiceState>::default();
         let soft = ShadowState {
@@ -345,18 +406,25 @@ mod tests {
             ..ShadowState::default()
         };
         state.take_shadow(soft.clone(), 4, UnixTime::from_secs(9));
-        assert_eq!(state.now, soft);
+        let mut want = soft.clone();
+        want.past = Past {
+            last_state: Some(Crit),
+            last_hard_state: Some(Good),
+            last_time: [0, 0, 7, 0].map(UnixTime::from_secs),
+            last_update: UnixTime::from_secs(9),
+        };
+        assert_eq!(state.now, want);
         assert_eq!(
-            (state.last_hard_state, state.source, state.dump),
+            (state.last_hard_state(), state.source, state.dump),
             (Good, Source::Shadow, 4)
         );
-        assert_eq!(state.last_time[2].secs(), 7);
+        assert_eq!(state.now.past.last_time[2].secs(), 7);
         let hard = ShadowState {
             state_type: Hard,
             last_check: UnixTime::from_secs(8),
             ..soft
         };
         state.take_shadow(hard, 5, UnixTime::from_secs(10));
-        assert_eq!((state.last_state, state.last_hard_state), (Crit, Crit));
+        assert_eq!((state.last_state(), state.last_hard_state()), (Crit, Crit));
     }
 }

@@ -10,9 +10,9 @@ use livestatus::query::Trigger;
 use livestatus::request::{CommandRequest, Limits as RequestLimits};
 use livestatus::{Query, Request, RequestError, RequestReader, RowWriter, Status, output};
 use program::log::quote;
-use tokio::io::{AsyncWriteExt, Interest};
-use tokio::net::UnixStream;
+use tokio::io::AsyncWriteExt;
 use tokio::sync::{Semaphore, watch};
+use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{debug, warn};
 
@@ -21,6 +21,7 @@ use crate::config::Limits;
 use crate::counters::Counters;
 use crate::query::{Answer, Refusal, Room, Wait};
 use crate::store::{Site, Store};
+use crate::stream::Stream;
 use crate::tables::View;
 use crate::{command, query, tables};
 
@@ -64,7 +65,7 @@ pub(crate) enum Scope {
 }
 
 /// Serves one connection.
-pub(crate) async fn serve(stream: UnixStream, scope: Scope, service: Arc<Service>) {
+pub(crate) async fn serve(stream: Stream, scope: Scope, service: Arc<Service>) {
     let mut client = Client {
         stream,
         scope,
@@ -81,10 +82,16 @@ pub(crate) async fn serve(stream: UnixStream, scope: Scope, service: Arc<Service
         let more = client.refusals - LOGGED_REFUSALS;
         warn!("{more} more commands of the same connection were refused");
     }
+    let mut stopping = client.service.stopping.clone();
+    tokio::select! {
+        biased;
+        () = client.stream.end() => {}
+        _ = stopping.wait_for(|stop| *stop) => {}
+    }
 }
 
 struct Client {
-    stream: UnixStream,
+    stream: Stream,
     scope: Scope,
     service: Arc<Service>,
     reader: RequestReader,
@@ -148,14 +155,32 @@ impl Client {
             Some(began) => began + limits.request_timeout,
             None => Instant::now() + limits.idle_timeout,
         };
-        loop {
-            let mut stopping = self.service.stopping.clone();
-            let readable = tokio::select! {
-                biased;
-                readable = timeout_at(deadline, self.stream.readable()) => readable,
-                _ = stopping.wait_for(|stop| *stop) => return Err(Over),
-            };
-            if readable.is_err() {
+        let mut stopping = self.service.stopping.clone();
+        let Self {
+            stream,
+            reader,
+            first_bytes,
+            ..
+        } = self;
+        let received = stream.receive(|bytes| {
+            if !bytes.is_empty() {
+                first_bytes.clear();
+                first_bytes.extend_from_slice(&bytes[..bytes.len().min(80)]);
+                reader.push(bytes);
+            }
+        });
+        let received = tokio::select! {
+            biased;
+            received = timeout_at(deadline, received) => received,
+            _ = stopping.wait_for(|stop| *stop) => return Err(Over),
+        };
+        match received {
+            Ok(Ok(length)) => Ok(length),
+            Ok(Err(error)) => {
+                debug!("connection broke: {error}");
+                Err(Over)
+            }
+            Err(_) => {
                 if request_began.is_some() {
                     warn!(
                         "closed a connection: its request did not end within {} s; it came to '{}'",
@@ -163,30 +188,9 @@ impl Client {
                         quote(&self.first_bytes, 80)
                     );
                 }
-                return Err(Over);
-            }
-            match self.take_in() {
-                Ok(length) => return Ok(length),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => {
-                    debug!("connection broke: {error}");
-                    return Err(Over);
-                }
+                Err(Over)
             }
         }
-    }
-
-    /// The buffer lives only here, so that an idle connection has none.
-    fn take_in(&mut self) -> io::Result<usize> {
-        let mut buffer = [0; 16 * 1024];
-        let length = self.stream.try_read(&mut buffer)?;
-        if length > 0 {
-            self.first_bytes.clear();
-            self.first_bytes
-                .extend_from_slice(&buffer[..length.min(80)]);
-            self.reader.push(&buffer[..length]);
-        }
-        Ok(length)
     }
 
     /// The client has said all it wants to say.
@@ -255,17 +259,10 @@ impl Client {
                 return Ok(Ok(()));
             }
             seen = count;
-            if self.is_gone().await {
+            if self.stream.is_gone().await {
                 return Err(Over);
             }
         }
-    }
-
-    /// Whether the client has closed the connection for good. That it has sent
-    /// all it wants to send does not count.
-    async fn is_gone(&self) -> bool {
-        let ready = timeout(Duration::ZERO, self.stream.ready(Interest::WRITABLE));
-        matches!(ready.await, Ok(Ok(ready)) if ready.is_write_closed())
     }
 
     async fn evaluate(&mut self, query: Query) -> Result<Answer, Over> {
@@ -397,18 +394,29 @@ impl Client {
 
     /// Sends all of it, as long as the client goes on reading.
     async fn write(&mut self, mut bytes: &[u8]) -> Result<(), Over> {
-        let patience: Duration = self.service.limits.write_timeout;
         while !bytes.is_empty() {
-            match timeout(patience, self.stream.write(bytes)).await {
-                Ok(Ok(written @ 1..)) => bytes = &bytes[written..],
-                Ok(_) => return Err(Over),
-                Err(_) => {
-                    let waited = patience.as_secs_f64();
-                    warn!("dropped a client that did not read its answer for {waited} s");
-                    return Err(Over);
-                }
+            let patience = self.service.limits.write_timeout;
+            let written = timeout(patience, self.stream.write(bytes)).await;
+            match self.went_on(written)? {
+                0 => return Err(Over),
+                written => bytes = &bytes[written..],
             }
         }
-        Ok(())
+        // TLS may have taken more than the socket has.
+        let patience = self.service.limits.write_timeout;
+        let flushed = timeout(patience, self.stream.flush()).await;
+        self.went_on(flushed)
+    }
+
+    /// Whether the client reads what it is sent.
+    fn went_on<T>(&self, sent: Result<io::Result<T>, Elapsed>) -> Result<T, Over> {
+        match sent {
+            Ok(sent) => sent.map_err(|_| Over),
+            Err(_) => {
+                let waited = self.service.limits.write_timeout.as_secs_f64();
+                warn!("dropped a client that did not read its answer for {waited} s");
+                Err(Over)
+            }
+        }
     }
 }

@@ -18,20 +18,20 @@ use livestatus::dump::{DumpReader, Item, Record};
 use objects::{DumpBegin, DumpContent, DumpMode, UnixTime};
 use program::log::quote;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::UnixStream;
 use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
 use crate::client::Service;
 use crate::counters::Counters;
 use crate::store::{DumpCounts, Receiving, Site};
+use crate::stream::Stream;
 
 /// How long a refused sender is listened to, so that it reads the refusal
 /// before it finds the connection closed.
 const DRAIN: Duration = Duration::from_secs(10);
 
 /// Serves one connection to the ingest socket of `site`.
-pub(crate) async fn serve(mut stream: UnixStream, site: Arc<Site>, service: Arc<Service>) {
+pub(crate) async fn serve(mut stream: Stream, site: Arc<Site>, service: Arc<Service>) {
     let mut intake = Intake::new(Arc::clone(&site), service.allow_unmarked);
     let mut buffer = vec![0; 64 * 1024];
     loop {
@@ -79,7 +79,7 @@ enum Heard {
     Nothing(String),
 }
 
-async fn hear(stream: &mut UnixStream, buffer: &mut [u8], service: &Service) -> Heard {
+async fn hear(stream: &mut Stream, buffer: &mut [u8], service: &Service) -> Heard {
     let mut stopping = service.stopping.clone();
     tokio::select! {
         read = timeout(service.limits.idle_timeout, stream.read(buffer)) => match read {

@@ -20,6 +20,7 @@ use crate::client::{self, Scope, Service};
 use crate::config::{Config, check_socket};
 use crate::ingest;
 use crate::store::Site;
+use crate::stream::Stream;
 
 /// Owner and group may connect.
 const MODE: Mode = Mode::from_raw_mode(0o660);
@@ -202,6 +203,7 @@ async fn accept(listener: UnixListener, purpose: Purpose, service: Arc<Service>)
 
 async fn serve(stream: UnixStream, purpose: Purpose, connection: Open) {
     let service = Arc::clone(&connection.0);
+    let stream = Stream::Unix(stream);
     match purpose {
         Purpose::Queries(scope) => client::serve(stream, scope, service).await,
         Purpose::Ingest(site) => ingest::serve(stream, site, service).await,

@@ -25,6 +25,7 @@ mod query;
 mod run;
 mod snapshot;
 mod store;
+mod stream;
 mod tables;
 
 fn main() -> ExitCode {

@@ -435,7 +435,7 @@ impl Site {
         };
         if let Some(history) = self.history.as_ref().filter(|_| is_news) {
             history.note(&Alert {
-                time: state.last_update,
+                time: state.now.past.last_update,
                 host_name: host_name.to_owned(),
                 service_description: service_description.cloned(),
                 state: state.now.state.code(),

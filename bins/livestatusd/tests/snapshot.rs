@@ -23,21 +23,32 @@ fn daemon() -> Daemon {
     let cut = &cut[..cut.windows(4).position(|window| window == b"lost").unwrap()];
     daemon.ask("ingest.d/b", cut);
     let time = support::now().secs();
-    daemon.ask(
-        "live.d/b",
-        format!("COMMAND [{time}] PROCESS_SERVICE_CHECK_RESULT;h;cpu;1;passive|x=1\\nlong\n\n"),
-    );
+    for (ago, state) in [(30, 2), (20, 0), (0, 1)] {
+        let time = time - ago;
+        daemon.ask(
+            "live.d/b",
+            format!(
+                "COMMAND [{time}] PROCESS_SERVICE_CHECK_RESULT;h;cpu;{state};passive|x=1\\nlong\n\n"
+            ),
+        );
+    }
     daemon
 }
 
 /// Everything that is to survive.
 fn all(daemon: &Daemon) -> String {
     let common = "has_been_checked state state_type current_attempt last_check last_state_change check_type \
-                  plugin_output long_plugin_output perf_data last_hard_state";
-    let mut text = daemon.text("live", format!("GET hosts\nColumns: site name {common}\n"));
+                  plugin_output long_plugin_output perf_data last_state last_hard_state last_update";
+    let mut text = daemon.text(
+        "live",
+        format!("GET hosts\nColumns: site name {common} last_time_up last_time_down last_time_unreachable\n"),
+    );
     text += &daemon.text(
         "live",
-        format!("GET services\nColumns: site host_name description {common}\n"),
+        format!(
+            "GET services\nColumns: site host_name description {common} last_time_ok last_time_warning \
+             last_time_critical last_time_unknown\n"
+        ),
     );
     text += &daemon.text(
         "live",

@@ -537,13 +537,17 @@ fn parse_state<S: StateCode + Default>(
 ) -> Result<ShadowState<S>, Error> {
     let mut state = ShadowState::default();
     let mut texts = text.split_str(";");
-    for field in FIELDS {
-        // Fields of later releases follow and are left alone.
+    // Fields of later releases follow and are left alone.
+    for (place, field) in FIELDS.into_iter().enumerate() {
         let bad = |what: &str| Error::BadRecord {
             object: object(),
             what: format!("{} {what}", field.name()),
         };
-        let text = texts.next().ok_or_else(|| bad("is missing"))?;
+        let text = match texts.next() {
+            Some(text) => text,
+            None if place >= REQUIRED => break,
+            None => return Err(bad("is missing")),
+        };
         field
             .parse(text, &mut state)
             .ok_or_else(|| bad(&format!("is '{}'", excerpt(text, 40))))?;
@@ -572,11 +576,19 @@ enum Field {
     PluginOutput,
     LongPluginOutput,
     PerfData,
+    LastState,
+    LastHardState,
+    /// When the state of that number was last seen.
+    LastTime(usize),
+    LastUpdate,
 }
+
+/// Fields that every release has written; older ones end there.
+const REQUIRED: usize = 18;
 
 /// The order of the fields in a record. This table is the format: both
 /// directions follow it.
-const FIELDS: [Field; 18] = [
+const FIELDS: [Field; 25] = [
     Field::HasBeenChecked,
     Field::State,
     Field::StateType,
@@ -595,6 +607,13 @@ const FIELDS: [Field; 18] = [
     Field::PluginOutput,
     Field::LongPluginOutput,
     Field::PerfData,
+    Field::LastState,
+    Field::LastHardState,
+    Field::LastTime(0),
+    Field::LastTime(1),
+    Field::LastTime(2),
+    Field::LastTime(3),
+    Field::LastUpdate,
 ];
 
 impl Field {
@@ -618,6 +637,10 @@ impl Field {
             Self::PluginOutput => "plugin_output",
             Self::LongPluginOutput => "long_plugin_output",
             Self::PerfData => "perf_data",
+            Self::LastState => "last_state",
+            Self::LastHardState => "last_hard_state",
+            Self::LastTime(_) => "last_time",
+            Self::LastUpdate => "last_update",
         }
     }
 
@@ -643,6 +666,10 @@ impl Field {
             Self::PluginOutput => escape(out, &state.plugin_output),
             Self::LongPluginOutput => escape(out, &state.long_plugin_output),
             Self::PerfData => escape(out, &state.perf_data),
+            Self::LastState => print_state(out, state.past.last_state),
+            Self::LastHardState => print_state(out, state.past.last_hard_state),
+            Self::LastTime(code) => print_known(out, state.past.last_time[code]),
+            Self::LastUpdate => print_known(out, state.past.last_update),
         }
     }
 
@@ -650,10 +677,7 @@ impl Field {
     fn parse<S: StateCode>(self, text: &[u8], state: &mut ShadowState<S>) -> Option<()> {
         match self {
             Self::HasBeenChecked => state.has_been_checked = parse_bool(text)?,
-            Self::State => {
-                let code = i64::try_from(parse_count(text)?).ok()?;
-                state.state = S::from_code(code)?;
-            }
+            Self::State => state.state = parse_code(text)?,
             Self::StateType => {
                 state.state_type = if parse_bool(text)? {
                     StateType::Hard
@@ -686,6 +710,10 @@ impl Field {
             Self::PluginOutput => state.plugin_output = unescape(text),
             Self::LongPluginOutput => state.long_plugin_output = unescape(text),
             Self::PerfData => state.perf_data = unescape(text),
+            Self::LastState => state.past.last_state = parse_known_code(text)?,
+            Self::LastHardState => state.past.last_hard_state = parse_known_code(text)?,
+            Self::LastTime(code) => state.past.last_time[code] = parse_time(text)?,
+            Self::LastUpdate => state.past.last_update = parse_time(text)?,
         }
         Some(())
     }
@@ -697,6 +725,19 @@ fn print_bool(out: &mut Vec<u8>, yes: bool) {
 
 fn print_count(out: &mut Vec<u8>, count: impl fmt::Display) {
     put(out, format_args!("{count}"));
+}
+
+fn print_state(out: &mut Vec<u8>, state: Option<impl StateCode>) {
+    if let Some(state) = state {
+        print_count(out, state.code());
+    }
+}
+
+/// A time that few sources know: nothing, where others are 0.
+fn print_known(out: &mut Vec<u8>, time: UnixTime) {
+    if !time.is_never() {
+        print_count(out, time);
+    }
 }
 
 fn print_number(out: &mut Vec<u8>, number: Option<f64>) {
@@ -712,6 +753,17 @@ fn parse_bool(text: &[u8]) -> Option<bool> {
         b"1" => Some(true),
         _ => None,
     }
+}
+
+fn parse_code<S: StateCode>(text: &[u8]) -> Option<S> {
+    S::from_code(i64::try_from(parse_count(text)?).ok()?)
+}
+
+fn parse_known_code<S: StateCode>(text: &[u8]) -> Option<Option<S>> {
+    if text.is_empty() {
+        return Some(None);
+    }
+    parse_code(text).map(Some)
 }
 
 fn parse_u32(text: &[u8]) -> Option<u32> {
@@ -774,6 +826,8 @@ fn unescape(text: &[u8]) -> BString {
 
 #[cfg(test)]
 mod tests {
+    use objects::Past;
+
     use super::*;
 
     fn begin(sequence: u64) -> DumpBegin {
@@ -807,6 +861,13 @@ mod tests {
             plugin_output: b"a;b \\ c \xfc\r".into(),
             long_plugin_output: "one\ntwo \\n".into(),
             perf_data: "x=1;2;3".into(),
+            past: Past {
+                last_state: Some(ServiceState::Warn),
+                last_hard_state: Some(ServiceState::Ok),
+                last_time: [1_795_217_600, 1_795_217_700, 1_795_217_900, 0]
+                    .map(UnixTime::from_secs),
+                last_update: UnixTime::from_micros(1_795_217_900_250_000),
+            },
         }
     }
 
@@ -890,13 +951,14 @@ mod tests {
         );
         assert_eq!(
             lines[2].as_bstr(),
-            "COMMAND [1795217983] UPDATE_SHADOW_HOST_STATE;db1;0;0;1;0;0;0;0;;;0;;0;0;0;;;;"
+            "COMMAND [1795217983] UPDATE_SHADOW_HOST_STATE;db1;0;0;1;0;0;0;0;;;0;;0;0;0;;;;;;;;;;;"
         );
         assert_eq!(
             lines[4].as_bstr(),
             &b"COMMAND [1795217983] UPDATE_SHADOW_SERVICE_STATE;db1;Disk /\\sx;1;2;0;2;\
                1795217900.123456;1795217000;0;0.25;;1;12.5;1;2;1;0.30000000000000004;\
-               a\\sb \\\\ c \xfc\\r;one\\ntwo \\\\n;x=1\\s2\\s3"[..]
+               a\\sb \\\\ c \xfc\\r;one\\ntwo \\\\n;x=1\\s2\\s3;\
+               1;0;1795217600;1795217700;1795217900;;1795217900.25"[..]
         );
         let records =
             &text[lines[0].len() + 2..text.find("COMMAND [1795217983] SITEWIRE_END").unwrap()];
@@ -906,6 +968,43 @@ mod tests {
         );
         assert_eq!(lines[8].as_bstr(), end.as_str());
         assert!(text.ends_with(b"\n\n"));
+    }
+
+    #[test]
+    fn what_was_before_need_not_be_told() {
+        const FIELDS: &str = "1;2;1;1;0;0;0;;;0;;0;0;0;;out;;";
+        for (fields, want) in [
+            (String::new(), Some(Past::default())),
+            (
+                ";1".to_owned(),
+                Some(Past {
+                    last_state: Some(ServiceState::Warn),
+                    ..Past::default()
+                }),
+            ),
+            (
+                ";;0;5;;;;6.5;later".to_owned(),
+                Some(Past {
+                    last_hard_state: Some(ServiceState::Ok),
+                    last_time: [5, 0, 0, 0].map(UnixTime::from_secs),
+                    last_update: UnixTime::from_micros(6_500_000),
+                    ..Past::default()
+                }),
+            ),
+            (";4".to_owned(), None),
+            (";;;x".to_owned(), None),
+        ] {
+            let line = format!("COMMAND [1] UPDATE_SHADOW_SERVICE_STATE;h;s;{FIELDS}{fields}\n");
+            let got = match &read(line.as_bytes())[..] {
+                [Item::Record(record)] => match &**record {
+                    Record::Service { state, .. } => Some(state.past),
+                    Record::Host { .. } => panic!("a host"),
+                },
+                [Item::Refused(_)] => None,
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(got, want, "{fields}");
+        }
     }
 
     #[test]
@@ -1076,7 +1175,8 @@ mod tests {
             ),
             (long, "line of the dump longer than 1048576 bytes"),
         ] {
-            let good = format!("COMMAND [1] UPDATE_SHADOW_HOST_STATE;h;{FIELDS};a later field");
+            let good =
+                format!("COMMAND [1] UPDATE_SHADOW_HOST_STATE;h;{FIELDS};;;;;;;;a later field");
             let text = format!("{line}\n\n{good}\n");
             let got = show(&read_chunks(text.as_bytes().chunks(1000)));
             assert_eq!(

@@ -1,6 +1,7 @@
 //! Streams and the loop that drives a session over them: addresses, TLS with
-//! certificates of both sides, the pauses between attempts to connect. What the
-//! messages mean is left to `wire` and to the programs.
+//! certificates of both sides, TLS towards foreign clients, the pauses between
+//! attempts to connect. What the messages mean is left to `wire` and to the
+//! programs.
 //!
 //! The only crate under `common` with an async runtime.
 
@@ -10,6 +11,8 @@ pub mod address;
 pub mod backoff;
 pub mod error;
 pub mod link;
+mod pem;
+pub mod server;
 pub mod tls;
 
 pub use address::{Address, Listener, Stream};

@@ -7,9 +7,8 @@
 //! on every connection.
 
 use std::fmt;
-use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,18 +22,16 @@ use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, InvalidMessage, OtherError,
     RootCertStore, ServerConfig, SignatureScheme,
 };
-use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 use crate::error::Error;
+use crate::pem::{read_certificates, read_key, read_roots};
 
 /// TLS must be agreed after this long.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longest file of certificates or keys, in bytes.
-const MAX_FILE: u64 = 1 << 20;
 /// What the URI of a site begins with.
 pub const SITE_URI: &str = "sitewire:site:";
 
@@ -116,7 +113,7 @@ impl Identity {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let accepting = TlsAcceptor::from(Arc::clone(&self.server)).accept(stream);
-        let stream = in_time(accepting).await?;
+        let stream = in_time(HANDSHAKE_TIMEOUT, accepting).await?;
         let (_, connection) = stream.get_ref();
         check_protocol(connection.alpn_protocol())?;
         let site = peer_site(connection.peer_certificates())?;
@@ -135,7 +132,11 @@ impl Identity {
         // The name means nothing: the verifier looks at the site in the certificate.
         let name = ServerName::try_from("site.invalid").expect("a valid name");
         let config = Arc::new(self.client_config(expected)?);
-        let stream = in_time(TlsConnector::from(config).connect(name, stream)).await?;
+        let stream = in_time(
+            HANDSHAKE_TIMEOUT,
+            TlsConnector::from(config).connect(name, stream),
+        )
+        .await?;
         let (_, connection) = stream.get_ref();
         check_protocol(connection.alpn_protocol())?;
         Ok(stream)
@@ -307,8 +308,11 @@ impl ServerCertVerifier for SiteVerifier {
     }
 }
 
-async fn in_time<T>(handshake: impl Future<Output = io::Result<T>>) -> Result<T, Error> {
-    match tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake).await {
+pub(crate) async fn in_time<T>(
+    limit: Duration,
+    handshake: impl Future<Output = io::Result<T>>,
+) -> Result<T, Error> {
+    match tokio::time::timeout(limit, handshake).await {
         Ok(result) => result.map_err(classify),
         Err(_) => Err(Error::Timeout("TLS handshake")),
     }
@@ -349,7 +353,7 @@ fn check_protocol(agreed: Option<&[u8]>) -> Result<(), Error> {
     }
 }
 
-fn peer_site(certificates: Option<&[CertificateDer<'_>]>) -> Result<SiteId, Error> {
+pub(crate) fn peer_site(certificates: Option<&[CertificateDer<'_>]>) -> Result<SiteId, Error> {
     let leaf = certificates.and_then(<[_]>::first);
     let leaf = leaf.ok_or_else(|| Error::NoSite("there is none".to_owned()))?;
     Leaf::read(leaf)
@@ -378,61 +382,4 @@ fn check_own_chain(
         rustls_pki_types::UnixTime::since_unix_epoch(Duration::from_secs(valid)),
         provider.signature_verification_algorithms.all,
     )
-}
-
-/// At least one certificate, the leaf first.
-fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
-    let (bytes, _) = read_file(path)?;
-    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
-    match certificates {
-        Ok(certificates) if certificates.is_empty() => Err(bad_file(path, "has no certificate")),
-        Ok(certificates) => Ok(certificates),
-        Err(error) => Err(bad_file(path, &format!("is not PEM: {error}"))),
-    }
-}
-
-fn read_roots(path: &Path) -> Result<RootCertStore, Error> {
-    let mut roots = RootCertStore::empty();
-    for certificate in read_certificates(path)? {
-        roots
-            .add(certificate)
-            .map_err(|error| bad_file(path, &format!("is not usable as a CA: {error}")))?;
-    }
-    Ok(roots)
-}
-
-fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, Error> {
-    let (bytes, mode) = read_file(path)?;
-    if mode & 0o077 != 0 {
-        let what = format!("others than its owner may read it (mode {mode:04o}); chmod 600 it");
-        return Err(bad_file(path, &what));
-    }
-    PrivateKeyDer::from_pem_slice(&bytes)
-        .map_err(|error| bad_file(path, &format!("has no private key: {error}")))
-}
-
-/// The file's bytes and its permissions.
-fn read_file(path: &Path) -> Result<(Vec<u8>, u32), Error> {
-    let read = || {
-        let mut file = std::fs::File::open(path)?;
-        let mode = file.metadata()?.mode() & 0o7777;
-        let mut bytes = Vec::new();
-        file.by_ref().take(MAX_FILE + 1).read_to_end(&mut bytes)?;
-        Ok((bytes, mode))
-    };
-    let (bytes, mode) = read().map_err(|source| Error::File {
-        path: path.to_owned(),
-        source,
-    })?;
-    if bytes.len() as u64 > MAX_FILE {
-        return Err(bad_file(path, "is longer than 1 MiB"));
-    }
-    Ok((bytes, mode))
-}
-
-fn bad_file(path: &Path, what: &str) -> Error {
-    Error::BadFile {
-        path: path.to_owned(),
-        what: what.to_owned(),
-    }
 }

@@ -25,5 +25,7 @@ pub use host::{Host, HostKey, Service, ServiceKey};
 pub use notification::{Envelope, Notification, NotificationId};
 pub use perfdata::{Metric, Perfdata, Range, Thresholds};
 pub use site::SiteId;
-pub use state::{AcknowledgementType, HostState, ServiceState, ShadowState, StateCode, StateType};
+pub use state::{
+    AcknowledgementType, HostState, Past, ServiceState, ShadowState, StateCode, StateType,
+};
 pub use time::UnixTime;

@@ -163,4 +163,19 @@ pub struct ShadowState<S> {
     pub long_plugin_output: BString,
     /// Performance data.
     pub perf_data: BString,
+    /// What was before.
+    pub past: Past<S>,
+}
+
+/// What was before the present state, as far as anybody remembers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Past<S> {
+    /// The state before the last check.
+    pub last_state: Option<S>,
+    /// The last confirmed state, which is the present one if that is confirmed.
+    pub last_hard_state: Option<S>,
+    /// When each state was last seen, by its number.
+    pub last_time: [UnixTime; 4],
+    /// When anything about the object changed at the place that tells of it.
+    pub last_update: UnixTime,
 }

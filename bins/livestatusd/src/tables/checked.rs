@@ -207,7 +207,7 @@ macro_rules! checked_columns {
                 "last_hard_state",
                 Int,
                 "The last confirmed state",
-                $get(|r| code(r.state().last_hard_state)),
+                $get(|r| code(r.state().last_hard_state())),
             ),
             Column::new(
                 "last_hard_state_change",
@@ -219,7 +219,7 @@ macro_rules! checked_columns {
                 "last_state",
                 Int,
                 "The state before the last check",
-                $get(|r| code(r.state().last_state)),
+                $get(|r| code(r.state().last_state())),
             ),
             Column::new(
                 "last_state_change",
@@ -231,7 +231,7 @@ macro_rules! checked_columns {
                 "last_update",
                 Time,
                 "When its state last arrived here",
-                $get(|r| time(r.state().last_update)),
+                $get(|r| time(r.state().now.past.last_update)),
             ),
             Column::new(
                 "latency",
@@ -339,7 +339,7 @@ macro_rules! checked_columns {
                 "previous_hard_state",
                 Int,
                 "As last_hard_state",
-                $get(|r| code(r.state().last_hard_state)),
+                $get(|r| code(r.state().last_hard_state())),
             ),
             Column::new(
                 "site",

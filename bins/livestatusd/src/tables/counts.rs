@@ -53,7 +53,7 @@ impl Counts {
             self.services_pending += 1;
             return;
         }
-        let (now, hard) = (state.now.state, state.last_hard_state);
+        let (now, hard) = (state.now.state, state.last_hard_state());
         self.services_in[usize::from(now.code())] += 1;
         self.services_hard[usize::from(hard.code())] += 1;
         self.worst_service = self.worst_service.max_by_badness(now, service_badness);

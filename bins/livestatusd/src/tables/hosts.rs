@@ -116,7 +116,7 @@ impl<'a> HostRow<'a> {
     }
 
     fn count_hard(&self, state: ServiceState) -> Value<'a> {
-        self.count_if(|service| service.now.has_been_checked && service.last_hard_state == state)
+        self.count_if(|service| service.now.has_been_checked && service.last_hard_state() == state)
     }
 
     fn count_if(&self, which: impl Fn(&State<ServiceState>) -> bool) -> Value<'a> {
@@ -188,11 +188,11 @@ pub(super) fn columns() -> Vec<Column> {
             Get::Host(|r| match r.state().now.state_type {
                 StateType::Hard => code(r.state().now.state),
                 StateType::Soft if r.state().now.state.is_ok() => Value::Int(0),
-                StateType::Soft => code(r.state().last_hard_state),
+                StateType::Soft => code(r.state().last_hard_state()),
             })),
-        Column::new("last_time_down", Time, "When it was last down", Get::Host(|r| time(r.state().last_time[1]))),
-        Column::new("last_time_unreachable", Time, "When it was last unreachable", Get::Host(|r| time(r.state().last_time[2]))),
-        Column::new("last_time_up", Time, "When it was last up", Get::Host(|r| time(r.state().last_time[0]))),
+        Column::new("last_time_down", Time, "When it was last down", Get::Host(|r| time(r.state().now.past.last_time[1]))),
+        Column::new("last_time_unreachable", Time, "When it was last unreachable", Get::Host(|r| time(r.state().now.past.last_time[2]))),
+        Column::new("last_time_up", Time, "When it was last up", Get::Host(|r| time(r.state().now.past.last_time[0]))),
         Column::new("name", Text, "Name at its site", Get::Host(|r| Value::text(&r.host.name))),
         Column::new("num_services", Int, "Number of services", Get::Host(|r| Value::Int(r.services().count() as i64))),
         Column::new("num_services_crit", Int, "Services that are critical", Get::Host(|r| r.count(Crit))),
@@ -221,7 +221,7 @@ pub(super) fn columns() -> Vec<Column> {
             Get::Host(|r| r.list_services(ServiceRow::short_state))),
         Column::new("total_services", Int, "Number of services", Get::Host(|r| Value::Int(r.services().count() as i64))),
         Column::new("worst_service_hard_state", Int, "Worst confirmed state of its services",
-            Get::Host(|r| r.worst(|state| state.last_hard_state))),
+            Get::Host(|r| r.worst(|state| state.last_hard_state()))),
         Column::new("worst_service_state", Int, "Worst state of its services: ok, warning, unknown, critical",
             Get::Host(|r| r.worst(|state| state.now.state))),
     ]);

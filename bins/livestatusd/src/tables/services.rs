@@ -89,7 +89,7 @@ impl<'a> ServiceRow<'a> {
     pub(super) fn full_state(&self) -> Vec<Value<'a>> {
         let mut cells = self.info();
         cells.extend([
-            code(self.state.last_hard_state),
+            code(self.state.last_hard_state()),
             int(self.state.now.current_attempt),
             int(self.config().max_check_attempts.max(1)),
             int(self.downtime_depth()),
@@ -136,14 +136,14 @@ pub(super) fn own_columns() -> Vec<Column> {
         Column::new("description", Text, "Description at its site", Get::Service(|r| Value::text(&r.service.description))),
         Column::new("display_name", Text, "Name for people",
             Get::Service(|r| Value::text(if r.config().display_name.is_empty() { &r.service.description } else { &r.config().display_name }))),
-        Column::new("last_time_critical", Time, "When it was last critical", Get::Service(|r| time(r.state.last_time[2]))),
-        Column::new("last_time_ok", Time, "When it was last ok", Get::Service(|r| time(r.state.last_time[0]))),
-        Column::new("last_time_unknown", Time, "When it was last unknown", Get::Service(|r| time(r.state.last_time[3]))),
-        Column::new("last_time_warning", Time, "When it was last warning", Get::Service(|r| time(r.state.last_time[1]))),
+        Column::new("last_time_critical", Time, "When it was last critical", Get::Service(|r| time(r.state.now.past.last_time[2]))),
+        Column::new("last_time_ok", Time, "When it was last ok", Get::Service(|r| time(r.state.now.past.last_time[0]))),
+        Column::new("last_time_unknown", Time, "When it was last unknown", Get::Service(|r| time(r.state.now.past.last_time[3]))),
+        Column::new("last_time_warning", Time, "When it was last warning", Get::Service(|r| time(r.state.now.past.last_time[1]))),
         Column::new("hard_state", Int, "The confirmed state", Get::Service(|r| match r.state.now.state_type {
             StateType::Hard => code(r.state.now.state),
             StateType::Soft if r.state.now.state.is_ok() => Value::Int(0),
-            StateType::Soft => code(r.state.last_hard_state),
+            StateType::Soft => code(r.state.last_hard_state()),
         })),
         Column::neutral("in_passive_check_period", Int, "Not known here: 1", || Value::Int(1)),
     ]);
