@@ -150,7 +150,7 @@ mod tests {
         write("b.mk", "contacts.update({'joe': {}})\n");
         let contacts = read_site(dir.path(), false).unwrap();
         assert_eq!(
-            contacts.configuration.contacts.len(),
+            contacts.configuration.definitions.contacts.len(),
             1,
             "contacts need no marks"
         );
