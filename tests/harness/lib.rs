@@ -16,6 +16,7 @@ pub mod ports;
 pub mod program;
 pub mod site;
 pub mod sshd;
+pub mod tap;
 pub mod wait;
 
 pub use authority::Authority;
@@ -25,4 +26,5 @@ pub use nagios::Nagios;
 pub use program::{Outcome, Program, Running};
 pub use site::Site;
 pub use sshd::Sshd;
+pub use tap::Tap;
 pub use wait::{wait_for, wait_until};

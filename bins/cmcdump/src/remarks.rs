@@ -7,6 +7,7 @@ use program::Failure;
 
 use crate::cells::{count, is_true, text, time};
 use crate::columns::Columns;
+use crate::pieces;
 use crate::site::Scope;
 use crate::source::Source;
 
@@ -47,11 +48,12 @@ pub(crate) fn each_comment(
     scope: &Scope,
     mut visit: impl FnMut(&ObjectName, &Comment) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    let columns = Columns::choose(source, "comments", &COMMENTS)?;
-    source.each_row(&scope.query("comments", columns.names()), |row| {
-        let (object, comment) = read_comment(&columns, row);
+    let mut columns = Columns::choose(source, "comments", &COMMENTS)?;
+    pieces::each_row(source, scope, &mut columns, |columns, row| {
+        let (object, comment) = read_comment(columns, row);
         visit(&object, &comment)
-    })
+    })?;
+    Ok(())
 }
 
 /// Gives all downtimes to `visit`.
@@ -60,11 +62,12 @@ pub(crate) fn each_downtime(
     scope: &Scope,
     mut visit: impl FnMut(&ObjectName, &Downtime) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    let columns = Columns::choose(source, "downtimes", &DOWNTIMES)?;
-    source.each_row(&scope.query("downtimes", columns.names()), |row| {
-        let (object, downtime) = read_downtime(&columns, row);
+    let mut columns = Columns::choose(source, "downtimes", &DOWNTIMES)?;
+    pieces::each_row(source, scope, &mut columns, |columns, row| {
+        let (object, downtime) = read_downtime(columns, row);
         visit(&object, &downtime)
-    })
+    })?;
+    Ok(())
 }
 
 fn read_comment(columns: &Columns, row: &Row) -> (ObjectName, Comment) {

@@ -15,7 +15,7 @@ use crate::cli::Args;
 use crate::dump::Dump;
 use crate::output::{self, Output};
 use crate::since::Since;
-use crate::source::Source;
+use crate::source::{Limits, Source};
 use crate::{configuration, since, site, state};
 
 /// Longest answer of a central site, in bytes.
@@ -82,7 +82,12 @@ impl Inputs {
 
 fn dump(args: &Args, address: Address, inputs: &Inputs, out: &mut Output) -> Result<(), Failure> {
     let time = UnixTime::from(SystemTime::now());
-    let source = Source::detect(address, args.timeout)?;
+    let limits = Limits {
+        connect: args.connect_timeout,
+        first_byte: args.timeout,
+        idle: args.idle_timeout,
+    };
+    let source = Source::detect(address, limits)?;
     let scope = site::choose(args.site.as_ref(), &source)?;
     if let Some(signer) = inputs.signer.as_ref().filter(|s| *s.site() != scope.site) {
         let what = format!(

@@ -11,6 +11,7 @@ use program::Failure;
 use crate::cells::{count, is_true, put, time};
 use crate::columns::Columns;
 use crate::dump::Dump;
+use crate::pieces;
 use crate::remarks;
 use crate::site::Scope;
 use crate::source::Source;
@@ -76,21 +77,21 @@ const fn with_state<const N: usize, const T: usize, const M: usize>(
 /// Dumps the states of all hosts, then those of all services, then what people
 /// have said about them.
 pub(crate) fn dump(source: &Source, scope: &Scope, mut dump: Dump<'_>) -> Result<(), Failure> {
-    let hosts = Columns::choose(source, "hosts", &HOST)?;
-    let services = Columns::choose(source, "services", &SERVICE)?;
+    let mut hosts = Columns::choose(source, "hosts", &HOST)?;
+    let mut services = Columns::choose(source, "services", &SERVICE)?;
     let long_output = LongOutput::of(source.server());
     let mut state = ShadowState::<HostState>::default();
     let mut name = BString::default();
-    source.each_row(&scope.query("hosts", hosts.names()), |row| {
-        let mut cell = hosts.cells(row);
+    pieces::each_row(source, scope, &mut hosts, |columns, row| {
+        let mut cell = columns.cells(row);
         put(&mut name, cell());
         read_state(&mut state, cell, HostState::Down, 3, long_output);
         dump.host(&name, &mut state)
     })?;
     let mut state = ShadowState::<ServiceState>::default();
     let mut description = BString::default();
-    source.each_row(&scope.query("services", services.names()), |row| {
-        let mut cell = services.cells(row);
+    pieces::each_row(source, scope, &mut services, |columns, row| {
+        let mut cell = columns.cells(row);
         put(&mut name, cell());
         put(&mut description, cell());
         read_state(&mut state, cell, ServiceState::Unknown, 4, long_output);
