@@ -161,14 +161,14 @@ impl DumpWriter {
     pub fn comment_gone(&mut self, id: u64, out: &mut Vec<u8>) {
         // A number fits in any line.
         let _ = self.remark(remark::COMMENT_GONE, out, |out| {
-            put(out, format_args!(";{id}"))
+            put(out, format_args!(";{id}"));
         });
     }
 
     /// Says in a delta that there is no downtime of that id any more.
     pub fn downtime_gone(&mut self, id: u64, out: &mut Vec<u8>) {
         let _ = self.remark(remark::DOWNTIME_GONE, out, |out| {
-            put(out, format_args!(";{id}"))
+            put(out, format_args!(";{id}"));
         });
     }
 

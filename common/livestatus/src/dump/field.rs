@@ -117,6 +117,12 @@ impl Layout {
         Ok(layout)
     }
 
+    /// The same without marks and other records of our own.
+    pub fn without_frame(mut self) -> Self {
+        self.frame = false;
+        self
+    }
+
     /// Whether it has the marks by which a reader knows that a dump is whole.
     pub fn has_frame(&self) -> bool {
         self.frame
