@@ -18,6 +18,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("agent", &["objects"]),
     ("net", &["objects", "wire", "livestatus"]),
     ("transfer", &["objects", "program"]),
+    ("source", &["objects", "program", "livestatus"]),
 ];
 
 /// Crates and programs in whose dependencies no runtime may turn up, however
@@ -31,6 +32,8 @@ const WITHOUT_RUNTIME: &[&str] = &[
     "wire",
     "agent",
     "transfer",
+    "source",
+    "livedump",
     "liveload",
     "lq",
     "unixcat",

@@ -16,6 +16,8 @@ use crate::python::Position;
 
 const BEGIN: &[u8] = b"# sitewire ";
 const END: &[u8] = b"# sitewire-end ";
+/// Begins a line behind the last one, by which somebody vouches for the rest.
+const SIGNATURE: &[u8] = b"# sitewire-signature ";
 /// Longest hash of a configuration, in digits.
 const MAX_HASH: usize = 128;
 
@@ -23,6 +25,7 @@ const MAX_HASH: usize = 128;
 /// them. `None` if there are none. Whether the number of records is right is
 /// known only after reading.
 pub fn check(bytes: &[u8]) -> Result<Option<(DumpBegin, DumpEnd)>, Error> {
+    let bytes = without_signature(bytes);
     let (first, rest) = split_line(bytes);
     if !first.starts_with(BEGIN) {
         return Ok(None);
@@ -105,6 +108,20 @@ pub(crate) fn print_begin(out: &mut dyn Write, begin: &DumpBegin) -> io::Result<
 /// Prints the last line.
 pub(crate) fn print_end(out: &mut dyn Write, end: &DumpEnd) -> io::Result<()> {
     writeln!(out, "{}", end_line(end))
+}
+
+/// Whether a line is a signature.
+pub(crate) fn is_signature(line: &[u8]) -> bool {
+    line.starts_with(SIGNATURE)
+}
+
+fn without_signature(bytes: &[u8]) -> &[u8] {
+    let last = last_line(bytes);
+    if is_signature(&bytes[last..]) {
+        &bytes[..last]
+    } else {
+        bytes
+    }
 }
 
 fn split_line(bytes: &[u8]) -> (&[u8], &[u8]) {

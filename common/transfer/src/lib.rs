@@ -9,12 +9,16 @@
 
 pub mod compress;
 mod error;
+mod hash;
 pub mod ledger;
+pub mod output;
 pub mod owners;
 pub mod signature;
 
 pub use compress::{Expanded, open};
 pub use error::Error;
+pub use hash::hash;
 pub use ledger::{Entry, Kind, Ledger, Order, Outcome, Turn};
+pub use output::Output;
 pub use owners::{Claim, Owners};
 pub use signature::{Form, Signed, Signer, SigningWriter, Trust};

@@ -168,6 +168,7 @@ impl Reader {
                     self.crc32c = crc32c::crc32c_append(self.crc32c, line);
                     self.crc32c = crc32c::crc32c_append(self.crc32c, b"\n");
                 }
+                State::Ended(_) if frame::is_signature(line) => continue,
                 State::Ended(_) => return Err(self.damaged("something follows the end mark")),
                 State::Start | State::Unframed => {}
             }

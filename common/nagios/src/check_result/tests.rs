@@ -151,6 +151,15 @@ fn what_was_printed_is_read_whatever_the_split() {
 }
 
 #[test]
+fn behind_the_end_stands_nothing_but_a_signature() {
+    let mut text = printed(Core::Nagios, &results());
+    text.extend_from_slice(b"# sitewire-signature 1 x y z\n");
+    assert_eq!(read_whole(&text).1, ["from remote1", "end Some(3)"]);
+    text.extend_from_slice(b"host_name=x\n");
+    assert!(read_whole(&text).1[1].contains("something follows the end mark"));
+}
+
+#[test]
 fn a_dump_cut_at_any_byte_gives_whole_records_and_is_told_to_be_cut() {
     let text = printed(Core::Nagios, &results());
     for length in 0..text.len() {
