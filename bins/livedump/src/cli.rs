@@ -287,9 +287,6 @@ fn address(text: &str) -> Result<Address, String> {
             }
             _ => format!("tcp:{rest}"),
         });
-    plain
-        .as_deref()
-        .unwrap_or(text)
-        .parse()
-        .map_err(|error| error.to_string())
+    let address = plain.as_deref().unwrap_or(text).parse::<Address>();
+    address.map_err(|error| error.to_string())
 }
