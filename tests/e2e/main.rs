@@ -2,6 +2,7 @@
 
 mod broken_input;
 mod clients;
+mod dump_and_load;
 mod dump_through_ssh;
 mod icinga2_contacts;
 mod icinga2_dump;

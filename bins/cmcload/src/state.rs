@@ -59,6 +59,8 @@ pub(crate) fn import(args: &Args, mut input: Input) -> Result<Status, Failure> {
                     import = Some(unmarked);
                 }
                 (Item::Refused(error), Some(import)) => import.refuse(&error),
+                // Cut off in its first line.
+                (Item::Refused(_), None) if count == 0 => {}
                 (Item::Refused(error), None) => {
                     let what = format!("{}: this is not a dump", input.name);
                     return Err(Failure::caused(Status::Failed, what, error));
