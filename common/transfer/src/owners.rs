@@ -77,11 +77,11 @@ impl Owners {
     /// Claims `host` for the site. What was claimed is on record before this
     /// returns, so that of two imports at once only one gets it.
     pub fn claim(&mut self, host: &[u8]) -> Result<Claim, Error> {
-        if let Some(known) = self.hosts.get_mut(host) {
-            if known.site == self.own {
-                known.seen = true;
-                return Ok(Claim::Ours);
-            }
+        if let Some(known) = self.hosts.get_mut(host)
+            && known.site == self.own
+        {
+            known.seen = true;
+            return Ok(Claim::Ours);
         }
         // Nobody's as far as we know, or another's: both may be out of date.
         self.claim_on_record(host)
@@ -95,11 +95,10 @@ impl Owners {
 
     /// Hosts of the site, in no order.
     pub fn own(&self) -> impl Iterator<Item = &[u8]> {
-        let of_site = |(name, host): (_, &Host)| (host.site == self.own).then_some(name);
-        self.hosts
-            .iter()
-            .filter_map(of_site)
-            .map(|name: &Box<[u8]>| &name[..])
+        let hosts = self.hosts.iter();
+        hosts
+            .filter(|(_, host)| host.site == self.own)
+            .map(|(name, _)| &name[..])
     }
 
     /// Gives up the hosts of the site that were not claimed since

@@ -22,10 +22,10 @@ pub(super) fn is_shadow(text: &[u8]) -> bool {
 pub(super) fn read(text: &[u8], site: &SiteId, prefix: &str) -> Result<Content, String> {
     let read = shadow::parse(text, Limits::default()).map_err(|error| error.to_string())?;
     let others = [
-        ("contacts", read.contacts.len()),
-        ("define_hostgroups", read.hostgroups.len()),
-        ("define_servicegroups", read.servicegroups.len()),
-        ("define_contactgroups", read.contactgroups.len()),
+        ("contacts", read.definitions.contacts.len()),
+        ("define_hostgroups", read.definitions.hostgroups.len()),
+        ("define_servicegroups", read.definitions.servicegroups.len()),
+        ("define_contactgroups", read.definitions.contactgroups.len()),
     ];
     // Contacts decide who sees what at the centre.
     if let Some((name, _)) = others.iter().find(|(_, count)| *count > 0) {
