@@ -478,10 +478,6 @@ fn shadow_hosts_go_to_livestatusd_as_we_print_them() {
             "",
         ),
         ("import os\nshadow_hosts.update({})\n", "expected one of"),
-        (
-            "shadow_hosts.update({'h': {}})\ncontacts.update({'c': {}})\n",
-            "may not define `contacts`",
-        ),
     ] {
         let output = centre.load("a", &marked(3, body, 1), &more);
         expect(&output, 1, why);

@@ -12,7 +12,7 @@
 
 use std::fmt::Write as _;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use objects::UnixTime;
@@ -105,7 +105,7 @@ impl Memory {
     }
 }
 
-fn cannot(what: &str, path: &PathBuf, error: io::Error) -> Failure {
+fn cannot(what: &str, path: &Path, error: io::Error) -> Failure {
     let status = match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Status::TryAgain,
         _ => Status::Failed,

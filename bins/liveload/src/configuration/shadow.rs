@@ -21,18 +21,6 @@ pub(super) fn is_shadow(text: &[u8]) -> bool {
 /// Reads a dump and prints what livestatusd is to have.
 pub(super) fn read(text: &[u8], site: &SiteId, prefix: &str) -> Result<Content, String> {
     let read = shadow::parse(text, Limits::default()).map_err(|error| error.to_string())?;
-    let others = [
-        ("contacts", read.definitions.contacts.len()),
-        ("define_hostgroups", read.definitions.hostgroups.len()),
-        ("define_servicegroups", read.definitions.servicegroups.len()),
-        ("define_contactgroups", read.definitions.contactgroups.len()),
-    ];
-    // Contacts decide who sees what at the centre.
-    if let Some((name, _)) = others.iter().find(|(_, count)| *count > 0) {
-        return Err(format!(
-            " a dump may not define `{name}`: that is for the centre to say, in a file of its own"
-        ));
-    }
     if !prefix.is_empty() {
         let what = " livestatusd keeps sites apart by itself: --prefix is for other cores";
         return Err(what.to_owned());
@@ -47,7 +35,8 @@ pub(super) fn read(text: &[u8], site: &SiteId, prefix: &str) -> Result<Content, 
         services += host.services.len() as u64;
         hosts.insert(name);
     }
-    printer.finish().map_err(failed)?;
+    // livestatusd keeps each site's contacts and groups apart, as it does its hosts.
+    printer.finish_with(&read.definitions).map_err(failed)?;
     Ok(Content {
         file: format!("{site}/sitewire.mk"),
         bytes,
