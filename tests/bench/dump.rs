@@ -1,6 +1,8 @@
 //! `cmcdump` against the raw query for the same columns: what is added to
 //! fetching the bytes at all.
 
+mod delta;
+
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::net::Shutdown;
@@ -23,7 +25,16 @@ const COLUMNS: &str = "has_been_checked state state_type current_attempt last_ch
     plugin_output long_plugin_output perf_data";
 
 pub(crate) fn measure(report: &mut Report) {
-    own_server(report);
+    let server = own_server();
+    compare(
+        report,
+        "state of 100,000 services",
+        &server.live("bench"),
+        "livestatusd",
+        &format!("{COLUMNS} staleness"),
+    );
+    delta::measure(report, &server);
+    drop(server);
     icinga2(report);
     // From a study on a machine of the same kind; the program itself needs
     // Python and a core that knows its output format.
@@ -40,10 +51,33 @@ pub(crate) fn measure(report: &mut Report) {
     }
 }
 
-fn own_server(report: &mut Report) {
-    const HOSTS: usize = 1000;
-    const SERVICES: usize = 100;
+const HOSTS: usize = 1000;
+const SERVICES: usize = 100;
+
+/// A `livestatusd` with 100,000 services that were all checked.
+fn own_server() -> Livestatusd {
     let server = Livestatusd::start_with(&["bench"], "allow_unmarked = true");
+    configure(&server);
+    let live = server.live("bench");
+    submit(&live, own_names(), |number| (0, number));
+    wait_until("all results are in", || {
+        let filter = "Filter: has_been_checked = 0";
+        livestatus::rows(&live, "services", &["state"], &[filter, "Limit: 1"]).is_empty()
+    });
+    server
+}
+
+fn own_names() -> impl Iterator<Item = (String, String)> {
+    (0..HOSTS * SERVICES).map(|n| {
+        (
+            format!("host-{:04}", n / SERVICES),
+            format!("Service {:03}", n % SERVICES),
+        )
+    })
+}
+
+/// Gives a server the hosts and services.
+fn configure(server: &Livestatusd) {
     let mut configuration = String::from("shadow_hosts.update({\n");
     for host in 0..HOSTS {
         let _ = write!(
@@ -65,25 +99,6 @@ fn own_server(report: &mut Report) {
         let rows = livestatus::rows(&live, "sites", &["num_services"], &[]);
         rows[0][0].as_u64() == Some((HOSTS * SERVICES) as u64)
     });
-    let names = (0..HOSTS * SERVICES).map(|n| {
-        (
-            format!("host-{:04}", n / SERVICES),
-            format!("Service {:03}", n % SERVICES),
-        )
-    });
-    submit(&live, names);
-    wait_until("all results are in", || {
-        let filter = "Filter: has_been_checked = 0";
-        livestatus::rows(&live, "services", &["state"], &[filter, "Limit: 1"]).is_empty()
-    });
-    let columns = format!("{COLUMNS} staleness");
-    compare(
-        report,
-        "state of 100,000 services",
-        &live,
-        "livestatusd",
-        &columns,
-    );
 }
 
 fn icinga2(report: &mut Report) {
@@ -121,7 +136,7 @@ fn icinga2(report: &mut Report) {
             format!("Service {:03}", n % SERVICES),
         )
     });
-    submit(&icinga.live(), names);
+    submit(&icinga.live(), names, |number| (0, number));
     icinga.wait_for_rows(
         "services",
         &["Filter: has_been_checked = 1"],
@@ -130,8 +145,13 @@ fn icinga2(report: &mut Report) {
     compare(report, work, &icinga.live(), "icinga2", COLUMNS);
 }
 
-/// Hands in a result for each service, as long as usual ones are.
-fn submit(socket: &Path, names: impl Iterator<Item = (String, String)>) {
+/// Hands in a result for each service, as long as usual ones are. `vary` says
+/// for each how many seconds later it was, and which figures it shows.
+fn submit(
+    socket: &Path,
+    names: impl Iterator<Item = (String, String)>,
+    vary: impl Fn(usize) -> (usize, usize),
+) {
     let mut stream = UnixStream::connect(socket).expect("the server listens");
     // Some servers answer a command, and give up on a client that does not read.
     let mut answers = stream.try_clone().expect("a socket can be shared");
@@ -139,9 +159,11 @@ fn submit(socket: &Path, names: impl Iterator<Item = (String, String)>) {
     let mut commands = String::new();
     for (number, (host, service)) in names.enumerate() {
         let state = number % 4;
+        let (later, number) = vary(number);
+        let time = 1_795_000_000 + later;
         let _ = write!(
             commands,
-            "COMMAND [1795000000] PROCESS_SERVICE_CHECK_RESULT;{host};{service};{state};\
+            "COMMAND [{time}] PROCESS_SERVICE_CHECK_RESULT;{host};{service};{state};\
              CHECK {state} - total 16.0 GiB, used {number} MiB, 17 processes in 4 groups|\
              total=17179869184B;;;0 used={number}MB;12000;14000;0;16384 procs=17;;;;\n\n"
         );
