@@ -8,6 +8,7 @@ mod icinga2_contacts;
 mod icinga2_dump;
 mod icinga2_spared;
 mod isolation;
+mod livedump_nagios;
 mod livestatus_queries;
 mod lq_people;
 mod manual;
