@@ -2,7 +2,7 @@
 //! output lies in `fixtures/`, with the parts that come from the clock replaced
 //! by words.
 
-#[path = "../../cmcdump/tests/server/mod.rs"]
+#[path = "../../../common/source/tests/server/mod.rs"]
 mod server;
 mod site;
 

@@ -2,7 +2,7 @@
 //! our output and of the original's, of which files lie in `fixtures/`: ours is
 //! right, and the original's is not.
 
-#[path = "../../cmcdump/tests/server/mod.rs"]
+#[path = "../../../common/source/tests/server/mod.rs"]
 mod server;
 mod site;
 

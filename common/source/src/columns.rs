@@ -115,6 +115,7 @@ fn lacks(server: Server, table: &str, column: &str) -> bool {
         // It is too small by a factor of 3600.
         (Server::Icinga2, _, "staleness") => true,
         (Server::Icinga2, "contacts", "groups") => true,
+        (Server::Icinga2, "downtimes", "is_pending") => true,
         (Server::Icinga2 | Server::Naemon | Server::Nagios, _, "labels") => true,
         _ => false,
     }
