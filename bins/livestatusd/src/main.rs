@@ -21,6 +21,8 @@ mod history;
 mod ingest;
 mod listen;
 mod load;
+mod notes;
+mod owners;
 mod query;
 mod run;
 mod snapshot;
