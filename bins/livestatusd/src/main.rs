@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+mod accept;
+mod admit;
 mod annotate;
 mod annotations;
 mod auth;
@@ -12,15 +14,19 @@ mod check;
 mod cli;
 mod client;
 mod command;
+mod complaint;
 mod config;
 mod counters;
+mod descriptors;
 mod events;
 mod field;
 mod groups;
+mod half_open;
 mod history;
 mod ingest;
 mod listen;
 mod load;
+mod merged;
 mod notes;
 mod owners;
 mod query;

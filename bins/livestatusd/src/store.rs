@@ -512,8 +512,8 @@ impl Drop for Receiving {
 }
 
 impl Objects {
-    fn build(mut configuration: ShadowConfiguration) -> Self {
-        let hosts = std::mem::take(&mut configuration.hosts);
+    fn build(configuration: ShadowConfiguration) -> Self {
+        let hosts = configuration.hosts;
         let mut childs: BTreeMap<BString, Vec<BString>> = BTreeMap::new();
         for (name, host) in &hosts {
             for parent in &host.parents {
@@ -531,7 +531,7 @@ impl Objects {
             })
             .collect();
         Self {
-            groups: Groups::gather(&hosts, configuration),
+            groups: Groups::gather(&hosts, configuration.definitions),
             hosts,
             num_services,
         }
