@@ -326,8 +326,8 @@ fn a_server_that_misbehaves_is_told() {
             "half",
             (
                 3,
-                "[[\"db",
-                "lq: the answer was cut off, 7 bytes are missing\n",
+                "[[\"db1",
+                "lq: the answer was cut off, 6 bytes are missing\n",
             ),
             (
                 1,

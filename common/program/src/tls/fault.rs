@@ -86,7 +86,10 @@ impl Fault {
 fn certificate(error: &CertificateError, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     f.write_str("the server's certificate ")?;
     match error {
-        CertificateError::UnknownIssuer => f.write_str("is not signed by the CA that was given"),
+        // The signature is bad where another CA has the same name.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            f.write_str("is not signed by the CA that was given")
+        }
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
             f.write_str("has expired")
         }
