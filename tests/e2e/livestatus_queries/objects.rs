@@ -223,7 +223,8 @@ fn remove_announcements(told: &Path) {
     assert_eq!(rows.len(), downtimes.count());
     for row in rows {
         let kind = if row[1] == 1 { "SVC" } else { "HOST" };
-        livestatus::command(told, &[&format!("DEL_{kind}_COMMENT;{}", row[0])]);
+        let command = format!("DEL_{kind}_COMMENT;{}", row[0]);
+        livestatus::command(told, &[command.as_str()]);
     }
 }
 
