@@ -224,7 +224,7 @@ fn remove_announcements(told: &Path) {
     for row in rows {
         let kind = if row[1] == 1 { "SVC" } else { "HOST" };
         let command = format!("DEL_{kind}_COMMENT;{}", row[0]);
-        livestatus::command(told, &[command.as_str()]);
+        livestatus::command(told, [command.as_str()]);
     }
 }
 
