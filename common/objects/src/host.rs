@@ -59,6 +59,9 @@ pub struct Host {
     pub custom_variables: BTreeMap<BString, BString>,
     /// Labels.
     pub labels: BTreeMap<BString, BString>,
+    /// Where the labels are from: `discovered`, `ruleset`. Few sites tell, so
+    /// this is small where it is not there.
+    pub label_sources: Option<Box<BTreeMap<BString, BString>>>,
     /// Its services by description.
     pub services: BTreeMap<BString, Service>,
 }
@@ -90,4 +93,7 @@ pub struct Service {
     pub custom_variables: BTreeMap<BString, BString>,
     /// Labels.
     pub labels: BTreeMap<BString, BString>,
+    /// Where the labels are from: `discovered`, `ruleset`. Few sites tell, so
+    /// this is small where it is not there.
+    pub label_sources: Option<Box<BTreeMap<BString, BString>>>,
 }
