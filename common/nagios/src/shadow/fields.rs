@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use bstr::BString;
-use objects::{Host, Service};
+use objects::{Host, RareTexts, Service};
 
 use super::dict::Dict;
 use super::is_name;
@@ -171,7 +171,7 @@ fn read_service(reader: &mut Reader<'_>, place: &Place<'_>) -> Result<Service, E
     Ok(service)
 }
 
-fn rare(texts: BTreeMap<BString, BString>) -> Option<Box<BTreeMap<BString, BString>>> {
+fn rare(texts: BTreeMap<BString, BString>) -> RareTexts {
     (!texts.is_empty()).then(|| Box::new(texts))
 }
 
