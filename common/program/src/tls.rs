@@ -24,7 +24,7 @@ use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_na
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::server::ParsedCertificate;
 use rustls::{
-    ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    ClientConfig, ClientConnection, DigitallySignedStruct, IoState, RootCertStore, SignatureScheme,
 };
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
@@ -168,6 +168,7 @@ impl Client {
             session,
             socket: socket.into(),
             asked: self.asked.clone(),
+            fault: None,
         };
         stream.agree().map_err(|error| match error.kind() {
             // What a limit of a socket shows as.
@@ -191,6 +192,8 @@ pub struct Stream {
     session: ClientConnection,
     socket: File,
     asked: Asked,
+    /// What ended the session. It must not be asked to go on after that.
+    fault: Option<Fault>,
 }
 
 impl Stream {
@@ -206,20 +209,32 @@ impl Stream {
 
     /// Reads from the socket once; 0 is the end.
     fn receive(&mut self) -> io::Result<usize> {
+        // Before it is read there may be something that was read ahead.
+        self.process()?;
         let length = self.session.read_tls(&mut self.socket)?;
-        match self.session.process_new_packets() {
-            Ok(_) => Ok(length),
-            Err(error) => {
-                // The server is told why, if it still listens.
-                while self.session.wants_write() {
-                    if self.session.write_tls(&mut self.socket).is_err() {
-                        break;
+        self.process()?;
+        Ok(length)
+    }
+
+    /// Deals with what has been read.
+    fn process(&mut self) -> io::Result<IoState> {
+        let fault = match self.fault.take() {
+            Some(fault) => fault,
+            None => match self.session.process_new_packets() {
+                Ok(state) => return Ok(state),
+                Err(error) => {
+                    // The server is told why, if it still listens.
+                    while self.session.wants_write() {
+                        if self.session.write_tls(&mut self.socket).is_err() {
+                            break;
+                        }
                     }
+                    Fault::new(error, &self.asked)
                 }
-                let fault = Fault::new(error, &self.asked);
-                Err(io::Error::new(ErrorKind::InvalidData, fault))
-            }
-        }
+            },
+        };
+        self.fault = Some(fault.clone());
+        Err(io::Error::new(ErrorKind::InvalidData, fault))
     }
 
     /// Tells the server that nothing more will come. It may go on sending.
@@ -230,7 +245,7 @@ impl Stream {
 
     /// Whether reading would give something although the socket has nothing.
     pub fn has_pending(&mut self) -> bool {
-        match self.session.process_new_packets() {
+        match self.process() {
             Ok(state) => state.plaintext_bytes_to_read() > 0 || state.peer_has_closed(),
             // Reading tells the error.
             Err(_) => true,
@@ -283,7 +298,11 @@ impl Read for Stream {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 done => return done,
             }
-            self.receive()?;
+            if let Err(fault) = self.receive() {
+                // What came before the fault is good.
+                let good = self.session.reader().read(buffer).unwrap_or(0);
+                return if good > 0 { Ok(good) } else { Err(fault) };
+            }
         }
     }
 }
