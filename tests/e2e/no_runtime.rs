@@ -33,6 +33,8 @@ const WITHOUT_RUNTIME: &[&str] = &[
     "agent",
     "transfer",
     "source",
+    "cmcdump",
+    "cmcload",
     "livedump",
     "liveload",
     "lq",

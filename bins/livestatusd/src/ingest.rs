@@ -399,7 +399,7 @@ impl Intake {
                 counts.missing = self.site.status().dumps.counts.missing;
                 Extent::Changes
             };
-            let outcome = remarks.apply(&self.site, extent, now);
+            let outcome = remarks.apply(&self.site, number, extent, now);
             counts.taken += outcome.taken;
             counts.unknown += outcome.unknown;
         }

@@ -4,10 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use livestatus::query::Trigger;
-use objects::{Comment, Downtime, UnixTime};
+use objects::UnixTime;
 
-use crate::annotations::Annotated;
-use crate::store::{Owner, Site};
+use crate::annotations::{Annotated, Comment, Downtime, Origin};
+use crate::history::Step;
+use crate::owners::Owner;
+use crate::store::Site;
 
 /// Most comments and downtimes in one dump.
 const MAX: usize = 100_000;
@@ -17,8 +19,8 @@ const MAX_TEXT: usize = 64 << 20;
 /// The comments and downtimes of a dump that has not ended yet.
 #[derive(Debug, Default)]
 pub(crate) struct Remarks {
-    comments: Vec<(Owner, Comment)>,
-    downtimes: Vec<(Owner, Downtime)>,
+    comments: Vec<(Owner, objects::Comment)>,
+    downtimes: Vec<(Owner, objects::Downtime)>,
     comments_gone: BTreeSet<u64>,
     downtimes_gone: BTreeSet<u64>,
     text: usize,
@@ -46,14 +48,22 @@ pub(crate) struct Outcome {
 
 impl Remarks {
     /// Keeps a comment until the dump ends.
-    pub(crate) fn comment(&mut self, owner: Owner, comment: Comment) -> Result<(), TooMany> {
+    pub(crate) fn comment(
+        &mut self,
+        owner: Owner,
+        comment: objects::Comment,
+    ) -> Result<(), TooMany> {
         self.make_room(&owner, comment.author.len() + comment.comment.len())?;
         self.comments.push((owner, comment));
         Ok(())
     }
 
     /// Keeps a downtime until the dump ends.
-    pub(crate) fn downtime(&mut self, owner: Owner, downtime: Downtime) -> Result<(), TooMany> {
+    pub(crate) fn downtime(
+        &mut self,
+        owner: Owner,
+        downtime: objects::Downtime,
+    ) -> Result<(), TooMany> {
         self.make_room(&owner, downtime.author.len() + downtime.comment.len())?;
         self.downtimes.push((owner, downtime));
         Ok(())
@@ -88,33 +98,20 @@ impl Remarks {
 
     /// Puts them in the place of those that former dumps brought. One that was
     /// there already keeps its id.
-    pub(crate) fn apply(self, site: &Site, extent: Extent, now: UnixTime) -> Outcome {
+    pub(crate) fn apply(self, site: &Site, dump: u64, extent: Extent, now: UnixTime) -> Outcome {
         let mut outcome = Outcome::default();
-        let present = Present::of(site);
-        let (changed, comments) = replace(
-            site,
-            present.comments,
-            self.comments,
-            |id| extent == Extent::All || self.comments_gone.contains(&id),
-            &mut outcome,
-            now,
-        );
-        if changed {
+        let (comments, downtimes) = present(site);
+        let is_gone = |id| extent == Extent::All || self.comments_gone.contains(&id);
+        let new = self.comments.into_iter();
+        let new = new.map(|(owner, comment)| (owner, Comment::of_site(comment, 0, dump)));
+        if replace(site, comments, new, is_gone, &mut outcome, now) {
             site.annotations_changed(Trigger::Comment);
         }
-        let (changed, downtimes) = replace(
-            site,
-            present.downtimes,
-            self.downtimes,
-            |id| extent == Extent::All || self.downtimes_gone.contains(&id),
-            &mut outcome,
-            now,
-        );
-        if changed {
+        let is_gone = |id| extent == Extent::All || self.downtimes_gone.contains(&id);
+        let new = self.downtimes.into_iter();
+        let new = new.map(|(owner, downtime)| (owner, Downtime::of_site(downtime, 0, dump)));
+        if replace(site, downtimes, new, is_gone, &mut outcome, now) {
             site.annotations_changed(Trigger::Downtime);
-        }
-        for (id, owner) in comments.into_iter().chain(downtimes) {
-            site.remember(id, owner);
         }
         outcome
     }
@@ -122,24 +119,25 @@ impl Remarks {
 
 /// What comments and downtimes have in common here.
 trait Remark: Clone + PartialEq {
-    fn id(&self) -> u64;
-    fn origin(&self) -> Option<u64>;
-    fn set(&mut self, id: u64, origin: u64);
+    fn id(&mut self) -> &mut u64;
+    fn origin(&mut self) -> &mut Origin;
+    /// Forgets what it has learned since the dump that brought it.
+    fn as_brought(self) -> Self;
     fn add(self, object: &mut dyn Annotated, at: UnixTime) -> bool;
     fn remove(id: u64, object: &mut dyn Annotated, at: UnixTime);
 }
 
 impl Remark for Comment {
-    fn id(&self) -> u64 {
-        self.id
+    fn id(&mut self) -> &mut u64 {
+        &mut self.id
     }
 
-    fn origin(&self) -> Option<u64> {
-        self.origin
+    fn origin(&mut self) -> &mut Origin {
+        &mut self.origin
     }
 
-    fn set(&mut self, id: u64, origin: u64) {
-        (self.id, self.origin) = (id, Some(origin));
+    fn as_brought(self) -> Self {
+        self
     }
 
     fn add(self, object: &mut dyn Annotated, at: UnixTime) -> bool {
@@ -152,16 +150,17 @@ impl Remark for Comment {
 }
 
 impl Remark for Downtime {
-    fn id(&self) -> u64 {
-        self.id
+    fn id(&mut self) -> &mut u64 {
+        &mut self.id
     }
 
-    fn origin(&self) -> Option<u64> {
-        self.origin
+    fn origin(&mut self) -> &mut Origin {
+        &mut self.origin
     }
 
-    fn set(&mut self, id: u64, origin: u64) {
-        (self.id, self.origin) = (id, Some(origin));
+    fn as_brought(mut self) -> Self {
+        self.has_begun = false;
+        self
     }
 
     fn add(self, object: &mut dyn Annotated, at: UnixTime) -> bool {
@@ -174,79 +173,77 @@ impl Remark for Downtime {
 }
 
 /// What former dumps brought, by the ids at their site.
-#[derive(Default)]
-struct Present {
-    comments: BTreeMap<u64, (Owner, Comment)>,
-    downtimes: BTreeMap<u64, (Owner, Downtime)>,
-}
+type Present<R> = BTreeMap<u64, (Owner, R)>;
 
-impl Present {
-    fn of(site: &Site) -> Self {
-        let mut present = Self::default();
-        for owner in site.annotated_objects() {
-            site.look_at(&owner, &mut |all| {
-                for comment in &all.comments {
-                    if let Some(origin) = comment.origin {
-                        let entry = (owner.clone(), comment.clone());
-                        present.comments.insert(origin, entry);
-                    }
+fn present(site: &Site) -> (Present<Comment>, Present<Downtime>) {
+    let (mut comments, mut downtimes) = (Present::new(), Present::new());
+    for owner in site.owners().objects() {
+        site.look_at(&owner, &mut |all| {
+            for comment in &all.comments {
+                if let Origin::Site { id, .. } = comment.origin {
+                    comments.insert(id, (owner.clone(), comment.clone()));
                 }
-                for downtime in &all.downtimes {
-                    if let Some(origin) = downtime.origin {
-                        let entry = (owner.clone(), downtime.clone());
-                        present.downtimes.insert(origin, entry);
-                    }
+            }
+            for downtime in &all.downtimes {
+                if let Origin::Site { id, .. } = downtime.origin {
+                    downtimes.insert(id, (owner.clone(), downtime.clone()));
                 }
-            });
-        }
-        present
+            }
+        });
     }
+    (comments, downtimes)
 }
 
-/// Whether anything changed, and whose the new ones are.
+/// Whether anything changed.
 fn replace<R: Remark>(
     site: &Site,
-    mut present: BTreeMap<u64, (Owner, R)>,
-    new: Vec<(Owner, R)>,
+    mut present: Present<R>,
+    new: impl Iterator<Item = (Owner, R)>,
     is_gone: impl Fn(u64) -> bool,
     outcome: &mut Outcome,
     now: UnixTime,
-) -> (bool, Vec<(u64, Owner)>) {
+) -> bool {
     let mut changed = false;
-    let mut added = Vec::new();
     for (owner, mut remark) in new {
-        let origin = remark.id();
-        let former = present.remove(&origin);
-        let id = former
-            .as_ref()
-            .map_or_else(|| site.next_id(), |(_, former)| former.id());
-        remark.set(id, origin);
-        if let Some((former_owner, former)) = former {
-            if former_owner == owner && former == remark {
-                outcome.taken += 1;
-                continue;
+        let Origin::Site { id: origin, .. } = *remark.origin() else {
+            continue;
+        };
+        match present.remove(&origin) {
+            None => *remark.id() = site.next_id(),
+            Some((former_owner, former)) => {
+                let mut former = former.as_brought();
+                let id = *former.id();
+                *remark.id() = id;
+                // Which dump said so makes no difference.
+                *former.origin() = *remark.origin();
+                if former_owner == owner && former == remark {
+                    outcome.taken += 1;
+                    continue;
+                }
+                let mut remove = |object: &mut dyn Annotated| R::remove(id, object, now);
+                site.annotate(&former_owner, now, Step::Stopped, &mut remove);
+                changed = true;
             }
-            site.with_object(&former_owner, &mut |object| R::remove(id, object, now));
-            changed = true;
         }
         let mut fits = false;
-        site.with_object(&owner, &mut |object| {
+        site.annotate(&owner, now, Step::Stopped, &mut |object| {
             fits = remark.clone().add(object, now);
         });
         if fits {
             changed = true;
             outcome.taken += 1;
-            added.push((id, owner));
+            site.owners().remember(*remark.id(), owner);
         } else {
             outcome.unknown += 1;
         }
     }
-    for (origin, (owner, remark)) in present {
+    for (origin, (owner, mut remark)) in present {
         if is_gone(origin) {
-            debug_assert_eq!(remark.origin(), Some(origin));
-            site.with_object(&owner, &mut |object| R::remove(remark.id(), object, now));
+            let id = *remark.id();
+            let mut remove = |object: &mut dyn Annotated| R::remove(id, object, now);
+            site.annotate(&owner, now, Step::Cancelled, &mut remove);
             changed = true;
         }
     }
-    (changed, added)
+    changed
 }

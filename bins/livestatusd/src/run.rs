@@ -141,7 +141,10 @@ async fn serve(file: &Path, config: Config, found: &Found) -> Result<Status, Fai
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
     let service = Arc::new(Service {
         store: Arc::clone(&store),
-        counters: Arc::new(Counters::new(now())),
+        counters: Arc::new(Counters {
+            as_naemon: config.as_naemon,
+            ..Counters::new(now())
+        }),
         limits: config.limits,
         users: config.users.clone(),
         allow_unmarked: config.allow_unmarked,
@@ -264,11 +267,12 @@ impl Daemon {
                     self.tell_figures();
                 }
                 _ = save.tick() => {
-                    self.store.sites().iter().for_each(|site| site.tidy(now()));
+                    self.store.sites().iter().for_each(|site| site.tidy());
                     self.save(false);
                 }
                 _ = tick.tick() => {
                     self.service.counters.tick();
+                    self.store.sites().iter().for_each(|site| site.pass_time(now()));
                     self.write_history();
                     // People wrote those, and nobody sends them again.
                     if self.store.annotated() != self.saved_annotated {

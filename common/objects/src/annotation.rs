@@ -1,8 +1,5 @@
 //! What people say about hosts and services: comments, acknowledgements,
-//! which are comments of a kind, and downtimes.
-//!
-//! Nothing here needs a timer: whether a downtime is in effect is a question
-//! about a moment.
+//! which are comments of a kind, and downtimes; as a dump carries them.
 
 use bstr::BString;
 
@@ -17,13 +14,29 @@ pub struct ObjectName {
     pub service_description: Option<BString>,
 }
 
+impl ObjectName {
+    /// The host itself.
+    pub fn host(name: &[u8]) -> Self {
+        Self {
+            host_name: name.into(),
+            service_description: None,
+        }
+    }
+
+    /// A service.
+    pub fn service(host_name: &[u8], description: &[u8]) -> Self {
+        Self {
+            host_name: host_name.into(),
+            service_description: Some(description.into()),
+        }
+    }
+}
+
 /// A comment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Comment {
-    /// Names it among all comments of the place where this value is.
+    /// Names it among all comments of its site.
     pub id: u64,
-    /// The id at the site that it came from, if it came from another place.
-    pub origin: Option<u64>,
     /// Who wrote it.
     pub author: BString,
     /// What it says.
@@ -54,10 +67,8 @@ pub enum EntryType {
 /// A downtime.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Downtime {
-    /// Names it among all downtimes of the place where this value is.
+    /// Names it among all downtimes of its site.
     pub id: u64,
-    /// The id at the site that it came from, if it came from another place.
-    pub origin: Option<u64>,
     /// Who scheduled it.
     pub author: BString,
     /// What for.
@@ -105,105 +116,6 @@ impl EntryType {
             3 => Some(Self::Flapping),
             4 => Some(Self::Acknowledgement),
             _ => None,
-        }
-    }
-}
-
-impl Downtime {
-    /// Whether it is in effect at that moment.
-    pub fn is_in_effect(&self, now: UnixTime) -> bool {
-        match self.kind {
-            DowntimeKind::Fixed => self.start_time <= now && now < self.end_time,
-            DowntimeKind::Flexible { began } => {
-                began.is_some_and(|began| began <= now && now < self.after(began))
-            }
-        }
-    }
-
-    /// Whether it will never be in effect again.
-    pub fn is_over(&self, now: UnixTime) -> bool {
-        match self.kind {
-            DowntimeKind::Flexible { began: Some(began) } => now >= self.after(began),
-            _ => now >= self.end_time,
-        }
-    }
-
-    /// A problem at that moment begins a flexible one.
-    pub fn see_problem(&mut self, at: UnixTime) {
-        if let DowntimeKind::Flexible { began: None } = self.kind
-            && self.start_time <= at
-            && at < self.end_time
-        {
-            self.kind = DowntimeKind::Flexible { began: Some(at) };
-        }
-    }
-
-    fn after(&self, began: UnixTime) -> UnixTime {
-        let micros = self.duration.saturating_mul(1_000_000);
-        UnixTime::from_micros(began.micros().saturating_add(micros))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn secs(secs: i64) -> UnixTime {
-        UnixTime::from_secs(secs)
-    }
-
-    fn downtime(kind: DowntimeKind) -> Downtime {
-        Downtime {
-            id: 1,
-            origin: None,
-            author: "me".into(),
-            comment: "".into(),
-            entry_time: secs(1),
-            start_time: secs(10),
-            end_time: secs(20),
-            duration: 50,
-            kind,
-        }
-    }
-
-    #[test]
-    fn a_downtime_is_in_effect_when_it_should_be() {
-        let flexible = |began| DowntimeKind::Flexible { began };
-        for (kind, now, in_effect, over) in [
-            (DowntimeKind::Fixed, 9, false, false),
-            (DowntimeKind::Fixed, 10, true, false),
-            (DowntimeKind::Fixed, 19, true, false),
-            (DowntimeKind::Fixed, 20, false, true),
-            (flexible(None), 15, false, false),
-            (flexible(None), 20, false, true),
-            (flexible(Some(secs(15))), 15, true, false),
-            (flexible(Some(secs(15))), 64, true, false),
-            (flexible(Some(secs(15))), 65, false, true),
-        ] {
-            let downtime = downtime(kind);
-            assert_eq!(
-                downtime.is_in_effect(secs(now)),
-                in_effect,
-                "{kind:?} {now}"
-            );
-            assert_eq!(downtime.is_over(secs(now)), over, "{kind:?} {now}");
-        }
-    }
-
-    #[test]
-    fn a_problem_begins_a_flexible_downtime_once_and_only_within_its_window() {
-        let flexible = DowntimeKind::Flexible { began: None };
-        for (times, began) in [
-            (&[9, 20][..], None),
-            (&[10], Some(10)),
-            (&[9, 12, 15], Some(12)),
-        ] {
-            let mut downtime = downtime(flexible);
-            for at in times {
-                downtime.see_problem(secs(*at));
-            }
-            let began = began.map(secs);
-            assert_eq!(downtime.kind, DowntimeKind::Flexible { began }, "{times:?}");
         }
     }
 }

@@ -77,7 +77,6 @@ fn read_comment(columns: &Columns, row: &Row) -> (ObjectName, Comment) {
     let expire_time = time(cell());
     let comment = Comment {
         id,
-        origin: None,
         author,
         comment,
         entry_time,
@@ -111,7 +110,6 @@ fn read_downtime(columns: &Columns, row: &Row) -> (ObjectName, Downtime) {
     };
     let downtime = Downtime {
         id,
-        origin: None,
         author,
         comment,
         entry_time,

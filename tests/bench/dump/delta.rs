@@ -46,7 +46,7 @@ pub(super) fn measure(report: &mut Report, source: &Livestatusd) {
     // A minute later: everything was checked again, and one in a hundred says
     // something else.
     let later = |number: usize| {
-        let figure = if number % 100 == 0 {
+        let figure = if number.is_multiple_of(100) {
             number + 1
         } else {
             number

@@ -115,7 +115,6 @@ fn parse_comment<'l>(mut fields: Fields<impl Iterator<Item = &'l [u8]>>) -> Opti
     let object = fields.object()?;
     let comment = Comment {
         id: fields.count()?,
-        origin: None,
         entry_type: EntryType::from_code(fields.count()?.try_into().ok()?)?,
         entry_time: fields.time()?,
         persistent: parse_bool(fields.next()?)?,
@@ -142,7 +141,6 @@ fn parse_downtime<'l>(mut fields: Fields<impl Iterator<Item = &'l [u8]>>) -> Opt
     };
     let downtime = Downtime {
         id,
-        origin: None,
         author: unescape(fields.next()?),
         comment: unescape(fields.next()?),
         entry_time,

@@ -219,7 +219,6 @@ impl<'a, I: Iterator<Item = &'a [u8]>> Fields<I> {
     fn comment(&mut self) -> Result<Comment, String> {
         Ok(Comment {
             id: self.number()?,
-            origin: None,
             entry_time: self.time()?,
             entry_type: EntryType::Acknowledgement,
             persistent: self.number::<u8>()? != 0,
@@ -232,7 +231,6 @@ impl<'a, I: Iterator<Item = &'a [u8]>> Fields<I> {
     fn downtime(&mut self) -> Result<Downtime, String> {
         Ok(Downtime {
             id: self.number()?,
-            origin: None,
             entry_time: self.time()?,
             start_time: self.time()?,
             end_time: self.time()?,

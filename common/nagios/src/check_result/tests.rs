@@ -46,7 +46,6 @@ fn results() -> Vec<CheckResult> {
             staleness: Some(0.5),
             acknowledgement_comments: vec![Comment {
                 id: 7,
-                origin: None,
                 author: "a;b\\".into(),
                 comment: "it's\nmine\\".into(),
                 entry_time: time,
@@ -56,7 +55,6 @@ fn results() -> Vec<CheckResult> {
             }],
             downtimes: vec![Downtime {
                 id: 9,
-                origin: None,
                 author: "me".into(),
                 comment: "".into(),
                 entry_time: time,
