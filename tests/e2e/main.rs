@@ -2,6 +2,7 @@
 
 mod broken_input;
 mod clients;
+mod config_import;
 mod dump_and_load;
 mod dump_through_ssh;
 mod icinga2_contacts;
@@ -19,3 +20,5 @@ mod notify_sites;
 mod openssl;
 mod readme_walk;
 mod remote_site;
+mod wires;
+mod wires;
