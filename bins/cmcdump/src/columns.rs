@@ -98,7 +98,7 @@ fn lacks(server: Server, table: &str, column: &str) -> bool {
         // It is unknown as long as no state was hard.
         (Server::Icinga2, _, "last_hard_state") => true,
         (Server::Icinga2, "contacts", "groups") => true,
-        (Server::Icinga2 | Server::Naemon | Server::Nagios, _, "labels") => true,
+        (Server::Icinga2 | Server::Naemon | Server::Nagios, _, "labels" | "label_sources") => true,
         _ => false,
     }
 }

@@ -135,6 +135,8 @@ fn many_submissions_of_one_connection_share_syncs() {
     assert!(notifications.iter().all(|n| stored.contains(&n.id)));
     let syncs = std::fs::read_to_string(&trace).unwrap().lines().count();
     assert!(syncs < 250, "{syncs} syncs for 500 submissions");
+    site.terminate_traced();
+    assert_eq!(daemon.wait().code(), Some(0));
 }
 
 #[test]
@@ -216,4 +218,6 @@ fn a_disk_that_refuses_answers_nobody_and_stores_nothing_twice() {
         let history = site.history(notification.id);
         assert_eq!(history, ["accepted", "ended nobody to notify"]);
     }
+    site.terminate_traced();
+    assert_eq!(daemon.wait().code(), Some(0));
 }
