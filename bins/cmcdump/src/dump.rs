@@ -9,9 +9,9 @@ use objects::{
     UnixTime,
 };
 use program::{Failure, Status};
+use transfer::Output;
 
 use crate::checked::CheckTimes;
-use crate::output::Output;
 use crate::since::{Entry, Key, Known, Remark, Since};
 
 /// Most bytes that are kept of a text that does not fit in a record.

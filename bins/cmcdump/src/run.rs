@@ -5,18 +5,17 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 use std::time::SystemTime;
 
-use aws_lc_rs::digest;
 use livestatus::dump::Layout;
 use objects::{DumpBegin, DumpContent, DumpMode, UnixTime};
 use program::{Address, Failure, Status};
+use source::{Limits, Source, default_socket};
 use transfer::signature::{Form, Signer};
+use transfer::{Output, hash, output};
 
 use crate::cli::Args;
 use crate::dump::Dump;
-use crate::output::{self, Output};
 use crate::since::Since;
-use crate::source::{Limits, Source};
-use crate::{configuration, since, site, state};
+use crate::{configuration, since, state};
 
 /// Longest answer of a central site, in bytes.
 const MAX_ANSWER: u64 = 1 << 16;
@@ -33,11 +32,11 @@ pub(crate) fn run(args: &Args) -> Result<Status, Failure> {
         None => default_socket()?,
     };
     let inputs = Inputs::read(args)?;
-    let mut out = Output::new(inputs.signer.is_some())?;
+    let mut out = Output::new(None, inputs.signer.is_some())?;
     let result = dump(args, address, &inputs, &mut out);
     // Records that are whole are of use without those that follow, so they are
     // handed on; whether any were decides what trying again means.
-    let flushed = out.flush().map_err(output::failure);
+    let flushed = out.flush().map_err(|error| out.failure(error));
     match result {
         Ok(()) => flushed.map(|()| Status::Done),
         Err(failure) if failure.status() == Status::Incomplete && !out.has_begun() => Err(
@@ -88,7 +87,7 @@ fn dump(args: &Args, address: Address, inputs: &Inputs, out: &mut Output) -> Res
         idle: args.idle_timeout,
     };
     let source = Source::detect(address, limits)?;
-    let scope = site::choose(args.site.as_ref(), &source)?;
+    let scope = source::choose(args.site.as_ref(), &source)?;
     if let Some(signer) = inputs.signer.as_ref().filter(|s| *s.site() != scope.site) {
         let what = format!(
             "the certificate is that of site {}, and this is a dump of {}",
@@ -160,34 +159,4 @@ fn read_map(path: &Path) -> Result<Layout, Failure> {
     file.take(MAX_MAP).read_to_end(&mut map).map_err(failed)?;
     Layout::parse(&map)
         .map_err(|error| Failure::caused(Status::Failed, path.display().to_string(), error))
-}
-
-fn default_socket() -> Result<Address, Failure> {
-    match std::env::var_os("OMD_ROOT") {
-        Some(root) if !root.is_empty() => Ok(Address::Unix(Path::new(&root).join("tmp/run/live"))),
-        _ => Err(Failure::new(
-            Status::Usage,
-            "which server? Give its Livestatus socket with --socket, or set OMD_ROOT",
-        )),
-    }
-}
-
-/// The SHA-256 of a file in hexadecimal.
-fn hash(path: &Path) -> Result<String, Failure> {
-    let failed = |error| Failure::caused(Status::Failed, path.display().to_string(), error);
-    let mut file = File::open(path).map_err(failed)?;
-    let mut context = digest::Context::new(&digest::SHA256);
-    let mut buffer = vec![0; 1 << 16];
-    loop {
-        match file.read(&mut buffer).map_err(failed)? {
-            0 => break,
-            length => context.update(&buffer[..length]),
-        }
-    }
-    Ok(context
-        .finish()
-        .as_ref()
-        .iter()
-        .map(|b| format!("{b:02x}"))
-        .collect())
 }

@@ -2,6 +2,7 @@
 //! badly. Expected output lies in `fixtures/`, with the parts that come from
 //! the clock replaced by words.
 
+#[path = "../../../common/source/tests/server/mod.rs"]
 mod server;
 
 use std::io::{Read, Write};

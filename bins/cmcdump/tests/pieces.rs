@@ -1,6 +1,7 @@
 //! Servers that refuse what they are asked: a column, a table, or so many rows
 //! at once.
 
+#[path = "../../../common/source/tests/server/mod.rs"]
 mod server;
 
 use std::collections::BTreeSet;

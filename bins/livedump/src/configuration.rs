@@ -91,10 +91,13 @@ pub(crate) fn dump(
     }
     if args.configuration.define_missing {
         let Gathering {
-            referred, names, ..
+            referred,
+            names,
+            templates,
+            ..
         } = &mut gathering;
         referred.ask_aliases(source, scope, names)?;
-        referred.print(&mut head);
+        referred.print(&templates.command, &mut head);
     }
     let objects = Objects {
         head,

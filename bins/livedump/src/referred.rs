@@ -119,8 +119,11 @@ impl Referred {
         Ok(())
     }
 
-    /// Their definitions. Contacts get no notifications: those are the site's.
-    pub(crate) fn print(&self, out: &mut Vec<u8>) {
+    /// Their definitions. Contacts get no notifications: those are the site's. A
+    /// core wants to know how they would be sent all the same; `command` does
+    /// nothing.
+    pub(crate) fn print(&self, command: &str, out: &mut Vec<u8>) {
+        let command = command.as_bytes();
         for ((kind, name), alias) in &self.named {
             let directives = [(kind.name_key(), name), (b"alias", alias)];
             let directives = directives.map(|(key, value)| (key, value.as_bytes()));
@@ -128,6 +131,8 @@ impl Referred {
                 Kind::Contact => &[
                     (&b"host_notifications_enabled"[..], &b"0"[..]),
                     (b"service_notifications_enabled", b"0"),
+                    (b"host_notification_commands", command),
+                    (b"service_notification_commands", command),
                 ],
                 _ => &[],
             };

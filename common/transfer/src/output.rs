@@ -135,8 +135,9 @@ impl Write for Output {
     }
 }
 
-/// A reader that went away has seen it happen; everybody else is told.
-fn failure(error: io::Error) -> Failure {
+/// What went wrong with writing to standard output. A reader that went away has
+/// seen it happen; everybody else is told.
+pub fn failure(error: io::Error) -> Failure {
     if error.kind() == io::ErrorKind::BrokenPipe {
         return Failure::silent(Status::Failed);
     }
