@@ -15,9 +15,10 @@ pub mod ports;
 pub mod program;
 pub mod site;
 pub mod sshd;
+pub mod tls;
 pub mod wait;
 
-pub use authority::Authority;
+pub use authority::{Authority, Credentials};
 pub use icinga2::Icinga2;
 pub use livestatusd::Livestatusd;
 pub use program::{Outcome, Program, Running};
