@@ -3,7 +3,9 @@
 mod broken_input;
 mod clients;
 mod dump_through_ssh;
+mod icinga2_contacts;
 mod icinga2_dump;
+mod icinga2_spared;
 mod isolation;
 mod livestatus_queries;
 mod lq_people;

@@ -117,12 +117,14 @@ struct Seen {
 
 impl Seen {
     fn view<'v>(&'v self, query: &Query, counters: &'v Counters) -> View<'v> {
+        let now = SystemTime::now().into();
         View {
             sites: &self.sites,
             viewers: self.viewers.as_deref(),
-            times: tables::times(&query.filters),
+            // An offset that makes no sense is refused by the plan.
+            times: tables::times(&query.filters, query.timezone_offset(now).unwrap_or(0)),
             counters,
-            now: SystemTime::now().into(),
+            now,
         }
     }
 }

@@ -27,6 +27,8 @@ mod ingest;
 mod listen;
 mod load;
 mod merged;
+mod notes;
+mod owners;
 mod query;
 mod run;
 mod snapshot;

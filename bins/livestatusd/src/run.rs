@@ -264,11 +264,12 @@ impl Daemon {
                     self.tell_figures();
                 }
                 _ = save.tick() => {
-                    self.store.sites().iter().for_each(|site| site.tidy(now()));
+                    self.store.sites().iter().for_each(|site| site.tidy());
                     self.save(false);
                 }
                 _ = tick.tick() => {
                     self.service.counters.tick();
+                    self.store.sites().iter().for_each(|site| site.pass_time(now()));
                     self.write_history();
                     // People wrote those, and nobody sends them again.
                     if self.store.annotated() != self.saved_annotated {

@@ -69,19 +69,19 @@ macro_rules! checked_columns {
                 "comments",
                 List,
                 "Ids of its comments",
-                $get(|r| list_comments(r.state().annotations(), |_| Vec::new())),
+                $get(|r| list_comments(r.state().annotations(), r.now(), |_| Vec::new())),
             ),
             Column::new(
                 "comments_with_extra_info",
                 List,
                 "id, author, comment, entry_type, entry_time",
-                $get(|r| list_comments(r.state().annotations(), comment_extra_info)),
+                $get(|r| list_comments(r.state().annotations(), r.now(), comment_extra_info)),
             ),
             Column::new(
                 "comments_with_info",
                 List,
                 "id, author, comment",
-                $get(|r| list_comments(r.state().annotations(), comment_info)),
+                $get(|r| list_comments(r.state().annotations(), r.now(), comment_info)),
             ),
             Column::new(
                 "downtimes",
@@ -454,9 +454,11 @@ pub(super) fn staleness<S>(
 /// Ids of comments, with further cells of each if there are any.
 pub(super) fn list_comments(
     all: &Annotations,
+    now: UnixTime,
     cells: for<'a> fn(&'a Comment) -> Vec<Value<'a>>,
 ) -> Value<'_> {
     let comments = all.comments.iter();
+    let comments = comments.filter(|comment| !comment.is_over(now));
     Value::List(
         comments
             .map(|comment| with_id(comment.id, cells(comment)))
@@ -506,7 +508,7 @@ pub(super) fn downtime_extra_info(downtime: &Downtime, now: UnixTime) -> Vec<Val
         time(downtime.entry_time),
         time(downtime.start_time),
         time(downtime.end_time),
-        (downtime.kind == DowntimeKind::Fixed).into(),
+        downtime.is_fixed().into(),
         Value::Int(downtime.duration),
         Value::Int(0),
         (!downtime.is_in_effect(now)).into(),
