@@ -75,6 +75,8 @@ impl Client {
         for set in [TcpStream::set_read_timeout, TcpStream::set_write_timeout] {
             set(&socket, Some(Duration::from_secs(30)))?;
         }
+        // TLS writes in small pieces.
+        socket.set_nodelay(true)?;
         let mut stream = StreamOwned::new(session, socket);
         // It may be refused, and closed, before all is sent.
         let sent = stream.write_all(request).and_then(|()| {
