@@ -14,5 +14,6 @@ mod no_runtime;
 mod notify_kill;
 mod notify_link;
 mod notify_sites;
+mod openssl;
 mod readme_walk;
 mod remote_site;

@@ -95,8 +95,10 @@ fn lacks(server: Server, table: &str, column: &str) -> bool {
     match (server, table, column) {
         // It is too small by a factor of 3600.
         (Server::Icinga2, _, "staleness") => true,
+        // It is unknown as long as no state was hard.
+        (Server::Icinga2, _, "last_hard_state") => true,
         (Server::Icinga2, "contacts", "groups") => true,
-        (Server::Icinga2 | Server::Naemon | Server::Nagios, _, "labels") => true,
+        (Server::Icinga2 | Server::Naemon | Server::Nagios, _, "labels" | "label_sources") => true,
         _ => false,
     }
 }

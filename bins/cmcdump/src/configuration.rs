@@ -19,7 +19,7 @@ use crate::source::Source;
 use crate::{definitions, pieces};
 
 /// In the order in which [`read_host`] expects them.
-const HOST: [&str; 16] = [
+const HOST: [&str; 17] = [
     "name",
     "alias",
     "display_name",
@@ -36,10 +36,11 @@ const HOST: [&str; 16] = [
     "notes",
     "custom_variables",
     "labels",
+    "label_sources",
 ];
 
 /// In the order in which [`read_service`] expects them.
-const SERVICE: [&str; 14] = [
+const SERVICE: [&str; 15] = [
     "host_name",
     "description",
     "display_name",
@@ -54,6 +55,7 @@ const SERVICE: [&str; 14] = [
     "notes",
     "custom_variables",
     "labels",
+    "label_sources",
 ];
 
 /// Dumps all hosts in the order of their names, each with its services in the
@@ -126,6 +128,9 @@ fn read_host(columns: &Columns, row: &Row) -> (BString, Host) {
         notes: text(cell()),
         custom_variables: dict(cell()),
         labels: dict(cell()),
+        label_sources: Some(dict(cell()))
+            .filter(|sources| !sources.is_empty())
+            .map(Box::new),
         services: BTreeMap::new(),
     };
     (name, host)
@@ -148,6 +153,9 @@ fn read_service<'r>(columns: &Columns, row: &'r Row) -> (Name<'r>, BString, Serv
         notes: text(cell()),
         custom_variables: dict(cell()),
         labels: dict(cell()),
+        label_sources: Some(dict(cell()))
+            .filter(|sources| !sources.is_empty())
+            .map(Box::new),
     };
     (host_name, description, service)
 }

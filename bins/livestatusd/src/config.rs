@@ -38,6 +38,8 @@ pub(crate) struct Config {
     pub(crate) allow_unmarked: bool,
     /// Whether the merged socket takes dumps, of the sites that they name.
     pub(crate) dumps_on_merged: bool,
+    /// Whether clients are told to treat this program as Naemon.
+    pub(crate) as_naemon: bool,
     /// Limits of connections.
     pub(crate) limits: Limits,
     /// Who users are, and what they may see.
@@ -99,6 +101,9 @@ impl Config {
         let dumps_on_merged = root
             .take("dumps_on_merged", Table::boolean, problems)
             .unwrap_or(false);
+        let as_naemon = root
+            .take("as_naemon", Table::boolean, problems)
+            .unwrap_or(false);
         let connections = root
             .take("connections", at_least_one, problems)
             .unwrap_or(4096);
@@ -129,6 +134,7 @@ impl Config {
             history: history.map(|directory| Settings { directory, days }),
             listen,
             allow_unmarked,
+            as_naemon,
             dumps_on_merged,
             limits,
             users,

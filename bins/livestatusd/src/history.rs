@@ -20,6 +20,7 @@ use bstr::ByteSlice;
 use objects::UnixTime;
 use tracing::warn;
 
+use crate::counters::Counter;
 pub(crate) use event::{Alert, Event, Step, Was, What};
 use lines::Backwards;
 
@@ -43,6 +44,8 @@ pub(crate) struct History {
     directory: PathBuf,
     days: u32,
     waiting: Mutex<Waiting>,
+    /// Lines kept since the start.
+    pub(crate) noted: Counter,
     /// Held while files are written.
     writing: Mutex<()>,
 }
@@ -68,6 +71,7 @@ impl History {
             directory: settings.directory.join(site),
             days: settings.days,
             waiting: Mutex::default(),
+            noted: Counter::default(),
             writing: Mutex::default(),
         }
     }
@@ -95,6 +99,7 @@ impl History {
         last.count += 1;
         let length = last.lines.len() - before;
         waiting.size += length;
+        self.noted.add();
     }
 
     /// Writes what was noted, and removes what is too old.

@@ -145,8 +145,11 @@ impl Site {
         }
     }
 
-    /// Does what has come due.
+    /// Does what has come due; to be called every [`TICK`](crate::counters::TICK).
     pub(crate) fn pass_time(&self, now: UnixTime) {
+        if let Some(history) = self.history() {
+            history.noted.tick();
+        }
         for owner in self.owners().take_due(now) {
             if self.annotate(&owner, now, Step::Stopped, &mut |_| {}) {
                 self.annotations_changed(Trigger::Comment);

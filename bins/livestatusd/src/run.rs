@@ -141,7 +141,10 @@ async fn serve(file: &Path, config: Config, found: &Found) -> Result<Status, Fai
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
     let service = Arc::new(Service {
         store: Arc::clone(&store),
-        counters: Arc::new(Counters::new(now())),
+        counters: Arc::new(Counters {
+            as_naemon: config.as_naemon,
+            ..Counters::new(now())
+        }),
         limits: config.limits,
         users: config.users.clone(),
         allow_unmarked: config.allow_unmarked,

@@ -23,6 +23,8 @@
 //! format of sitewire-dump(5). A file that is not whole is set aside, never
 //! taken in part.
 
+#[cfg(test)]
+mod hostile;
 mod remarks;
 
 use std::collections::BTreeMap;

@@ -221,6 +221,10 @@ fn downtimes_flapping_and_commands_are_in_the_log() {
     got.sort_by_key(|line| std::cmp::Reverse(line.as_bytes()[0]));
     want.sort_by_key(|line| std::cmp::Reverse(line.as_bytes()[0]));
     assert_eq!(got, want);
+    assert_eq!(
+        daemon.cell("live", "GET status\nColumns: log_messages\n"),
+        want.len().to_string()
+    );
     // What is about no object is for those who are somebody at the site.
     for (user, lines) in [("joe", 4), ("nobody", 0)] {
         let log = daemon.text(

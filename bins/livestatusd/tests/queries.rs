@@ -20,6 +20,7 @@ fn two_sites() -> Daemon {
         ]
         .into(),
         labels: [("os".into(), "linux".into())].into(),
+        label_sources: Some(Box::new([("os".into(), "discovered".into())].into())),
         contacts: vec!["joe".into()],
         contact_groups: vec!["ops".into()],
         check_command: "check_ping!5".into(),
@@ -171,6 +172,10 @@ fn answers_have_the_form_that_was_asked_for() {
         (
             "GET hosts\nColumns: groups custom_variables labels\nOutputFormat: json\nLimit: 1\n",
             "[[[\"linux\",\"web\"],{\"SITE\":\"berlin-7\",\"TAGS\":\"/wan/ prod\"},{\"os\":\"linux\"}]]\n".to_owned(),
+        ),
+        (
+            "GET services\nColumns: host_label_sources host_label_source_names host_label_source_values label_sources\nLimit: 1\n",
+            "os|discovered;os;discovered;\n".to_owned(),
         ),
         (
             "GET hosts\nColumns: groups custom_variables services_with_state\nLimit: 1\n",

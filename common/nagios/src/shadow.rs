@@ -245,6 +245,7 @@ mod tests {
             notes: "it's \"full\"\nsoon".into(),
             custom_variables: [("TAGS".into(), "/wan/ prod".into())].into(),
             labels: [("os".into(), "linux".into())].into(),
+            label_sources: Some(Box::new([("os".into(), "discovered".into())].into())),
         };
         let host = Host {
             alias: "Größe \\ 1".into(),
@@ -262,6 +263,7 @@ mod tests {
             notes: "n".into(),
             custom_variables: [("X".into(), b"\xe4\xf6".into())].into(),
             labels: [("a:b".into(), "c".into())].into(),
+            label_sources: Some(Box::new([("a:b".into(), "ruleset".into())].into())),
             services: [("C:\\".into(), service)].into(),
         };
         let plain = Service {

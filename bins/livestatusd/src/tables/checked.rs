@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bstr::{BString, ByteSlice};
-use livestatus::ColumnType::{Dict, Float, Int, List, Text, Time};
+use livestatus::ColumnType::{Float, Int, List, Text, Time};
 use livestatus::Value;
 use objects::{Perfdata, ShadowState, UnixTime};
 
@@ -184,6 +184,24 @@ macro_rules! checked_columns {
                 List,
                 "Names of the labels",
                 $get(|r| keys(&r.config().labels)),
+            ),
+            Column::new(
+                "label_source_names",
+                List,
+                "Names of the labels whose origin is known",
+                $get(|r| names_of(dict(r.config().label_sources.as_deref()))),
+            ),
+            Column::new(
+                "label_source_values",
+                List,
+                "Where these are from, in the same order",
+                $get(|r| values_of(dict(r.config().label_sources.as_deref()))),
+            ),
+            Column::new(
+                "label_sources",
+                Dict,
+                "Where the labels are from, as far as their site tells",
+                $get(|r| dict(r.config().label_sources.as_deref())),
             ),
             Column::new(
                 "label_values",
@@ -417,10 +435,9 @@ pub(super) fn neutral() -> impl Iterator<Item = Column> {
     .chain(Column::nothing(
         List,
         EMPTY,
-        "depends_exec depends_exec_with_info depends_notify depends_notify_with_info label_source_names \
-         label_source_values modified_attributes_list",
+        "depends_exec depends_exec_with_info depends_notify depends_notify_with_info \
+         modified_attributes_list",
     ))
-    .chain(Column::nothing(Dict, EMPTY, "label_sources"))
 }
 
 impl<S> State<S> {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use bstr::BString;
-use objects::{Host, Service};
+use objects::{Host, RareTexts, Service};
 
 use super::dict::Dict;
 use super::is_name;
@@ -43,6 +43,9 @@ fn print_with<S>(
     dict.text("display_name", &host.display_name);
     dict.list("groups", &host.groups);
     dict.text("icon_image", &host.icon_image);
+    if let Some(label_sources) = &host.label_sources {
+        dict.texts("label_sources", label_sources);
+    }
     dict.texts("labels", &host.labels);
     dict.attempts(host.max_check_attempts);
     dict.text("notes", &host.notes);
@@ -85,6 +88,7 @@ pub(super) fn read_host(reader: &mut Reader<'_>, name: &BString, at: usize) -> R
             b"display_name" => host.display_name = place.text(reader, "display_name")?,
             b"groups" => host.groups = place.list(reader, "groups")?,
             b"icon_image" => host.icon_image = place.text(reader, "icon_image")?,
+            b"label_sources" => host.label_sources = rare(place.texts(reader, "label_sources")?),
             b"labels" => host.labels = place.texts(reader, "labels")?,
             b"max_check_attempts" => host.max_check_attempts = place.attempts(reader)?,
             b"notes" => host.notes = place.text(reader, "notes")?,
@@ -108,6 +112,9 @@ pub(super) fn print_service(service: &Service, out: &mut Vec<u8>) {
     dict.text("display_name", &service.display_name);
     dict.list("groups", &service.groups);
     dict.text("icon_image", &service.icon_image);
+    if let Some(label_sources) = &service.label_sources {
+        dict.texts("label_sources", label_sources);
+    }
     dict.texts("labels", &service.labels);
     dict.attempts(service.max_check_attempts);
     dict.text("notes", &service.notes);
@@ -150,6 +157,9 @@ fn read_service(reader: &mut Reader<'_>, place: &Place<'_>) -> Result<Service, E
             b"display_name" => service.display_name = place.text(reader, "display_name")?,
             b"groups" => service.groups = place.list(reader, "groups")?,
             b"icon_image" => service.icon_image = place.text(reader, "icon_image")?,
+            b"label_sources" => {
+                service.label_sources = rare(place.texts(reader, "label_sources")?);
+            }
             b"labels" => service.labels = place.texts(reader, "labels")?,
             b"max_check_attempts" => service.max_check_attempts = place.attempts(reader)?,
             b"notes" => service.notes = place.text(reader, "notes")?,
@@ -159,6 +169,10 @@ fn read_service(reader: &mut Reader<'_>, place: &Place<'_>) -> Result<Service, E
         Ok(())
     })?;
     Ok(service)
+}
+
+fn rare(texts: BTreeMap<BString, BString>) -> RareTexts {
+    (!texts.is_empty()).then(|| Box::new(texts))
 }
 
 /// Whose members are being read, so that an error can say so.
