@@ -7,6 +7,7 @@ use clap::Parser;
 
 mod accept;
 mod admit;
+mod alike;
 mod annotate;
 mod annotations;
 mod auth;
@@ -35,6 +36,11 @@ mod snapshot;
 mod store;
 mod stream;
 mod tables;
+
+/// What a large answer or a sort took goes back to the system, which the C
+/// library's allocator keeps for the rest of the program's life.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let args = cli::Args::parse();
