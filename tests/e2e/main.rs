@@ -21,4 +21,3 @@ mod openssl;
 mod readme_walk;
 mod remote_site;
 mod wires;
-mod wires;
