@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use harness::livestatus::{command, rows, talk};
-use harness::{Authority, Livestatusd, Outcome, Program, wait_until};
+use harness::{Authority, Icinga2, Livestatusd, Outcome, Program, wait_until};
 use serde_json::Value;
 
 use crate::remote_site;
@@ -361,4 +361,88 @@ fn compressed_and_signed_dumps_are_taken_once() {
         answer.ok().as_deref(),
         Some(&b"taken 5, unknown 0, refused 0\n"[..])
     );
+}
+
+/// What people said in a real core, as far as the columns of both can be compared.
+#[test]
+fn what_people_said_in_icinga_2_is_at_the_centre() {
+    let objects = "object Host \"web\" { import \"quiet\" }\n\
+                   apply Service \"disk\" { import \"quiet\"\nassign where true }\n";
+    let Some(icinga) = Icinga2::start("lab", objects, &[]) else {
+        return;
+    };
+    let live = icinga.live();
+    command(
+        &live,
+        ["PROCESS_SERVICE_CHECK_RESULT;web;disk;2;CRIT - full"],
+    );
+    icinga.wait_for_rows("services", &["Filter: has_been_checked = 1"], 1);
+    command(
+        &live,
+        [
+            "ACKNOWLEDGE_SVC_PROBLEM;web;disk;2;0;1;ada;ticket 4711",
+            "ADD_HOST_COMMENT;web;1;bob;in rack 7",
+            "SCHEDULE_SVC_DOWNTIME;web;disk;1000000000;4000000000;1;0;600;ada;cleaning",
+        ],
+    );
+    icinga.wait_for_rows("downtimes", &[], 1);
+    let central = Livestatusd::start(&["lab"]);
+    let socket = live.display().to_string();
+    let dump = |options: &[&str]| {
+        let program = Program::new("cmcdump").args(["--site", "lab", "-s", &socket]);
+        program.args(options).run().success().text()
+    };
+    central.configure("lab", dump(&["-C"]).as_bytes());
+    wait_until("the configuration is there", || {
+        !rows(&central.live("lab"), "services", &["description"], &[]).is_empty()
+    });
+    let load = |dump: &str| {
+        Program::new("cmcload")
+            .args(["--site", "lab", "--socket"])
+            .arg(central.ingest("lab"))
+            .input(dump)
+            .run()
+            .success()
+    };
+    load(&dump(&[]));
+    for (table, columns) in [
+        (
+            "comments",
+            &[
+                "host_name",
+                "service_description",
+                "author",
+                "comment",
+                "entry_time",
+                "entry_type",
+            ][..],
+        ),
+        (
+            "downtimes",
+            &[
+                "host_name",
+                "service_description",
+                "author",
+                "comment",
+                "entry_time",
+                "start_time",
+                "end_time",
+                "fixed",
+                "duration",
+            ],
+        ),
+        (
+            "services",
+            &["description", "acknowledged", "scheduled_downtime_depth"],
+        ),
+    ] {
+        let sorted = |socket: &Path| {
+            let mut rows = rows(socket, table, columns, &[]);
+            rows.sort_by_key(|row| format!("{row:?}"));
+            rows
+        };
+        let there = sorted(&live);
+        assert!(!there.is_empty(), "{table}");
+        assert_eq!(sorted(&central.live("lab")), there, "{table}");
+    }
 }
