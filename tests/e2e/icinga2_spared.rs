@@ -48,10 +48,13 @@ fn assert_plain(requests: &[String]) {
 }
 
 #[test]
-fn cmcdump_holds_one_connection_at_most_and_asks_for_no_comments() {
+fn cmcdump_holds_one_connection_at_most_and_asks_for_no_comments_by_object() {
     let Some(icinga) = icinga() else { return };
     for (arguments, tables) in [
-        (&[][..], &["status", "hosts", "services"][..]),
+        (
+            &[][..],
+            &["status", "hosts", "services", "comments", "downtimes"][..],
+        ),
         (
             &["-C"],
             &[
