@@ -122,7 +122,7 @@ trait Remark: Clone + PartialEq {
     fn id(&mut self) -> &mut u64;
     fn origin(&mut self) -> &mut Origin;
     /// Forgets what it has learned since the dump that brought it.
-    fn as_brought(self) -> Self;
+    fn brought(self) -> Self;
     fn add(self, object: &mut dyn Annotated, at: UnixTime) -> bool;
     fn remove(id: u64, object: &mut dyn Annotated, at: UnixTime);
 }
@@ -136,7 +136,7 @@ impl Remark for Comment {
         &mut self.origin
     }
 
-    fn as_brought(self) -> Self {
+    fn brought(self) -> Self {
         self
     }
 
@@ -158,7 +158,7 @@ impl Remark for Downtime {
         &mut self.origin
     }
 
-    fn as_brought(mut self) -> Self {
+    fn brought(mut self) -> Self {
         self.has_begun = false;
         self
     }
@@ -211,7 +211,7 @@ fn replace<R: Remark>(
         match present.remove(&origin) {
             None => *remark.id() = site.next_id(),
             Some((former_owner, former)) => {
-                let mut former = former.as_brought();
+                let mut former = former.brought();
                 let id = *former.id();
                 *remark.id() = id;
                 // Which dump said so makes no difference.

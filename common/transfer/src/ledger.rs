@@ -502,9 +502,8 @@ mod tests {
         assert!(error.is_temporary(), "{error}");
         ledger.turn(&site("a"), Kind::Configuration, NOW).unwrap();
         ledger.turn(&site("b"), Kind::State, NOW).unwrap();
-        let waiting = std::thread::spawn(move || {
-            ledger.turn(&site("a"), Kind::State, Duration::from_secs(60))
-        });
+        let long = Duration::from_secs(60);
+        let waiting = std::thread::spawn(move || ledger.turn(&site("a"), Kind::State, long));
         drop(turn);
         waiting.join().unwrap().unwrap();
     }
