@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use harness::livestatus::rows;
-use harness::nagios::Name;
+use harness::nagios::{Block, Name};
 use harness::{Icinga2, Nagios, Program, wait_for};
 use serde_json::Value;
 
@@ -185,9 +185,24 @@ fn nagios_knows_what_icinga_knows() {
             .count()
             == source.len()
     });
+    assert_same(&source, &nagios.states());
+
+    // What a complete dump says beyond check results is nothing to Nagios.
+    nagios.take(&livedump(&icinga, &["--full"]));
+    nagios.take(b"host_name=central\nstart_time=1700000000.000000\nreturn_code=0\noutput=read\n\n");
     let states = nagios.states();
+    assert_same(&source, &states);
+    for name in [("pending", None), ("pending", Some("waits"))] {
+        let state = &states[&(name.0.to_owned(), name.1.map(str::to_owned))];
+        assert_eq!(state["has_been_checked"], "0", "{name:?}");
+    }
+    assert!(!nagios.log().contains("Error"), "{}", nagios.log());
+}
+
+#[track_caller]
+fn assert_same(source: &BTreeMap<Name, [String; 5]>, states: &BTreeMap<Name, Block>) {
     let mut differences = Vec::new();
-    for (name, [state, output, long, perf, time]) in &source {
+    for (name, [state, output, long, perf, time]) in source {
         let here = &states[name];
         for (what, there, here) in [
             ("state", state.clone(), &here["current_state"]),
@@ -211,9 +226,30 @@ fn nagios_knows_what_icinga_knows() {
         }
     }
     assert!(differences.is_empty(), "\n{}", differences.join("\n"));
-    for name in [("pending", None), ("pending", Some("waits"))] {
-        let state = &states[&(name.0.to_owned(), name.1.map(str::to_owned))];
-        assert_eq!(state["has_been_checked"], "0", "{name:?}");
+}
+
+#[test]
+fn two_sites_with_the_same_hosts_fit_into_one_nagios() {
+    let Some(icinga) = start_source() else { return };
+    let Some(nagios) = Nagios::new("central") else {
+        return;
+    };
+    for site in ["r1", "r2"] {
+        let prefix = format!("{site}-");
+        let dump = Program::new("livedump")
+            .args(["-C", "-T", "--define-missing", "--site", site])
+            .args(["-p", &prefix, "--group-prefix", &prefix, "-s"])
+            .arg(icinga.live())
+            .run()
+            .success();
+        nagios.configure(&format!("{site}.cfg"), &dump.stdout);
     }
-    assert!(!nagios.log().contains("Error"), "{}", nagios.log());
+    nagios.check().success();
+
+    // Without prefixes the core refuses all of it.
+    let dump = livedump(&icinga, &["-C", "-T", "--no-groups", "--no-contacts"]);
+    nagios.configure("r1.cfg", &dump);
+    nagios.check().success();
+    nagios.configure("r2.cfg", &dump);
+    assert_eq!(nagios.check().code(), Some(1));
 }
