@@ -18,7 +18,7 @@ use bstr::ByteSlice;
 use livestatus::dump::{DumpReader, Item, Record};
 use objects::{DumpBegin, DumpContent, DumpMode, UnixTime};
 use program::log::quote;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
@@ -50,7 +50,7 @@ async fn converse(stream: &mut Stream, first: &[u8], source: Source, service: &S
     let mut intake = Intake::new(source, service);
     let mut answers = intake.push(first, now(), &service.counters);
     let mut ended = false;
-    let mut buffer = vec![0; 64 * 1024];
+    let mut buffer = Vec::new();
     loop {
         if !tell(stream, &answers.lines.concat(), service).await {
             debug!(site = %intake.site.id, "the sender of a dump did not wait for the answer");
@@ -96,7 +96,7 @@ async fn tell(stream: &mut Stream, text: &str, service: &Service) -> bool {
 /// Listens on without taking anything, until the sender stops.
 async fn drain(stream: &mut Stream, service: &Service) {
     let _ = stream.shutdown().await;
-    let mut buffer = vec![0; 64 * 1024];
+    let mut buffer = Vec::new();
     let until_it_stops =
         async { while matches!(hear(stream, &mut buffer, service).await, Heard::Bytes(_)) {} };
     let _ = timeout(DRAIN, until_it_stops).await;
@@ -111,10 +111,13 @@ enum Heard {
     Nothing(String),
 }
 
-async fn hear(stream: &mut Stream, buffer: &mut [u8], service: &Service) -> Heard {
+async fn hear(stream: &mut Stream, buffer: &mut Vec<u8>, service: &Service) -> Heard {
+    // It takes room only once there is something to hear.
+    buffer.clear();
+    let heard = stream.receive(|bytes| buffer.extend_from_slice(bytes));
     let mut stopping = service.stopping.clone();
     tokio::select! {
-        read = timeout(service.limits.idle_timeout, stream.read(buffer)) => match read {
+        heard = timeout(service.limits.idle_timeout, heard) => match heard {
             Ok(Ok(0)) => Heard::End,
             Ok(Ok(length)) => Heard::Bytes(length),
             Ok(Err(error)) => Heard::Nothing(format!("the connection broke: {error}")),
