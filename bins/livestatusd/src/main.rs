@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+mod alike;
 mod annotate;
 mod annotations;
 mod auth;

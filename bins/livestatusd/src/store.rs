@@ -16,6 +16,7 @@ use livestatus::query::Trigger;
 use nagios::shadow::ShadowConfiguration;
 use objects::{Host, HostState, Service, ServiceState, SiteId, StateCode, UnixTime};
 
+use crate::alike::Alike;
 use crate::annotations::{Annotated, Comment, Downtime};
 use crate::check::{Phase, Source, State};
 use crate::events::Events;
@@ -107,8 +108,8 @@ pub(crate) struct HostEntry {
 pub(crate) struct ServiceEntry {
     /// Its description at the site.
     pub(crate) description: BString,
-    /// Its configuration.
-    pub(crate) config: Service,
+    /// Its configuration, which others may share.
+    pub(crate) config: Arc<Service>,
     /// Its tags, if it has any.
     pub(crate) tags: Tags,
 }
@@ -564,11 +565,12 @@ impl Objects {
             }
         }
         let mut num_services = 0;
+        let mut alike = Alike::default();
         let hosts: Vec<_> = hosts
             .into_iter()
             .map(|(name, host)| {
                 let childs = childs.remove(&name).unwrap_or_default();
-                let host = HostEntry::new(name, host, childs);
+                let host = HostEntry::new(name, host, childs, &mut alike);
                 num_services += host.services.len();
                 Arc::new(host)
             })
@@ -632,13 +634,13 @@ impl Objects {
 }
 
 impl HostEntry {
-    fn new(name: BString, mut config: Host, childs: Vec<BString>) -> Self {
+    fn new(name: BString, mut config: Host, childs: Vec<BString>, alike: &mut Alike) -> Self {
         let services: Vec<ServiceEntry> = std::mem::take(&mut config.services)
             .into_iter()
             .map(|(description, config)| ServiceEntry {
                 description,
                 tags: tags(&config.custom_variables),
-                config,
+                config: alike.service(config),
             })
             .collect();
         let states = HostStates {

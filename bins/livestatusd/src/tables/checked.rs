@@ -448,7 +448,9 @@ pub(super) fn staleness<S>(
     } else {
         60.0
     };
-    Value::Float(((now.as_secs_f64() - since.as_secs_f64()) / interval).max(0.0))
+    let staleness = (now.as_secs_f64() - since.as_secs_f64()) / interval;
+    // Six decimals are all that is known, and print faster than seventeen.
+    Value::Float((staleness.max(0.0) * 1e6).round() / 1e6)
 }
 
 /// Ids of comments, with further cells of each if there are any.
