@@ -94,8 +94,18 @@ fuzz_target!(|bytes: &[u8]| {
                 assert_eq!(again, [Ok(request)]);
             }
             Request::Command(command) => {
-                if let Some(Ok(result)) = command.command.check_result() {
-                    let _ = livestatus::Command::from_check_result(&result);
+                let mut printed = Vec::new();
+                command.command.print(&mut printed);
+                let again = read(&printed, usize::MAX, Limits::default());
+                let Ok([Ok(Request::Command(again))]) = <[_; 1]>::try_from(again) else {
+                    panic!("{printed:?}");
+                };
+                assert_eq!(again.command, command.command);
+                let Some(Ok(result)) = command.command.check_result() else {
+                    continue;
+                };
+                if let Ok(printed) = livestatus::Command::from_check_result(&result) {
+                    assert_eq!(printed.check_result(), Some(Ok(result)));
                 }
             }
         }

@@ -28,8 +28,11 @@ fuzz_target!(|bytes: &[u8]| {
             .host(name.as_bstr(), host)
             .expect("memory takes all");
     }
-    printer.finish().expect("memory takes all");
+    printer
+        .finish_with(&configuration.definitions)
+        .expect("memory takes all");
     let again = parse(&printed, Limits::default()).expect("what we print we read");
     assert_eq!(again.begin, Some(begin));
     assert_eq!(again.hosts, configuration.hosts);
+    assert_eq!(again.definitions, configuration.definitions);
 });

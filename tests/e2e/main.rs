@@ -3,7 +3,9 @@
 mod broken_input;
 mod clients;
 mod dump_through_ssh;
+mod icinga2_contacts;
 mod icinga2_dump;
+mod icinga2_spared;
 mod isolation;
 mod livestatus_queries;
 mod lq_people;
@@ -12,5 +14,6 @@ mod no_runtime;
 mod notify_kill;
 mod notify_link;
 mod notify_sites;
+mod openssl;
 mod readme_walk;
 mod remote_site;

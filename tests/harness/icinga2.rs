@@ -36,7 +36,8 @@ impl Icinga2 {
         }
         let site = Site::new(name);
         let at = site.directory().display().to_string();
-        for directory in ["data", "log", "cache", "spool", "run"] {
+        // The tables log and statehist look for files in the archives.
+        for directory in ["data", "log/compat/archives", "cache", "spool", "run"] {
             std::fs::create_dir_all(site.path("var").join(directory))
                 .expect("cannot make a directory");
         }

@@ -15,6 +15,7 @@ pub mod ports;
 pub mod program;
 pub mod site;
 pub mod sshd;
+pub mod tap;
 pub mod wait;
 
 pub use authority::Authority;
@@ -23,4 +24,5 @@ pub use livestatusd::Livestatusd;
 pub use program::{Outcome, Program, Running};
 pub use site::Site;
 pub use sshd::Sshd;
+pub use tap::Tap;
 pub use wait::{wait_for, wait_until};

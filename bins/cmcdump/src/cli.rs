@@ -50,11 +50,21 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["config", "what"])]
     pub(crate) config_hash: Option<PathBuf>,
 
-    /// Longest silence of the server
+    /// Longest wait for a connection
     ///
-    /// A number with a unit: 500ms, 30s, 5m.
+    /// On each address that the host has. A number with a unit: 500ms, 30s, 5m.
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
+    pub(crate) connect_timeout: Duration,
+
+    /// Longest wait for an answer to begin
+    ///
+    /// Servers make an answer completely before they send its first byte.
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
     pub(crate) timeout: Duration,
+
+    /// Longest silence within an answer
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
+    pub(crate) idle_timeout: Duration,
 
     /// The bare word "config" is the same as --config
     #[arg(value_name = "config", hide_possible_values = true)]

@@ -6,10 +6,11 @@ use livestatus::json::{Cell, Row};
 use livestatus::{Filter, Operator, Query, Server};
 use program::Failure;
 
-use crate::source::Source;
+use crate::source::{Error, Source};
 
 /// The columns of a query, chosen from those that we would like to have.
 pub(crate) struct Columns {
+    table: &'static str,
     asked: Vec<&'static str>,
     /// For each wanted column its place in a row, if it was asked for.
     places: Vec<Option<usize>>,
@@ -22,7 +23,7 @@ impl Columns {
     /// lacks; the others would send nothing for it.
     pub(crate) fn choose(
         source: &Source,
-        table: &str,
+        table: &'static str,
         wanted: &[&'static str],
     ) -> Result<Self, Failure> {
         let present = if source.server().has_columns_table() {
@@ -31,10 +32,11 @@ impl Columns {
             Vec::new()
         };
         let has = |column: &str| {
-            !lacks(source.server(), column)
+            !lacks(source.server(), table, column)
                 && (present.is_empty() || present.iter().any(|name| name == column))
         };
         let mut columns = Self {
+            table,
             asked: Vec::new(),
             places: Vec::new(),
         };
@@ -49,6 +51,11 @@ impl Columns {
         Ok(columns)
     }
 
+    /// The table that has them.
+    pub(crate) fn table(&self) -> &'static str {
+        self.table
+    }
+
     /// The names to ask for.
     pub(crate) fn names(&self) -> &[&'static str] {
         &self.asked
@@ -60,14 +67,38 @@ impl Columns {
         let mut places = self.places.iter();
         move || row.cell(places.next().copied().flatten().unwrap_or(usize::MAX))
     }
+
+    /// Gives up the column that the server's `message` objects to. False where
+    /// it names none that was asked for, or one without which a row says
+    /// nothing.
+    pub(crate) fn give_up(&mut self, message: &str) -> bool {
+        const NEEDED: [&str; 3] = ["name", "host_name", "description"];
+        let objected =
+            |column: &&str| message.contains(&format!("'{column}'")) && !NEEDED.contains(column);
+        let Some(at) = self.asked.iter().position(objected) else {
+            return false;
+        };
+        self.asked.remove(at);
+        for place in &mut self.places {
+            *place = match *place {
+                Some(place) if place == at => None,
+                Some(place) if place > at => Some(place - 1),
+                other => other,
+            };
+        }
+        true
+    }
 }
 
 /// What a server does not have, or has wrong.
-fn lacks(server: Server, column: &str) -> bool {
-    match (server, column) {
+fn lacks(server: Server, table: &str, column: &str) -> bool {
+    match (server, table, column) {
         // It is too small by a factor of 3600.
-        (Server::Icinga2, "staleness") => true,
-        (Server::Icinga2 | Server::Naemon | Server::Nagios, "labels") => true,
+        (Server::Icinga2, _, "staleness") => true,
+        // It is unknown as long as no state was hard.
+        (Server::Icinga2, _, "last_hard_state") => true,
+        (Server::Icinga2, "contacts", "groups") => true,
+        (Server::Icinga2 | Server::Naemon | Server::Nagios, _, "labels" | "label_sources") => true,
         _ => false,
     }
 }
@@ -83,9 +114,14 @@ fn columns_of(source: &Source, table: &str) -> Result<Vec<String>, Failure> {
         value: table.into(),
     });
     let mut names = Vec::new();
-    source.each_row(&query, |row| {
+    let asked = source.each_row(&query, |row| {
         names.push(row.cell(0).text().to_str_lossy().into_owned());
         Ok(())
-    })?;
-    Ok(names)
+    });
+    match asked {
+        // It does not know them itself; what it lacks it will tell.
+        Err(Error::Refused(refusal)) if refusal.status == 404 => Ok(Vec::new()),
+        Err(error) => Err(error.into()),
+        Ok(()) => Ok(names),
+    }
 }

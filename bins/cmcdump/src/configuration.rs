@@ -1,4 +1,4 @@
-//! The configuration of all hosts and services.
+//! The configuration of all hosts and services, contacts and groups.
 //!
 //! Servers send services in an order of their own, while the dump has them host
 //! by host in the order of their names. So the hosts are kept, and the services
@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use bstr::{BStr, BString, ByteSlice};
 use livestatus::json::{Cell, Row};
-use nagios::shadow::{PrintedServices, Printer};
+use nagios::shadow::{Definitions, PrintedServices, Printer, is_name};
 use objects::{DumpBegin, Host, Service};
 use program::Failure;
 
@@ -16,9 +16,10 @@ use crate::columns::Columns;
 use crate::output::{self, Output};
 use crate::site::Scope;
 use crate::source::Source;
+use crate::{definitions, pieces};
 
 /// In the order in which [`read_host`] expects them.
-const HOST: [&str; 16] = [
+const HOST: [&str; 17] = [
     "name",
     "alias",
     "display_name",
@@ -35,10 +36,11 @@ const HOST: [&str; 16] = [
     "notes",
     "custom_variables",
     "labels",
+    "label_sources",
 ];
 
 /// In the order in which [`read_service`] expects them.
-const SERVICE: [&str; 14] = [
+const SERVICE: [&str; 15] = [
     "host_name",
     "description",
     "display_name",
@@ -53,6 +55,7 @@ const SERVICE: [&str; 14] = [
     "notes",
     "custom_variables",
     "labels",
+    "label_sources",
 ];
 
 /// Dumps all hosts in the order of their names, each with its services in the
@@ -63,34 +66,39 @@ pub(crate) fn dump(
     begin: &DumpBegin,
     out: &mut Output,
 ) -> Result<(), Failure> {
-    let columns = Columns::choose(source, "hosts", &HOST)?;
+    let mut columns = Columns::choose(source, "hosts", &HOST)?;
     let mut hosts = BTreeMap::new();
-    source.each_row(&scope.query("hosts", columns.names()), |row| {
-        let (name, host) = read_host(&columns, row);
-        hosts.insert(name, (host, PrintedServices::default()));
-        Ok(())
-    })?;
-    let columns = Columns::choose(source, "services", &SERVICE)?;
-    let mut strangers = 0;
-    source.each_row(&scope.query("services", columns.names()), |row| {
-        let (host_name, description, service) = read_service(&columns, row);
-        match hosts.get_mut(host_name.as_ref()) {
-            Some((_, services)) => services.insert(description, &service),
-            None => strangers += 1,
+    pieces::each_row(source, scope, &mut columns, |columns, row| {
+        let (name, host) = read_host(columns, row);
+        if is_name(&name) {
+            hosts.insert(name, (host, PrintedServices::default()));
         }
         Ok(())
     })?;
+    let mut columns = Columns::choose(source, "services", &SERVICE)?;
+    let mut strangers = 0;
+    pieces::each_row(source, scope, &mut columns, |columns, row| {
+        let (host_name, description, service) = read_service(columns, row);
+        match hosts.get_mut(host_name.as_ref()) {
+            Some((_, services)) if is_name(&description) => services.insert(description, &service),
+            _ => strangers += 1,
+        }
+        Ok(())
+    })?;
+    let definitions = definitions::ask(source, scope)?;
     if strangers > 0 {
-        // Added between the two queries; the next dump will have it.
+        // Added between the two queries; the next dump will have it. Or it has a
+        // name that would make the whole dump unreadable.
         eprintln!(
-            "cmcdump: {strangers} services of hosts that the server did not list are left out"
+            "cmcdump: {strangers} services of hosts that the server did not list, or without a usable name, are left out"
         );
     }
-    print(&hosts, begin, out).map_err(output::failure)
+    print(&hosts, &definitions, begin, out).map_err(output::failure)
 }
 
 fn print(
     hosts: &BTreeMap<BString, (Host, PrintedServices)>,
+    definitions: &Definitions,
     begin: &DumpBegin,
     out: &mut Output,
 ) -> std::io::Result<()> {
@@ -98,7 +106,7 @@ fn print(
     for (name, (host, services)) in hosts {
         printer.host_with(name.as_bstr(), host, services)?;
     }
-    printer.finish().map(drop)
+    printer.finish_with(definitions).map(drop)
 }
 
 fn read_host(columns: &Columns, row: &Row) -> (BString, Host) {
@@ -120,6 +128,9 @@ fn read_host(columns: &Columns, row: &Row) -> (BString, Host) {
         notes: text(cell()),
         custom_variables: dict(cell()),
         labels: dict(cell()),
+        label_sources: Some(dict(cell()))
+            .filter(|sources| !sources.is_empty())
+            .map(Box::new),
         services: BTreeMap::new(),
     };
     (name, host)
@@ -142,6 +153,9 @@ fn read_service<'r>(columns: &Columns, row: &'r Row) -> (Name<'r>, BString, Serv
         notes: text(cell()),
         custom_variables: dict(cell()),
         labels: dict(cell()),
+        label_sources: Some(dict(cell()))
+            .filter(|sources| !sources.is_empty())
+            .map(Box::new),
     };
     (host_name, description, service)
 }

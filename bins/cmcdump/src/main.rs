@@ -3,7 +3,9 @@
 mod cli;
 mod columns;
 mod configuration;
+mod definitions;
 mod output;
+mod pieces;
 mod run;
 mod site;
 mod source;

@@ -11,7 +11,7 @@ use program::{Address, Failure, Status};
 
 use crate::cli::Args;
 use crate::output::{self, Output};
-use crate::source::Source;
+use crate::source::{Limits, Source};
 use crate::{configuration, site, state};
 
 /// Does what the command line says.
@@ -42,7 +42,12 @@ fn dump(
     out: &mut Output,
 ) -> Result<(), Failure> {
     let time = UnixTime::from(SystemTime::now());
-    let source = Source::detect(address, args.timeout)?;
+    let limits = Limits {
+        connect: args.connect_timeout,
+        first_byte: args.timeout,
+        idle: args.idle_timeout,
+    };
+    let source = Source::detect(address, limits)?;
     let scope = site::choose(args.site.as_ref(), &source)?;
     let configuration = args.config || args.what.is_some();
     let begin = DumpBegin {

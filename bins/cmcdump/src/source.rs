@@ -1,7 +1,7 @@
 //! The server that is dumped: one query after the other, rows as they come.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::time::Duration;
 
 use livestatus::json::Row;
@@ -11,24 +11,67 @@ use rustix::net::sockopt;
 
 /// Longest row that is read, in bytes of JSON: one object with all its texts.
 const MAX_ROW: usize = 16 << 20;
-/// How long connecting may take, on each address that a host has.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A Livestatus server.
 pub(crate) struct Source {
     address: Address,
-    timeout: Duration,
+    limits: Limits,
     server: Server,
+}
+
+/// How long the server may let us wait. There is no limit on the whole as long
+/// as something comes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// For a connection, on each address that a host has.
+    pub(crate) connect: Duration,
+    /// For the first byte of an answer, which servers make completely before
+    /// they send it.
+    pub(crate) first_byte: Duration,
+    /// For every further one.
+    pub(crate) idle: Duration,
+}
+
+/// Why a query has no answer, or not all of one.
+pub(crate) enum Error {
+    /// The server does not answer this query. No row has come.
+    Refused(Refusal),
+    /// Anything else.
+    Other(Failure),
+}
+
+/// What a server says instead of an answer.
+pub(crate) struct Refusal {
+    /// Its status.
+    pub(crate) status: u16,
+    /// Its words.
+    pub(crate) message: String,
+    /// Both as they are told to the user.
+    pub(crate) failure: Failure,
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        Self::Other(failure)
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Refused(Refusal { failure, .. }) | Error::Other(failure) => failure,
+        }
+    }
 }
 
 impl Source {
     /// Finds out which server listens at `address`.
-    pub(crate) fn detect(address: Address, timeout: Duration) -> Result<Self, Failure> {
+    pub(crate) fn detect(address: Address, limits: Limits) -> Result<Self, Failure> {
         // Until we know, all precautions are taken anyway: they cost a
-        // connection per query, and a dump is three or four of them.
+        // connection per query, and a dump is a handful of them.
         let mut source = Self {
             address,
-            timeout,
+            limits,
             server: Server::Icinga2,
         };
         let query = Query::rows("status", ["program_version", "livestatus_version"]);
@@ -61,55 +104,128 @@ impl Source {
         &self,
         query: &Query,
         mut visit: impl FnMut(&Row) -> Result<(), Failure>,
-    ) -> Result<(), Failure> {
-        let place = || self.address.to_string();
-        let answer = |error| self.answer_failure(query, error);
-        let broken = |error| Failure::caused(Status::Incomplete, place(), explain(error));
+    ) -> Result<(), Error> {
+        let answer = |error| self.answer_error(query, error);
         let request = query.print().map_err(answer)?;
-        let mut stream = self
+        let mut connection = self
             .connect()
-            .map_err(|error| Failure::caused(Status::TryAgain, place(), explain(error)))?;
-        stream.write_all(&request).map_err(broken)?;
+            .map_err(|error| Failure::caused(Status::TryAgain, self.address.to_string(), error))?;
+        let broken = |error| Failure::caused(Status::Incomplete, self.address.to_string(), error);
+        connection.send(&request).map_err(broken)?;
         let mut reader = ResponseReader::new(MAX_ROW);
         let mut buffer = vec![0; 1 << 16];
         loop {
             match reader.poll_event().map_err(answer)? {
                 Event::Row(row) => visit(row)?,
                 Event::End => return Ok(()),
-                Event::NeedInput => match stream.read(&mut buffer) {
-                    Ok(0) => reader.finish(),
-                    Ok(length) => reader.push(&buffer[..length]),
-                    Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                    Err(error) => return Err(broken(error)),
+                Event::NeedInput => match connection.receive(&mut buffer).map_err(broken)? {
+                    0 => reader.finish(),
+                    length => reader.push(&buffer[..length]),
                 },
             }
         }
     }
 
-    fn connect(&self) -> std::io::Result<File> {
-        let socket = self.address.connect(Some(CONNECT_TIMEOUT))?;
+    fn connect(&self) -> io::Result<Connection> {
+        let limits = self.limits;
+        let connect = |error: io::Error| match error.kind() {
+            ErrorKind::TimedOut => timed_out("no connection within", limits.connect),
+            _ => error,
+        };
+        let socket = self
+            .address
+            .connect(Some(limits.connect))
+            .map_err(connect)?;
         for direction in [sockopt::Timeout::Recv, sockopt::Timeout::Send] {
-            sockopt::set_socket_timeout(&socket, direction, Some(self.timeout))?;
+            sockopt::set_socket_timeout(&socket, direction, Some(limits.first_byte))?;
         }
-        Ok(socket.into())
+        Ok(Connection {
+            socket: socket.into(),
+            is_tcp: matches!(self.address, Address::Tcp { .. }),
+            limits,
+            begun: false,
+        })
     }
 
-    fn answer_failure(&self, query: &Query, error: livestatus::Error) -> Failure {
-        let status = match error {
-            livestatus::Error::Truncated { .. } => Status::Incomplete,
-            _ => Status::Failed,
-        };
+    fn answer_error(&self, query: &Query, error: livestatus::Error) -> Error {
         let what = format!("{}: query for {}", self.address, query.table);
-        Failure::caused(status, what, error)
+        match error {
+            livestatus::Error::Refused {
+                status,
+                ref message,
+            } => Error::Refused(Refusal {
+                status,
+                message: message.clone(),
+                failure: Failure::caused(Status::Failed, what, error),
+            }),
+            livestatus::Error::Truncated { .. } => {
+                Error::Other(Failure::caused(Status::Incomplete, what, error))
+            }
+            _ => Error::Other(Failure::caused(Status::Failed, what, error)),
+        }
+    }
+}
+
+/// One connection, for one query.
+struct Connection {
+    socket: File,
+    is_tcp: bool,
+    limits: Limits,
+    /// Whether the answer has begun.
+    begun: bool,
+}
+
+impl Connection {
+    fn send(&mut self, request: &[u8]) -> io::Result<()> {
+        self.socket.write_all(request).map_err(|error| {
+            explain(
+                error,
+                "the server does not read within",
+                self.limits.first_byte,
+            )
+        })
+    }
+
+    /// Reads what is there; 0 is the end.
+    fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            if self.is_tcp {
+                // Some servers send the frame's header alone and wait for its
+                // acknowledgement. It is only a wish: the answer comes anyway.
+                let _ = sockopt::set_tcp_quickack(&self.socket, true);
+            }
+            match self.socket.read(buffer) {
+                Ok(length) if !self.begun => {
+                    self.begun = true;
+                    let idle = Some(self.limits.idle);
+                    sockopt::set_socket_timeout(&self.socket, sockopt::Timeout::Recv, idle)?;
+                    return Ok(length);
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Ok(length) => return Ok(length),
+                Err(error) => {
+                    return Err(match self.begun {
+                        false => explain(
+                            error,
+                            "the server does not answer within",
+                            self.limits.first_byte,
+                        ),
+                        true => explain(error, "the answer stopped for", self.limits.idle),
+                    });
+                }
+            }
+        }
     }
 }
 
 /// A timeout of a socket shows as "would block", which helps nobody.
-fn explain(error: std::io::Error) -> std::io::Error {
+fn explain(error: io::Error, what: &str, limit: Duration) -> io::Error {
     match error.kind() {
-        std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut => {
-            std::io::Error::new(std::io::ErrorKind::TimedOut, "the server does not answer")
-        }
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => timed_out(what, limit),
         _ => error,
     }
+}
+
+fn timed_out(what: &str, limit: Duration) -> io::Error {
+    io::Error::new(ErrorKind::TimedOut, format!("{what} {limit:?}"))
 }

@@ -12,6 +12,7 @@ use program::{Failure, Status};
 
 use crate::columns::Columns;
 use crate::output::Output;
+use crate::pieces;
 use crate::site::Scope;
 use crate::source::Source;
 
@@ -80,8 +81,8 @@ pub(crate) fn dump(
     begin: &DumpBegin,
     out: &mut Output,
 ) -> Result<(), Failure> {
-    let hosts = Columns::choose(source, "hosts", &HOST)?;
-    let services = Columns::choose(source, "services", &SERVICE)?;
+    let mut hosts = Columns::choose(source, "hosts", &HOST)?;
+    let mut services = Columns::choose(source, "services", &SERVICE)?;
     let mut dump = Dump {
         long_output: LongOutput::of(source.server()),
         begin,
@@ -90,16 +91,16 @@ pub(crate) fn dump(
     };
     let mut state = ShadowState::<HostState>::default();
     let mut name = BString::default();
-    source.each_row(&scope.query("hosts", hosts.names()), |row| {
-        let mut cell = hosts.cells(row);
+    pieces::each_row(source, scope, &mut hosts, |columns, row| {
+        let mut cell = columns.cells(row);
         put(&mut name, cell());
         read_state(&mut state, cell, HostState::Down, 3, dump.long_output);
         dump.host(&name, &mut state)
     })?;
     let mut state = ShadowState::<ServiceState>::default();
     let mut description = BString::default();
-    source.each_row(&scope.query("services", services.names()), |row| {
-        let mut cell = services.cells(row);
+    pieces::each_row(source, scope, &mut services, |columns, row| {
+        let mut cell = columns.cells(row);
         put(&mut name, cell());
         put(&mut description, cell());
         read_state(&mut state, cell, ServiceState::Unknown, 4, dump.long_output);

@@ -4,7 +4,7 @@
 
 mod server;
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -21,6 +21,27 @@ fn naemon() -> Vec<(&'static str, Table)> {
             "services",
             table(include_str!("fixtures/naemon-services.txt")),
         ),
+        (
+            "contacts",
+            table(include_str!("fixtures/naemon-contacts.txt")),
+        ),
+        (
+            "contactgroups",
+            table(
+                "name = \"ops\"\nalias = \"Operators\"\nmembers = [\"op\",\"eve\"]\n\n\
+                   name = \"idle\"\nalias = \"Nobody\"\nmembers = []",
+            ),
+        ),
+        (
+            "hostgroups",
+            table(
+                "name = \"linux\"\nalias = \"Linux servers\"\n\nname = \"none\"\nalias = \"No hosts, \\u00fcbrigens\"",
+            ),
+        ),
+        (
+            "servicegroups",
+            table("name = \"disks\"\nalias = \"Disks\""),
+        ),
     ]
 }
 
@@ -32,6 +53,18 @@ fn icinga2() -> Vec<(&'static str, Table)> {
         (
             "services",
             table(include_str!("fixtures/icinga2-services.txt")),
+        ),
+        (
+            "contacts",
+            table(include_str!("fixtures/icinga2-contacts.txt")),
+        ),
+        (
+            "contactgroups",
+            table("name = \"ops\"\nalias = \"ops\"\nmembers = [\"joe\"]"),
+        ),
+        (
+            "hostgroups",
+            table("name = \"web\"\nalias = \"Web servers\""),
         ),
     ]
 }
@@ -189,15 +222,18 @@ fn requests_spare_icinga_2() {
             "GET services",
             "GET status",
             "GET hosts",
-            "GET services"
+            "GET services",
+            "GET hostgroups",
+            "GET servicegroups",
+            "GET contacts",
+            "GET contactgroups",
         ]
     );
     for request in &requests {
         assert!(!request.contains("KeepAlive"), "{request}");
-        assert!(
-            !request.contains("staleness") && !request.contains("labels"),
-            "{request}"
-        );
+        for column in ["staleness", "labels", "comments", "downtimes "] {
+            assert!(!request.contains(column), "{request}");
+        }
     }
 }
 
@@ -430,13 +466,53 @@ fn a_server_that_is_not_there_is_asked_again_later() {
             "/nonexistent/live: No such file",
         ),
         (Path::new(&tcp), "Connection refused"),
-        (&silent, "the server does not answer"),
+        (&silent, "the server does not answer within 300ms"),
     ] {
         let output = run(socket, &["--site", "a", "--timeout", "300ms"]);
         assert_eq!(output.status.code(), Some(75), "{output:?}");
         assert!(stderr(&output).contains(want), "{}", stderr(&output));
         assert_eq!(stdout(&output), "");
     }
+}
+
+#[test]
+fn an_answer_that_stops_is_waited_for_no_longer_than_allowed() {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("live");
+    let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    std::thread::spawn(move || {
+        let mut kept = Vec::new();
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.write_all(b"200          99\n[[\"1.5.2\",");
+            kept.push(stream);
+        }
+    });
+    let patience = ["--timeout", "10m", "--idle-timeout", "300ms"];
+    let output = run(&socket, &[&["--site", "a"], &patience[..]].concat());
+    assert_eq!(output.status.code(), Some(75), "{output:?}");
+    let message = stderr(&output);
+    assert!(
+        message.contains("the answer stopped for 300ms"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_connection_that_is_not_taken_is_waited_for_no_longer_than_allowed() {
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, listen, socket};
+
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("live");
+    let listener = socket(AddressFamily::UNIX, SocketType::STREAM, None).unwrap();
+    bind(&listener, &SocketAddrUnix::new(&path).unwrap()).unwrap();
+    listen(&listener, 0).unwrap();
+    // The only place in the queue.
+    let _waiting = std::os::unix::net::UnixStream::connect(&path).unwrap();
+    let output = run(&path, &["--site", "a", "--connect-timeout", "300ms"]);
+    assert_eq!(output.status.code(), Some(75), "{output:?}");
+    let message = stderr(&output);
+    assert!(message.contains("no connection within 300ms"), "{message}");
 }
 
 #[test]

@@ -9,9 +9,11 @@ use livestatus::Command;
 use livestatus::query::Trigger;
 use objects::{AcknowledgementType, UnixTime};
 
-use crate::annotations::{Annotated, Comment, Downtime, DowntimeKind, EntryType};
+use crate::annotations::{Annotated, Comment, Downtime, DowntimeKind, EntryType, Origin};
 use crate::command::{name, the_site_of};
-use crate::store::{Owner, Site};
+use crate::history::{Step, utc};
+use crate::owners::Owner;
+use crate::store::Site;
 
 /// Longest author and text of a comment, together.
 const MAX_TEXT: usize = 64 * 1024;
@@ -23,13 +25,14 @@ enum Action {
     RemoveComment,
     RemoveAllComments,
     Acknowledge,
+    AcknowledgeUntil,
     RemoveAcknowledgement,
     AddDowntime,
     RemoveDowntime,
 }
 
 /// The commands, and whether they are about services.
-const COMMANDS: [(&str, bool, Action); 14] = [
+const COMMANDS: [(&str, bool, Action); 16] = [
     ("ADD_HOST_COMMENT", false, Action::AddComment),
     ("ADD_SVC_COMMENT", true, Action::AddComment),
     ("DEL_HOST_COMMENT", false, Action::RemoveComment),
@@ -38,6 +41,16 @@ const COMMANDS: [(&str, bool, Action); 14] = [
     ("DEL_ALL_SVC_COMMENTS", true, Action::RemoveAllComments),
     ("ACKNOWLEDGE_HOST_PROBLEM", false, Action::Acknowledge),
     ("ACKNOWLEDGE_SVC_PROBLEM", true, Action::Acknowledge),
+    (
+        "ACKNOWLEDGE_HOST_PROBLEM_EXPIRE",
+        false,
+        Action::AcknowledgeUntil,
+    ),
+    (
+        "ACKNOWLEDGE_SVC_PROBLEM_EXPIRE",
+        true,
+        Action::AcknowledgeUntil,
+    ),
     (
         "REMOVE_HOST_ACKNOWLEDGEMENT",
         false,
@@ -98,9 +111,16 @@ fn change(
     } else {
         0
     };
-    let order = Order::parse(action, arguments, id, now)?;
+    let mut order = Order::parse(action, arguments, id, now)?;
+    let mut waits_for = 0;
+    if let Order::Downtime(downtime, comment) = &mut order {
+        comment.id = site.next_id();
+        downtime.comment_id = comment.id;
+        waits_for = begin_with(downtime, site, now)?;
+        comment.comment = announcement(downtime).into();
+    }
     let mut outcome = Ok(());
-    let found = site.with_object(&owner, &mut |object| {
+    let found = site.annotate(&owner, now, Step::Stopped, &mut |object| {
         outcome = if object.is_own() {
             order.apply(object, now)
         } else {
@@ -114,19 +134,70 @@ fn change(
         return Err(format!("{} is not configured at site {}", what(), site.id));
     }
     outcome.map_err(|reason| format!("{}: {reason}", what()))?;
-    if matches!(
-        order,
-        Order::Comment(_) | Order::Acknowledge(..) | Order::Downtime(_)
-    ) {
-        site.remember(id, owner);
+    let owners = site.owners();
+    let mut kind = Trigger::Comment;
+    match order {
+        Order::Comment(_) | Order::Acknowledge(..) => owners.remember(id, owner),
+        Order::Downtime(_, comment) => {
+            kind = Trigger::Downtime;
+            owners.wait_for(waits_for, owner.clone());
+            owners.remember(comment.id, owner.clone());
+            owners.remember(id, owner);
+        }
+        Order::RemoveAllComments | Order::RemoveAcknowledgement => {}
     }
-    let kind = if matches!(order, Order::Downtime(_)) {
-        Trigger::Downtime
-    } else {
-        Trigger::Comment
-    };
     site.annotations_changed(kind);
+    site.note_command(command, now);
     Ok(())
+}
+
+/// Looks for the downtime that is to trigger this one. Returns its id if it is
+/// yet to begin.
+fn begin_with(downtime: &mut Downtime, site: &Site, now: UnixTime) -> Result<u64, String> {
+    let DowntimeKind::Triggered { by, began, .. } = &mut downtime.kind else {
+        return Ok(0);
+    };
+    let id = *by;
+    let mut trigger = None;
+    if let Some(owner) = site.owners().of(id) {
+        site.with_object(&owner, &mut |object| {
+            let mut all = object.annotations().downtimes.iter();
+            trigger = all
+                .find(|other| other.id == id && !other.is_over(now))
+                .map(|other| other.is_in_effect(now));
+        });
+    }
+    match trigger {
+        Some(true) => {
+            *began = Some(now);
+            Ok(0)
+        }
+        Some(false) => Ok(id),
+        None => Err(format!(
+            "there is no downtime with the id {id} that could trigger it"
+        )),
+    }
+}
+
+/// What the comment says that comes with a downtime.
+fn announcement(downtime: &Downtime) -> String {
+    let (start, end) = (utc(downtime.start_time), utc(downtime.end_time));
+    match downtime.kind {
+        DowntimeKind::Fixed => format!("Fixed downtime from {start} to {end}"),
+        DowntimeKind::Flexible { .. } => format!(
+            "Flexible downtime of {} s, from a problem between {start} and {end}",
+            downtime.duration
+        ),
+        DowntimeKind::Triggered {
+            by, fixed: true, ..
+        } => {
+            format!("Downtime from the beginning of downtime {by} to {end}")
+        }
+        DowntimeKind::Triggered { by, .. } => format!(
+            "Downtime of {} s, from the beginning of downtime {by}",
+            downtime.duration
+        ),
+    }
 }
 
 /// The command names a comment or a downtime by its id.
@@ -142,19 +213,25 @@ fn remove_one(
     let mut removed = false;
     let owner = sites
         .iter()
-        .find_map(|site| Some((site, site.owner(id)?)))
+        .find_map(|site| Some((site, site.owners().of(id)?)))
         .filter(|(_, owner)| owner.service_description.is_some() == of_service);
     if let Some((site, owner)) = owner {
-        site.with_object(&owner, &mut |object| {
+        site.annotate(&owner, now, Step::Cancelled, &mut |object| {
             let all = object.annotations();
             if action == Action::RemoveComment {
-                removed = all.comments.iter().any(|comment| comment.id == id);
-                object.remove_comments(&|comment| comment.id == id, now);
+                let is = |comment: &Comment| comment.id == id && comment.origin == Origin::Here;
+                removed = all.comments.iter().any(is);
+                object.remove_comments(&is, now);
             } else {
-                removed = all.downtimes.iter().any(|downtime| downtime.id == id);
-                object.remove_downtimes(&|downtime| downtime.id == id, now);
+                let is = |downtime: &Downtime| downtime.id == id && downtime.origin == Origin::Here;
+                removed = all.downtimes.iter().any(is);
+                object.remove_downtimes(&is, now);
             }
         });
+        if removed {
+            site.cancel_waiting(id, now);
+            site.note_command(command, now);
+        }
         site.annotations_changed(if action == Action::RemoveComment {
             Trigger::Comment
         } else {
@@ -176,6 +253,8 @@ impl Action {
             Self::AddComment => 3,
             // sticky, notify, persistent, author, comment
             Self::Acknowledge => 5,
+            // sticky, notify, persistent, until, author, comment
+            Self::AcknowledgeUntil => 6,
             // start, end, fixed, trigger, duration, author, comment
             Self::AddDowntime => 7,
             Self::RemoveAllComments
@@ -192,7 +271,7 @@ enum Order {
     RemoveAllComments,
     Acknowledge(AcknowledgementType, Comment),
     RemoveAcknowledgement,
-    Downtime(Downtime),
+    Downtime(Downtime, Comment),
 }
 
 impl Order {
@@ -203,16 +282,35 @@ impl Order {
         now: UnixTime,
     ) -> Result<Self, String> {
         Ok(match action {
-            Action::AddComment => Self::Comment(arguments.comment(id, EntryType::User, now)?),
-            Action::Acknowledge => {
+            Action::AddComment => {
+                let persistent = arguments.number("persistent")? != 0;
+                let text = arguments.author_and_comment()?;
+                Self::Comment(comment(id, EntryType::User, persistent, text, now))
+            }
+            Action::Acknowledge | Action::AcknowledgeUntil => {
                 let how = match arguments.number("sticky")? {
                     2 => AcknowledgementType::Sticky,
                     _ => AcknowledgementType::Normal,
                 };
                 arguments.number("notify")?;
-                Self::Acknowledge(how, arguments.comment(id, EntryType::Acknowledgement, now)?)
+                let persistent = arguments.number("persistent")? != 0;
+                let mut until = UnixTime::NEVER;
+                if action == Action::AcknowledgeUntil {
+                    until = UnixTime::from_secs(arguments.number("expire time")?);
+                    if until <= now {
+                        return Err("the acknowledgement expires in the past".to_owned());
+                    }
+                }
+                let text = arguments.author_and_comment()?;
+                let mut comment = comment(id, EntryType::Acknowledgement, persistent, text, now);
+                comment.expire_time = until;
+                Self::Acknowledge(how, comment)
             }
-            Action::AddDowntime => Self::Downtime(arguments.downtime(id, now)?),
+            Action::AddDowntime => {
+                let text = ("(livestatusd)".into(), BString::default());
+                let comment = comment(0, EntryType::Downtime, false, text, now);
+                Self::Downtime(arguments.downtime(id, now)?, comment)
+            }
             Action::RemoveAcknowledgement => Self::RemoveAcknowledgement,
             Action::RemoveAllComments | Action::RemoveComment | Action::RemoveDowntime => {
                 Self::RemoveAllComments
@@ -227,10 +325,13 @@ impl Order {
                 .add_comment(comment.clone(), now)
                 .then_some(())
                 .ok_or(FULL.to_owned()),
-            Self::Downtime(downtime) => object
-                .add_downtime(downtime.clone(), now)
-                .then_some(())
-                .ok_or(FULL.to_owned()),
+            Self::Downtime(downtime, comment) => {
+                let there_is_room = object.add_downtime(downtime.clone(), now);
+                there_is_room.then_some(()).ok_or(FULL.to_owned())?;
+                // Too many comments keep nobody from scheduling a downtime.
+                object.add_comment(comment.clone(), now);
+                Ok(())
+            }
             Self::Acknowledge(how, comment) => object
                 .acknowledge(*how, comment.clone(), now)
                 .then_some(())
@@ -273,31 +374,12 @@ impl<'c, I: Iterator<Item = &'c BStr>> Arguments<I> {
         Ok((author.to_owned(), comment.to_owned()))
     }
 
-    fn comment(
-        &mut self,
-        id: u64,
-        entry_type: EntryType,
-        entry_time: UnixTime,
-    ) -> Result<Comment, String> {
-        let persistent = self.number("persistent")? != 0;
-        let (author, comment) = self.author_and_comment()?;
-        Ok(Comment {
-            id,
-            author,
-            comment,
-            entry_time,
-            entry_type,
-            persistent,
-        })
-    }
-
     fn downtime(&mut self, id: u64, entry_time: UnixTime) -> Result<Downtime, String> {
         let start_time = UnixTime::from_secs(self.number("start time")?);
         let end_time = UnixTime::from_secs(self.number("end time")?);
         let fixed = self.number("fixed")? != 0;
-        if self.number("trigger id")? != 0 {
-            return Err("a downtime cannot be triggered by another one here".to_owned());
-        }
+        let by =
+            u64::try_from(self.number("trigger id")?).map_err(|_| "the trigger id is negative")?;
         let duration = self.number("duration")?;
         let (author, comment) = self.author_and_comment()?;
         if end_time <= start_time || end_time <= entry_time {
@@ -314,12 +396,38 @@ impl<'c, I: Iterator<Item = &'c BStr>> Arguments<I> {
             start_time,
             end_time,
             duration,
-            kind: if fixed {
-                DowntimeKind::Fixed
-            } else {
-                DowntimeKind::Flexible { began: None }
+            kind: match (by, fixed) {
+                (0, true) => DowntimeKind::Fixed,
+                (0, false) => DowntimeKind::Flexible { began: None },
+                (by, fixed) => DowntimeKind::Triggered {
+                    by,
+                    fixed,
+                    began: None,
+                },
             },
+            comment_id: 0,
+            has_begun: false,
+            origin: Origin::Here,
         })
+    }
+}
+
+fn comment(
+    id: u64,
+    entry_type: EntryType,
+    persistent: bool,
+    (author, comment): (BString, BString),
+    entry_time: UnixTime,
+) -> Comment {
+    Comment {
+        id,
+        author,
+        comment,
+        entry_time,
+        entry_type,
+        persistent,
+        expire_time: UnixTime::NEVER,
+        origin: Origin::Here,
     }
 }
 

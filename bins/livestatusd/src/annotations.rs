@@ -1,8 +1,9 @@
 //! Comments and downtimes of one host or service. They stand beside its state,
 //! so that whoever looks at the object has them at hand.
 //!
-//! Nothing here needs a timer: whether a downtime is in effect is a question
-//! about a moment, and what is over is removed when somebody comes by.
+//! What is in effect is a question about a moment, so a query is right without
+//! any timer. [`Annotated::settle`] does what a moment brings: it marks what
+//! began, and removes what is over.
 
 use bstr::BString;
 use objects::{AcknowledgementType, StateCode, UnixTime};
@@ -32,6 +33,23 @@ pub(crate) struct Comment {
     pub(crate) entry_type: EntryType,
     /// Whether it outlives the acknowledgement that it belongs to.
     pub(crate) persistent: bool,
+    /// When it vanishes by itself, unless never.
+    pub(crate) expire_time: UnixTime,
+    pub(crate) origin: Origin,
+}
+
+/// Who has the say over a comment or downtime.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// It was given here.
+    Here,
+    /// It is what the object's site said in a dump.
+    Site {
+        /// Its id there.
+        id: u64,
+        /// The dump that named it last, as [`State::dump`] counts them.
+        dump: u64,
+    },
 }
 
 /// Why there is a comment.
@@ -39,6 +57,10 @@ pub(crate) struct Comment {
 pub(crate) enum EntryType {
     /// Somebody wrote it: 1.
     User,
+    /// It came with a downtime: 2.
+    Downtime,
+    /// It came because the object flaps: 3.
+    Flapping,
     /// It came with an acknowledgement: 4.
     Acknowledgement,
 }
@@ -56,6 +78,11 @@ pub(crate) struct Downtime {
     /// Length of a flexible one, in seconds.
     pub(crate) duration: i64,
     pub(crate) kind: DowntimeKind,
+    /// The comment that came with it, or 0.
+    pub(crate) comment_id: u64,
+    /// Whether it was seen to begin.
+    pub(crate) has_begun: bool,
+    pub(crate) origin: Origin,
 }
 
 /// When a downtime is in effect.
@@ -66,6 +93,15 @@ pub(crate) enum DowntimeKind {
     /// From the first problem between start and end, for its duration.
     Flexible {
         /// When that problem was.
+        began: Option<UnixTime>,
+    },
+    /// From the beginning of another one.
+    Triggered {
+        /// That other one.
+        by: u64,
+        /// Until its end; else for its duration.
+        fixed: bool,
+        /// When the other one began.
         began: Option<UnixTime>,
     },
 }
@@ -83,6 +119,8 @@ impl EntryType {
     pub(crate) fn code(self) -> i64 {
         match self {
             Self::User => 1,
+            Self::Downtime => 2,
+            Self::Flapping => 3,
             Self::Acknowledgement => 4,
         }
     }
@@ -91,28 +129,80 @@ impl EntryType {
     pub(crate) fn from_code(code: i64) -> Option<Self> {
         match code {
             1 => Some(Self::User),
+            2 => Some(Self::Downtime),
+            3 => Some(Self::Flapping),
             4 => Some(Self::Acknowledgement),
             _ => None,
         }
     }
 }
 
+impl Comment {
+    /// Whether its time has come.
+    pub(crate) fn is_over(&self, now: UnixTime) -> bool {
+        !self.expire_time.is_never() && now >= self.expire_time
+    }
+}
+
 impl Downtime {
     /// Whether it is in effect at that moment.
     pub(crate) fn is_in_effect(&self, now: UnixTime) -> bool {
-        match self.kind {
-            DowntimeKind::Fixed => self.start_time <= now && now < self.end_time,
-            DowntimeKind::Flexible { began } => {
-                began.is_some_and(|began| began <= now && now < self.after(began))
-            }
-        }
+        let (from, until) = self.span();
+        from.is_some_and(|from| from <= now) && now < until
     }
 
     /// Whether it will never be in effect again.
     pub(crate) fn is_over(&self, now: UnixTime) -> bool {
+        now >= self.span().1
+    }
+
+    /// Whether it lasts from start to end, not for its duration.
+    pub(crate) fn is_fixed(&self) -> bool {
         match self.kind {
-            DowntimeKind::Flexible { began: Some(began) } => now >= self.after(began),
-            _ => now >= self.end_time,
+            DowntimeKind::Fixed => true,
+            DowntimeKind::Flexible { .. } => false,
+            DowntimeKind::Triggered { fixed, .. } => fixed,
+        }
+    }
+
+    /// The downtime that triggers it, or 0.
+    pub(crate) fn triggered_by(&self) -> u64 {
+        match self.kind {
+            DowntimeKind::Triggered { by, .. } => by,
+            DowntimeKind::Fixed | DowntimeKind::Flexible { .. } => 0,
+        }
+    }
+
+    /// From when, if that is known, and until when it is in effect.
+    fn span(&self) -> (Option<UnixTime>, UnixTime) {
+        match self.kind {
+            DowntimeKind::Fixed => (Some(self.start_time), self.end_time),
+            DowntimeKind::Flexible { began: Some(began) }
+            | DowntimeKind::Triggered {
+                fixed: false,
+                began: Some(began),
+                ..
+            } => (Some(began), self.after(began)),
+            DowntimeKind::Triggered { began, .. } => (began, self.end_time),
+            DowntimeKind::Flexible { began: None } => (None, self.end_time),
+        }
+    }
+
+    /// When it begins or ends next.
+    fn due(&self, now: UnixTime) -> UnixTime {
+        match self.span() {
+            (Some(from), _) if from > now => from,
+            (_, until) => until,
+        }
+    }
+
+    /// The downtime that triggers it begins.
+    fn see_trigger(&mut self, id: u64, at: UnixTime) {
+        if let DowntimeKind::Triggered { by, began, .. } = &mut self.kind
+            && *by == id
+            && began.is_none()
+        {
+            *began = Some(at);
         }
     }
 
@@ -154,8 +244,16 @@ pub(crate) trait Annotated {
     fn remove_acknowledgement(&mut self, at: UnixTime);
     /// Removes the comments that `which` names.
     fn remove_comments(&mut self, which: &dyn Fn(&Comment) -> bool, at: UnixTime);
-    /// Removes the downtimes that `which` names.
+    /// Removes the downtimes that `which` names, with their comments.
     fn remove_downtimes(&mut self, which: &dyn Fn(&Downtime) -> bool, at: UnixTime);
+    /// A downtime begins, perhaps one that others here wait for.
+    fn trigger(&mut self, id: u64, at: UnixTime);
+    /// Whether it is known to be in a downtime.
+    fn is_in_downtime(&self) -> bool;
+    /// Does what this moment brings. Returns the downtimes that begin.
+    fn settle(&mut self, now: UnixTime) -> Vec<u64>;
+    /// The next moment that brings something.
+    fn due(&self, now: UnixTime) -> Option<UnixTime>;
 }
 
 impl<S: StateCode> Annotated for State<S> {
@@ -171,7 +269,7 @@ impl<S: StateCode> Annotated for State<S> {
         if self.is_full() {
             return false;
         }
-        self.now.past.last_update = at;
+        self.touch(at);
         self.annotations
             .get_or_insert_default()
             .comments
@@ -186,7 +284,7 @@ impl<S: StateCode> Annotated for State<S> {
         if self.has_problem() {
             downtime.see_problem(at);
         }
-        self.now.past.last_update = at;
+        self.touch(at);
         self.annotations
             .get_or_insert_default()
             .downtimes
@@ -211,7 +309,7 @@ impl<S: StateCode> Annotated for State<S> {
             &|comment| comment.entry_type == EntryType::Acknowledgement && !comment.persistent,
             at,
         );
-        self.now.past.last_update = at;
+        self.touch(at);
     }
 
     fn remove_comments(&mut self, which: &dyn Fn(&Comment) -> bool, at: UnixTime) {
@@ -219,7 +317,58 @@ impl<S: StateCode> Annotated for State<S> {
     }
 
     fn remove_downtimes(&mut self, which: &dyn Fn(&Downtime) -> bool, at: UnixTime) {
-        self.change_annotations(at, |all| all.downtimes.retain(|downtime| !which(downtime)));
+        self.change_annotations(at, |all| {
+            let removed = all.downtimes.extract_if(.., |downtime| which(downtime));
+            let comments: Vec<u64> = removed.map(|downtime| downtime.comment_id).collect();
+            all.comments
+                .retain(|comment| !comments.contains(&comment.id));
+        });
+    }
+
+    fn trigger(&mut self, id: u64, at: UnixTime) {
+        let downtimes = self.downtimes_mut();
+        downtimes.for_each(|downtime| downtime.see_trigger(id, at));
+    }
+
+    fn is_in_downtime(&self) -> bool {
+        match self.source {
+            Source::Shadow => self.now.scheduled_downtime_depth > 0,
+            Source::Passive => {
+                let mut downtimes = self.annotations().downtimes.iter();
+                downtimes.any(|downtime| downtime.origin == Origin::Here && downtime.has_begun)
+            }
+        }
+    }
+
+    fn settle(&mut self, now: UnixTime) -> Vec<u64> {
+        let mut began = Vec::new();
+        for downtime in self.downtimes_mut() {
+            if !downtime.has_begun && downtime.is_in_effect(now) {
+                downtime.has_begun = true;
+                began.push(downtime.id);
+            }
+        }
+        let all = self.annotations();
+        if all.downtimes.iter().any(|downtime| downtime.is_over(now)) {
+            self.remove_downtimes(&|downtime| downtime.is_over(now), now);
+        }
+        if self
+            .annotations()
+            .comments
+            .iter()
+            .any(|comment| comment.is_over(now))
+        {
+            self.expire_comments(now);
+        }
+        began
+    }
+
+    fn due(&self, now: UnixTime) -> Option<UnixTime> {
+        let all = self.annotations.as_deref()?;
+        let comments = all.comments.iter().map(|comment| comment.expire_time);
+        let comments = comments.filter(|time| !time.is_never());
+        let downtimes = all.downtimes.iter().map(|downtime| downtime.due(now));
+        comments.chain(downtimes).min()
     }
 }
 
@@ -231,17 +380,39 @@ impl<S> State<S> {
         }
         let downtimes = self.annotations.iter().flat_map(|all| &all.downtimes);
         downtimes
-            .filter(|downtime| downtime.is_in_effect(now))
+            .filter(|downtime| downtime.origin == Origin::Here && downtime.is_in_effect(now))
             .count() as u32
     }
 
     /// A problem was seen: flexible downtimes begin.
     pub(crate) fn begin_downtimes(&mut self, at: UnixTime) {
-        let downtimes = self
-            .annotations
-            .iter_mut()
-            .flat_map(|all| &mut all.downtimes);
+        let downtimes = self.downtimes_mut();
         downtimes.for_each(|downtime| downtime.see_problem(at));
+    }
+
+    /// Removes comments whose time has come, and the acknowledgement that one
+    /// of them is about.
+    fn expire_comments(&mut self, now: UnixTime) {
+        let mut acknowledgement_over = false;
+        self.change_annotations(now, |all| {
+            for comment in &mut all.comments {
+                let of_acknowledgement =
+                    comment.entry_type == EntryType::Acknowledgement && comment.is_over(now);
+                acknowledgement_over |= of_acknowledgement && comment.origin == Origin::Here;
+                if of_acknowledgement && comment.persistent {
+                    comment.expire_time = UnixTime::NEVER;
+                }
+            }
+            all.comments.retain(|comment| !comment.is_over(now));
+        });
+        if acknowledgement_over {
+            self.now.acknowledgement = None;
+        }
+    }
+
+    fn downtimes_mut(&mut self) -> impl Iterator<Item = &mut Downtime> {
+        let all = self.annotations.iter_mut();
+        all.flat_map(|all| &mut all.downtimes)
     }
 
     fn change_annotations(&mut self, at: UnixTime, change: impl FnOnce(&mut Annotations)) {
@@ -252,7 +423,13 @@ impl<S> State<S> {
         if **all == NONE {
             self.annotations = None;
         }
-        self.now.past.last_update = at;
+        self.touch(at);
+    }
+
+    /// Something changed, perhaps before the last change.
+    fn touch(&mut self, at: UnixTime) {
+        let last_update = &mut self.now.past.last_update;
+        *last_update = at.max(*last_update);
     }
 
     fn is_full(&self) -> bool {
@@ -286,12 +463,20 @@ mod tests {
             end_time: secs(20),
             duration: 50,
             kind,
+            comment_id: 0,
+            has_begun: false,
+            origin: Origin::Here,
         }
     }
 
     #[test]
     fn a_downtime_is_in_effect_when_it_should_be() {
         let flexible = |began| DowntimeKind::Flexible { began };
+        let triggered = |fixed, began| DowntimeKind::Triggered {
+            by: 7,
+            fixed,
+            began,
+        };
         for (kind, now, in_effect, over) in [
             (DowntimeKind::Fixed, 9, false, false),
             (DowntimeKind::Fixed, 10, true, false),
@@ -302,6 +487,12 @@ mod tests {
             (flexible(Some(secs(15))), 15, true, false),
             (flexible(Some(secs(15))), 64, true, false),
             (flexible(Some(secs(15))), 65, false, true),
+            (triggered(true, None), 15, false, false),
+            (triggered(true, None), 20, false, true),
+            (triggered(true, Some(secs(5))), 6, true, false),
+            (triggered(true, Some(secs(5))), 20, false, true),
+            (triggered(false, Some(secs(5))), 54, true, false),
+            (triggered(false, Some(secs(5))), 55, false, true),
         ] {
             let downtime = downtime(kind);
             assert_eq!(

@@ -107,6 +107,7 @@ impl Users {
 #[derive(Debug, Clone)]
 pub(crate) struct Viewer {
     contact: BString,
+    is_known: bool,
     groups: BTreeSet<BString>,
     rules: Authorization,
 }
@@ -118,12 +119,18 @@ impl Viewer {
         let known = contacts.binary_search_by(|(name, _)| name.as_bstr().cmp(contact));
         Self {
             contact: contact.to_owned(),
+            is_known: known.is_ok(),
             groups: known.map_or_else(
                 |_| BTreeSet::new(),
                 |at| contacts[at].1.contact_groups.iter().cloned().collect(),
             ),
             rules,
         }
+    }
+
+    /// Whether the site knows that contact.
+    pub(crate) fn is_known(&self) -> bool {
+        self.is_known
     }
 
     /// Whether it is a contact of the host.

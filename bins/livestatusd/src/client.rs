@@ -47,6 +47,8 @@ pub(crate) struct Service {
     pub(crate) users: Users,
     /// Whether dumps without a frame are taken.
     pub(crate) allow_unmarked: bool,
+    /// Whether the merged socket takes dumps.
+    pub(crate) dumps_on_merged: bool,
     /// True from the moment the program is to end.
     pub(crate) stopping: watch::Receiver<bool>,
     /// How much room answers may take.
@@ -64,8 +66,8 @@ pub(crate) enum Scope {
     Site(Arc<Site>),
 }
 
-/// Serves one connection.
-pub(crate) async fn serve(stream: Stream, scope: Scope, service: Arc<Service>) {
+/// Serves one connection, of which `first` has come already.
+pub(crate) async fn serve(stream: Stream, first: &[u8], scope: Scope, service: Arc<Service>) {
     let mut client = Client {
         stream,
         scope,
@@ -76,6 +78,7 @@ pub(crate) async fn serve(stream: Stream, scope: Scope, service: Arc<Service>) {
         faults: 0,
         unanswered: None,
     };
+    take(&mut client.reader, &mut client.first_bytes, first);
     // The connection ends either way; what is to be said about it has been logged.
     let _ = client.run().await;
     if client.refusals > LOGGED_REFUSALS {
@@ -114,12 +117,14 @@ struct Seen {
 
 impl Seen {
     fn view<'v>(&'v self, query: &Query, counters: &'v Counters) -> View<'v> {
+        let now = SystemTime::now().into();
         View {
             sites: &self.sites,
             viewers: self.viewers.as_deref(),
-            times: tables::times(&query.filters),
+            // An offset that makes no sense is refused by the plan.
+            times: tables::times(&query.filters, query.timezone_offset(now).unwrap_or(0)),
             counters,
-            now: SystemTime::now().into(),
+            now,
         }
     }
 }
@@ -162,13 +167,7 @@ impl Client {
             first_bytes,
             ..
         } = self;
-        let received = stream.receive(|bytes| {
-            if !bytes.is_empty() {
-                first_bytes.clear();
-                first_bytes.extend_from_slice(&bytes[..bytes.len().min(80)]);
-                reader.push(bytes);
-            }
-        });
+        let received = stream.receive(|bytes| take(reader, first_bytes, bytes));
         let received = tokio::select! {
             biased;
             received = timeout_at(deadline, received) => received,
@@ -294,8 +293,10 @@ impl Client {
 
     async fn command(&mut self, request: CommandRequest) -> Result<(), Over> {
         let sites = self.sites();
+        let is_merged = matches!(self.scope, Scope::Merged);
         let now = SystemTime::now().into();
-        let result = command::execute(&request.command, &sites, &self.service.counters, now);
+        let counters = &self.service.counters;
+        let result = command::execute(&request.command, &sites, is_merged, counters, now);
         self.service.store.events().happened(Trigger::Command);
         if let Err(reason) = &result {
             self.refusals += 1;
@@ -418,5 +419,14 @@ impl Client {
                 Err(Over)
             }
         }
+    }
+}
+
+/// Hands bytes to the reader, and keeps their beginning for the log.
+fn take(reader: &mut RequestReader, first_bytes: &mut Vec<u8>, bytes: &[u8]) {
+    if !bytes.is_empty() {
+        first_bytes.clear();
+        first_bytes.extend_from_slice(&bytes[..bytes.len().min(80)]);
+        reader.push(bytes);
     }
 }

@@ -9,16 +9,21 @@ use bstr::{BStr, ByteSlice};
 use livestatus::Command;
 use objects::{CheckResult, HostState, ServiceState, StateCode, UnixTime};
 use program::log::quote;
+use tracing::info;
 
 use crate::annotate;
 use crate::check::OlderThanLastCheck;
 use crate::counters::Counters;
 use crate::store::Site;
 
+/// Makes the next dump of a site the first one, whatever its epoch and sequence.
+const FORGET_ORDER: &str = "SITEWIRE_FORGET_ORDER";
+
 /// Carries out a command on the sites in view. The error says why not.
 pub(crate) fn execute(
     command: &Command,
     sites: &[Arc<Site>],
+    is_merged: bool,
     counters: &Counters,
     now: UnixTime,
 ) -> Result<(), String> {
@@ -28,6 +33,7 @@ pub(crate) fn execute(
     let result = match command.check_result() {
         Some(Ok(result)) => take(result, sites, counters, now),
         Some(Err(error)) => Err(error.to_string()),
+        None if is_merged && command.name == FORGET_ORDER => forget_order(command, sites),
         None => annotate::execute(command, sites, now).unwrap_or_else(|| Err(not_here(command))),
     };
     match &result {
@@ -35,6 +41,28 @@ pub(crate) fn execute(
         Err(_) => counters.refused_commands.add(),
     }
     result
+}
+
+/// `SITEWIRE_FORGET_ORDER;SITE`. A dump that claimed to be of the far future
+/// would otherwise keep out all that come after it. Only those who see all sites
+/// may do it: the site itself could make old states look new.
+fn forget_order(command: &Command, sites: &[Arc<Site>]) -> Result<(), String> {
+    let id = command.arguments.as_bstr();
+    let site = sites.iter().find(|site| *id == site.id.as_str());
+    let site = site.ok_or_else(|| format!("site '{}' is not configured", name(id)))?;
+    let mut status = site.status();
+    let newest = status.dumps.newest.take();
+    status.dumps.last_complete = None;
+    drop(status);
+    site.changed();
+    match newest {
+        Some((epoch, sequence)) => info!(
+            site = %site.id,
+            "forgot the order of dumps on request; the newest was of epoch {epoch}, sequence {sequence}"
+        ),
+        None => info!(site = %site.id, "asked to forget the order of dumps, but there was none"),
+    }
+    Ok(())
 }
 
 fn take(
@@ -138,9 +166,11 @@ fn unknown_host(host_name: &BStr) -> String {
 
 fn not_here(command: &Command) -> String {
     let command = command.name.as_bstr();
-    if command.starts_with(b"SITEWIRE_") || command.starts_with(b"UPDATE_SHADOW_") {
+    if command == FORGET_ORDER {
+        format!("{FORGET_ORDER} is taken where all sites are shown only")
+    } else if command.starts_with(b"SITEWIRE_") || command.starts_with(b"UPDATE_SHADOW_") {
         format!(
-            "{} is taken by the ingest socket of the site only",
+            "{} is not taken here: dumps go to the ingest socket of their site",
             name(command)
         )
     } else {

@@ -10,6 +10,10 @@ use program::config::{Table, Value};
 use crate::auth::{Authorization, Contacts, Others, Strictness, Users};
 use crate::history::Settings;
 
+mod endpoint;
+
+pub(crate) use endpoint::{Address, Endpoint, Serve};
+
 /// Longest path of a Unix socket on Linux, without the NUL.
 const MAX_SOCKET_PATH: usize = 107;
 
@@ -28,8 +32,14 @@ pub(crate) struct Config {
     pub(crate) snapshot: PathBuf,
     /// Where changes of state are kept, if they are.
     pub(crate) history: Option<Settings>,
+    /// Where else clients are listened to.
+    pub(crate) listen: Vec<Endpoint>,
     /// Whether dumps and configuration without a frame are taken.
     pub(crate) allow_unmarked: bool,
+    /// Whether the merged socket takes dumps, of the sites that they name.
+    pub(crate) dumps_on_merged: bool,
+    /// Whether clients are told to treat this program as Naemon.
+    pub(crate) as_naemon: bool,
     /// Limits of connections.
     pub(crate) limits: Limits,
     /// Who users are, and what they may see.
@@ -41,6 +51,10 @@ pub(crate) struct Config {
 pub(crate) struct Limits {
     /// Connections at the same time, over all sockets.
     pub(crate) connections: usize,
+    /// Those among them that have not agreed on TLS yet.
+    pub(crate) half_open: usize,
+    /// How long that may take.
+    pub(crate) handshake_timeout: Duration,
     /// How long a connection may say nothing between requests.
     pub(crate) idle_timeout: Duration,
     /// How long a request may take to arrive.
@@ -84,19 +98,31 @@ impl Config {
         let allow_unmarked = root
             .take("allow_unmarked", Table::boolean, problems)
             .unwrap_or(false);
+        let dumps_on_merged = root
+            .take("dumps_on_merged", Table::boolean, problems)
+            .unwrap_or(false);
+        let as_naemon = root
+            .take("as_naemon", Table::boolean, problems)
+            .unwrap_or(false);
         let connections = root
             .take("connections", at_least_one, problems)
             .unwrap_or(4096);
+        let half_open = root
+            .take("half_open", at_least_one, problems)
+            .unwrap_or(256);
         let mut timeout = |key, default| {
             root.take(key, positive, problems)
                 .unwrap_or(Duration::from_secs(default))
         };
         let limits = Limits {
             connections,
+            half_open,
+            handshake_timeout: timeout("handshake_timeout", 10),
             idle_timeout: timeout("idle_timeout", 300),
             request_timeout: timeout("request_timeout", 10),
             write_timeout: timeout("write_timeout", 60),
         };
+        let listen = endpoint::endpoints(&mut root, problems);
         let users = users(&mut root, problems);
         root.finish(problems);
         Self {
@@ -106,7 +132,10 @@ impl Config {
             configuration,
             snapshot,
             history: history.map(|directory| Settings { directory, days }),
+            listen,
             allow_unmarked,
+            as_naemon,
+            dumps_on_merged,
             limits,
             users,
         }
@@ -121,6 +150,15 @@ impl Config {
         }
         check_socket(&self.socket, problems);
         check_parent("socket", &self.socket, problems);
+        for endpoint in &self.listen {
+            endpoint.check(problems);
+            if endpoint.address == Address::Unix(self.socket.clone()) {
+                problems.push(format!(
+                    "`listen`: {} is `socket` already",
+                    endpoint.address
+                ));
+            }
+        }
         check_parent("snapshot", &self.snapshot, problems);
         if let Some(history) = &self.history {
             check_parent("history", &history.directory, problems);

@@ -33,6 +33,8 @@ pub(crate) struct Counters {
     pub(crate) host_checks: Counter,
     /// Passive results and shadow states of services.
     pub(crate) service_checks: Counter,
+    /// Whether clients are told to treat this program as Naemon.
+    pub(crate) as_naemon: bool,
 }
 
 /// How often [`Counters::tick`] is to be called.
@@ -54,7 +56,8 @@ impl Counter {
         f64::from_bits(self.rate.load(Ordering::Relaxed))
     }
 
-    fn tick(&self) {
+    /// To be called every [`TICK`], for the rate.
+    pub(crate) fn tick(&self) {
         let total = self.total.load(Ordering::Relaxed);
         let new = total - self.at_last_tick.swap(total, Ordering::Relaxed);
         let now = new as f64 / TICK.as_secs_f64();
@@ -77,6 +80,7 @@ impl Counters {
             last_command_check: AtomicU64::new(0),
             host_checks: Counter::default(),
             service_checks: Counter::default(),
+            as_naemon: false,
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bstr::BString;
-use nagios::shadow::ShadowConfiguration;
+use nagios::shadow::Definitions;
 use objects::Contact;
 
 use crate::store::HostEntry;
@@ -42,7 +42,7 @@ type Gathered<M> = BTreeMap<BString, Vec<M>>;
 
 impl Groups {
     /// Gathers what `hosts` and the definitions beside them name.
-    pub(crate) fn gather(hosts: &[Arc<HostEntry>], defined: ShadowConfiguration) -> Self {
+    pub(crate) fn gather(hosts: &[Arc<HostEntry>], defined: Definitions) -> Self {
         let mut hostgroups = Gathered::default();
         let mut servicegroups = Gathered::default();
         let mut contacts = defined.contacts;

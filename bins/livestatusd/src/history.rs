@@ -1,28 +1,28 @@
-//! The changes of state of a site's objects, as lines of text in a file for
-//! each day (UTC):
+//! What happened to a site's objects, as lines of text in a file for each day
+//! (UTC). `event` says what they look like.
 //!
-//! ```text
-//! [1795217983] SERVICE ALERT: db1;Disk /;CRITICAL;HARD;3;full
-//! ```
-//!
-//! The time is that at which the change became known here, so that a file is in
-//! order and a day's changes are in the file of that day. In names and output a
-//! backslash is `\\`, a semicolon `\s`, a line feed `\n`.
+//! The time is that at which a change became known here, so that a file is in
+//! order and a day's changes are in the file of that day.
 //!
 //! Whoever notes a change never waits for the disk: lines are gathered, and
 //! written by [`History::flush`]. What cannot be kept is counted and reported.
 
+mod event;
+mod lines;
+
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::ops::{ControlFlow, RangeInclusive};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use bstr::{BString, ByteSlice};
-use objects::{HostState, ServiceState, StateCode, StateType, UnixTime};
+use bstr::ByteSlice;
+use objects::UnixTime;
 use tracing::warn;
 
-use crate::field::{escape, unescape};
+use crate::counters::Counter;
+pub(crate) use event::{Alert, Event, Step, Was, What};
+use lines::Backwards;
 
 /// Most bytes that wait to be written.
 const MAX_WAITING: usize = 16 << 20;
@@ -44,6 +44,8 @@ pub(crate) struct History {
     directory: PathBuf,
     days: u32,
     waiting: Mutex<Waiting>,
+    /// Lines kept since the start.
+    pub(crate) noted: Counter,
     /// Held while files are written.
     writing: Mutex<()>,
 }
@@ -62,22 +64,6 @@ struct Day {
     count: u64,
 }
 
-/// One change of state.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Alert {
-    /// When it became known.
-    pub(crate) time: UnixTime,
-    /// The host.
-    pub(crate) host_name: BString,
-    /// The service, or `None` for the host itself.
-    pub(crate) service_description: Option<BString>,
-    /// The number of the new state.
-    pub(crate) state: u8,
-    pub(crate) state_type: StateType,
-    pub(crate) attempt: u32,
-    pub(crate) plugin_output: BString,
-}
-
 impl History {
     /// The history of the site of that name.
     pub(crate) fn new(settings: &Settings, site: &str) -> Self {
@@ -85,13 +71,14 @@ impl History {
             directory: settings.directory.join(site),
             days: settings.days,
             waiting: Mutex::default(),
+            noted: Counter::default(),
             writing: Mutex::default(),
         }
     }
 
-    /// Notes a change.
-    pub(crate) fn note(&self, alert: &Alert) {
-        let day = day_of(alert.time);
+    /// Notes what happened.
+    pub(crate) fn note(&self, event: &Event) {
+        let day = day_of(event.time);
         let mut waiting = self.waiting();
         if waiting.size > MAX_WAITING {
             waiting.dropped += 1;
@@ -108,10 +95,11 @@ impl History {
             return;
         };
         let before = last.lines.len();
-        alert.print(&mut last.lines);
+        event.print(&mut last.lines);
         last.count += 1;
         let length = last.lines.len() - before;
         waiting.size += length;
+        self.noted.add();
     }
 
     /// Writes what was noted, and removes what is too old.
@@ -140,38 +128,55 @@ impl History {
         }
     }
 
-    /// Gives every change in that span of time to `visit`, the newest first,
-    /// with the number of its line. Files of other days are not opened.
-    pub(crate) fn each(
+    /// What happened in that span of time, the newest first. Files of other
+    /// days are not opened.
+    pub(crate) fn newest_first(
         &self,
         times: &RangeInclusive<i64>,
         now: UnixTime,
-        mut visit: impl FnMut(&Alert, usize) -> ControlFlow<()>,
-    ) -> ControlFlow<()> {
+    ) -> NewestFirst<'_> {
         self.flush(now);
-        let days = times.start().div_euclid(DAY)..=times.end().div_euclid(DAY);
-        for day in self.days().into_iter().rev() {
-            if !days.contains(&day) {
-                continue;
-            }
+        NewestFirst {
+            history: self,
+            days: self.days_in(times),
+            lines: None,
+            times: times.clone(),
+        }
+    }
+
+    /// Gives what happened in that span of time to `visit`, the oldest first,
+    /// with the number of its line.
+    pub(crate) fn oldest_first(
+        &self,
+        times: &RangeInclusive<i64>,
+        mut visit: impl FnMut(Event, usize) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        for day in self.days_in(times) {
             // Gone meanwhile, or not to be read: what there is can still be told.
-            let Ok(text) = read(&self.file(day)) else {
+            let Ok(file) = File::open(self.file(day)) else {
                 continue;
             };
-            // What does not end with a line feed was cut by a crash.
-            let lines: Vec<&[u8]> = text
-                .split_inclusive(|b| *b == b'\n')
-                .filter_map(|line| line.strip_suffix(b"\n"))
-                .collect();
-            for (at, line) in lines.iter().enumerate().rev() {
-                if let Some(alert) = Alert::parse(line)
-                    && times.contains(&alert.time.secs())
-                {
-                    visit(&alert, at + 1)?;
+            let mut file = BufReader::with_capacity(1 << 16, file.take(MAX_FILE));
+            let (mut line, mut number) = (Vec::new(), 0);
+            while let Ok(1..) = file.read_until(b'\n', &mut line) {
+                number += 1;
+                // What does not end with a line feed was cut by a crash.
+                let whole = line.strip_suffix(b"\n");
+                if let Some(event) = whole.and_then(|line| event_in(line, times)) {
+                    visit(event, number)?;
                 }
+                line.clear();
             }
         }
         ControlFlow::Continue(())
+    }
+
+    /// The days of that span that there are files of, in order.
+    fn days_in(&self, times: &RangeInclusive<i64>) -> Vec<i64> {
+        let days = times.start().div_euclid(DAY)..=times.end().div_euclid(DAY);
+        let mut all = self.days();
+        all.retain(|day| days.contains(day));
+        all
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
@@ -205,89 +210,44 @@ impl History {
     }
 }
 
-impl Alert {
-    /// `HOST ALERT` or `SERVICE ALERT`.
-    pub(crate) fn kind(&self) -> &'static str {
-        match self.service_description {
-            None => "HOST ALERT",
-            Some(_) => "SERVICE ALERT",
+/// What happened, from the newest to the oldest.
+pub(crate) struct NewestFirst<'h> {
+    history: &'h History,
+    /// Days that are still to be looked at, in order.
+    days: Vec<i64>,
+    /// The file of the day that is looked at.
+    lines: Option<Backwards>,
+    times: RangeInclusive<i64>,
+}
+
+impl Iterator for NewestFirst<'_> {
+    /// What happened, and the number of its line.
+    type Item = (Event, usize);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let Some(lines) = &mut self.lines else {
+                let path = self.history.file(self.days.pop()?);
+                // Gone meanwhile, or not to be read: what there is can still be told.
+                self.lines = Backwards::open(&path, MAX_FILE).ok();
+                continue;
+            };
+            match lines.next() {
+                Ok(Some((line, number))) => {
+                    if let Some(event) = event_in(line, &self.times) {
+                        return Some((event, number));
+                    }
+                }
+                Ok(None) | Err(_) => self.lines = None,
+            }
         }
-    }
-
-    /// `SOFT` or `HARD`.
-    pub(crate) fn state_type(&self) -> &'static str {
-        match self.state_type {
-            StateType::Soft => "SOFT",
-            StateType::Hard => "HARD",
-        }
-    }
-
-    /// What stands behind the kind, with `text` for names and output.
-    pub(crate) fn options(&self, mut text: impl FnMut(&[u8], &mut Vec<u8>)) -> Vec<u8> {
-        let mut out = Vec::new();
-        text(&self.host_name, &mut out);
-        if let Some(description) = &self.service_description {
-            out.push(b';');
-            text(description, &mut out);
-        }
-        let (word, state_type, attempt) = (self.word(), self.state_type(), self.attempt);
-        out.extend_from_slice(format!(";{word};{state_type};{attempt};").as_bytes());
-        text(&self.plugin_output, &mut out);
-        out
-    }
-
-    fn word(&self) -> &'static str {
-        let code = i64::from(self.state);
-        match self.service_description {
-            None => HostState::from_code(code).unwrap_or_default().word(),
-            Some(_) => ServiceState::from_code(code).unwrap_or_default().word(),
-        }
-    }
-
-    fn print(&self, out: &mut Vec<u8>) {
-        let start = format!("[{}] {}: ", self.time.secs(), self.kind());
-        out.extend_from_slice(start.as_bytes());
-        out.extend(self.options(escape));
-        out.push(b'\n');
-    }
-
-    fn parse(line: &[u8]) -> Option<Self> {
-        let (time, rest) = line.strip_prefix(b"[")?.split_once_str("] ")?;
-        let (kind, options) = rest.split_once_str(": ")?;
-        let of_service = match kind {
-            b"HOST ALERT" => false,
-            b"SERVICE ALERT" => true,
-            _ => return None,
-        };
-        let mut fields = options.split(|b| *b == b';');
-        let host_name = unescape(fields.next()?);
-        let service_description = match of_service {
-            true => Some(unescape(fields.next()?)),
-            false => None,
-        };
-        let word = fields.next()?;
-        let named = |code: &u8| match of_service {
-            true => word_is(ServiceState::from_code((*code).into()), word),
-            false => word_is(HostState::from_code((*code).into()), word),
-        };
-        Some(Self {
-            time: UnixTime::parse(time)?,
-            host_name,
-            service_description,
-            state: (0..4).find(named)?,
-            state_type: match fields.next()? {
-                b"SOFT" => StateType::Soft,
-                b"HARD" => StateType::Hard,
-                _ => return None,
-            },
-            attempt: fields.next()?.to_str().ok()?.parse().ok()?,
-            plugin_output: unescape(fields.next()?),
-        })
     }
 }
 
-fn word_is(state: Option<impl StateCode>, word: &[u8]) -> bool {
-    state.is_some_and(|state| state.word().as_bytes() == word)
+/// The event of a line, if it is of that span of time.
+fn event_in(line: &[u8], times: &RangeInclusive<i64>) -> Option<Event> {
+    let is_in = event::time_of(line).is_some_and(|time| times.contains(&time));
+    is_in.then(|| Event::parse(line))?
 }
 
 fn append(path: &Path, lines: &[u8]) -> io::Result<()> {
@@ -321,14 +281,16 @@ fn append(path: &Path, lines: &[u8]) -> io::Result<()> {
     )))
 }
 
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let mut text = Vec::new();
-    File::open(path)?.take(MAX_FILE).read_to_end(&mut text)?;
-    Ok(text)
-}
-
 fn day_of(time: UnixTime) -> i64 {
     time.secs().div_euclid(DAY)
+}
+
+/// `2026-11-21 04:59:43 UTC`.
+pub(crate) fn utc(time: UnixTime) -> String {
+    let (year, month, day) = date(day_of(time));
+    let second = time.secs().rem_euclid(DAY);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
 }
 
 /// Year, month and day of a number of days since 1970 (Hinnant's
@@ -360,27 +322,47 @@ fn day_of_file(name: &str) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use bstr::BString;
+    use objects::StateType;
 
-    fn alert(secs: i64, service: Option<&str>, output: &str) -> Alert {
-        Alert {
+    use super::*;
+    use crate::owners::Owner;
+
+    fn alert(secs: i64, service: Option<&str>, output: &str) -> Event {
+        Event {
             time: UnixTime::from_secs(secs),
-            host_name: "h;1".into(),
-            service_description: service.map(BString::from),
-            state: 2,
-            state_type: StateType::Soft,
-            attempt: 3,
-            plugin_output: output.into(),
+            owner: Owner {
+                host_name: "h;1".into(),
+                service_description: service.map(BString::from),
+            },
+            what: What::Alert(Alert {
+                was: None,
+                state: 2,
+                state_type: StateType::Soft,
+                attempt: 3,
+                plugin_output: output.into(),
+            }),
         }
     }
 
-    fn all(history: &History, times: RangeInclusive<i64>) -> Vec<Alert> {
-        let mut all = Vec::new();
-        let _ = history.each(&times, UnixTime::from_secs(20_000 * DAY), |alert, _| {
-            all.push(alert.clone());
+    fn output(event: &Event) -> &str {
+        let What::Alert(alert) = &event.what else {
+            panic!("no alert");
+        };
+        alert.plugin_output.to_str().unwrap()
+    }
+
+    /// The newest first; the other way round it must be the same.
+    fn all(history: &History, times: RangeInclusive<i64>) -> Vec<Event> {
+        let now = UnixTime::from_secs(20_000 * DAY);
+        let newest: Vec<_> = history.newest_first(&times, now).collect();
+        let mut oldest = Vec::new();
+        let _ = history.oldest_first(&times, |event, number| {
+            oldest.insert(0, (event, number));
             ControlFlow::Continue(())
         });
-        all
+        assert_eq!(newest, oldest);
+        newest.into_iter().map(|(event, _)| event).collect()
     }
 
     fn history(directory: &Path) -> History {
@@ -389,35 +371,6 @@ mod tests {
             days: 3,
         };
         History::new(&settings, "a")
-    }
-
-    #[test]
-    fn alerts_survive_being_written() {
-        for alert in [
-            alert(1_795_217_983, None, "down; \\n \\ 100%\nmore"),
-            alert(5, Some("Disk C:\\new;"), ""),
-        ] {
-            let mut line = Vec::new();
-            alert.print(&mut line);
-            let line = line.strip_suffix(b"\n").unwrap();
-            assert!(!line.contains(&b'\n'));
-            assert_eq!(Alert::parse(line), Some(alert));
-        }
-        let mut line = Vec::new();
-        alert(7, Some("cpu"), "busy").print(&mut line);
-        assert_eq!(
-            line.as_bstr(),
-            "[7] SERVICE ALERT: h\\s1;cpu;CRITICAL;SOFT;3;busy\n"
-        );
-        for bad in [
-            "",
-            "[7] HOST ALERT: h;CRITICAL;SOFT;3;x",
-            "[7] OTHER: h;UP;SOFT;3;x",
-            "[x] HOST ALERT: h;UP;SOFT;3;x",
-            "[7] HOST ALERT: h;UP;SOFT;3",
-        ] {
-            assert_eq!(Alert::parse(bad.as_bytes()), None, "{bad}");
-        }
     }
 
     #[test]
@@ -480,10 +433,8 @@ mod tests {
         std::fs::write(&path, [&text[..], &text[..text.len() - 4]].concat()).unwrap();
         assert_eq!(all(&history, i64::MIN..=i64::MAX).len(), 1);
         history.note(&alert(today, None, "second"));
-        let outputs: Vec<BString> = all(&history, i64::MIN..=i64::MAX)
-            .into_iter()
-            .map(|alert| alert.plugin_output)
-            .collect();
+        let all = all(&history, i64::MIN..=i64::MAX);
+        let outputs: Vec<&str> = all.iter().map(output).collect();
         assert_eq!(outputs, ["second", "fi", "first"]);
     }
 

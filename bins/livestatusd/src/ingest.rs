@@ -1,6 +1,7 @@
 //! Takes dumps of one site. Whoever delivers a dump can do nothing else: there
 //! are no answers to queries here, and the site is the socket's, whatever the
-//! dump says.
+//! dump says; unless the socket is the merged one, which may be told to believe
+//! the dump.
 //!
 //! | what comes | what happens | answer |
 //! |---|---|---|
@@ -23,51 +24,81 @@ use tracing::{debug, info, warn};
 
 use crate::client::Service;
 use crate::counters::Counters;
-use crate::store::{DumpCounts, Receiving, Site};
+use crate::store::{DumpCounts, Receiving, Site, Store};
 use crate::stream::Stream;
 
 /// How long a refused sender is listened to, so that it reads the refusal
 /// before it finds the connection closed.
 const DRAIN: Duration = Duration::from_secs(10);
 
-/// Serves one connection to the ingest socket of `site`.
-pub(crate) async fn serve(mut stream: Stream, site: Arc<Site>, service: Arc<Service>) {
-    let mut intake = Intake::new(Arc::clone(&site), service.allow_unmarked);
+/// Whose dumps a connection may bring.
+pub(crate) enum Source {
+    /// Those of one site, whatever they say.
+    Site(Arc<Site>),
+    /// Those of any site that is configured, as they say. The first is known.
+    Named(Arc<Site>),
+}
+
+/// Serves a connection that brings dumps, of which `first` has come already.
+pub(crate) async fn serve(mut stream: Stream, first: &[u8], source: Source, service: Arc<Service>) {
+    converse(&mut stream, first, source, &service).await;
+    stream.end().await;
+}
+
+async fn converse(stream: &mut Stream, first: &[u8], source: Source, service: &Service) {
+    let mut intake = Intake::new(source, service);
+    let mut answers = intake.push(first, now(), &service.counters);
+    let mut ended = false;
     let mut buffer = vec![0; 64 * 1024];
     loop {
-        let heard = hear(&mut stream, &mut buffer, &service).await;
-        let (answers, ended) = match heard {
-            Heard::Bytes(length) => {
-                let answers = intake.push(&buffer[..length], now(), &service.counters);
-                (answers, false)
-            }
-            Heard::End => (intake.finish(now(), &service.counters), true),
-            Heard::Nothing(why) => (intake.break_off(&why, now()), true),
-        };
-        let text = answers.lines.concat();
-        let told = timeout(
-            service.limits.write_timeout,
-            stream.write_all(text.as_bytes()),
-        );
-        if !matches!(told.await, Ok(Ok(()))) {
-            debug!(site = %site.id, "the sender of a dump did not wait for the answer");
+        if !tell(stream, &answers.lines.concat(), service).await {
+            debug!(site = %intake.site.id, "the sender of a dump did not wait for the answer");
             return;
+        }
+        if answers.close && !ended {
+            return drain(stream, service).await;
         }
         if ended {
             return;
         }
-        if answers.close {
-            let _ = stream.shutdown().await;
-            let until_it_stops = async {
-                while matches!(
-                    hear(&mut stream, &mut buffer, &service).await,
-                    Heard::Bytes(_)
-                ) {}
-            };
-            let _ = timeout(DRAIN, until_it_stops).await;
-            return;
-        }
+        answers = match hear(stream, &mut buffer, service).await {
+            Heard::Bytes(length) => intake.push(&buffer[..length], now(), &service.counters),
+            Heard::End => {
+                ended = true;
+                intake.finish(now(), &service.counters)
+            }
+            Heard::Nothing(why) => {
+                ended = true;
+                intake.break_off(&why, now())
+            }
+        };
     }
+}
+
+/// Tells a sender that nothing of what it has is taken.
+pub(crate) async fn turn_away(mut stream: Stream, reason: &str, service: &Service) {
+    if tell(&mut stream, &format!("refused: {reason}\n"), service).await {
+        drain(&mut stream, service).await;
+    }
+}
+
+/// Whether the sender took it.
+async fn tell(stream: &mut Stream, text: &str, service: &Service) -> bool {
+    let told = async {
+        stream.write_all(text.as_bytes()).await?;
+        stream.flush().await
+    };
+    let told = timeout(service.limits.write_timeout, told).await;
+    matches!(told, Ok(Ok(())))
+}
+
+/// Listens on without taking anything, until the sender stops.
+async fn drain(stream: &mut Stream, service: &Service) {
+    let _ = stream.shutdown().await;
+    let mut buffer = vec![0; 64 * 1024];
+    let until_it_stops =
+        async { while matches!(hear(stream, &mut buffer, service).await, Heard::Bytes(_)) {} };
+    let _ = timeout(DRAIN, until_it_stops).await;
 }
 
 enum Heard {
@@ -111,6 +142,8 @@ struct Answers {
 /// The receiving side of one stream, without its socket.
 struct Intake {
     site: Arc<Site>,
+    /// Where to find the site that a dump names, if that counts.
+    sites: Option<Arc<Store>>,
     allow_unmarked: bool,
     reader: DumpReader,
     /// The first bytes since the last dump, for the log.
@@ -139,10 +172,16 @@ struct Dump {
 }
 
 impl Intake {
-    fn new(site: Arc<Site>, allow_unmarked: bool) -> Self {
+    fn new(source: Source, service: &Service) -> Self {
+        let (site, sites) = match source {
+            Source::Site(site) => (site, None),
+            Source::Named(site) => (site, Some(Arc::clone(&service.store))),
+        };
         Self {
             site,
-            allow_unmarked,
+            // Without a mark nothing tells the site.
+            allow_unmarked: service.allow_unmarked && sites.is_none(),
+            sites,
             reader: DumpReader::new(),
             first_bytes: Vec::new(),
             phase: Phase::Outside,
@@ -230,6 +269,15 @@ impl Intake {
 
     fn begin(&mut self, begin: DumpBegin, answers: &mut Answers) {
         // The reader reports the end of a dump before it begins the next.
+        if let Some(sites) = &self.sites {
+            match sites.site(&begin.site) {
+                Some(site) => self.site = site,
+                None => {
+                    let reason = format!("site {} is not configured here", begin.site);
+                    return self.refuse(&reason, answers);
+                }
+            }
+        }
         if begin.content != DumpContent::State {
             return self.refuse(
                 "this socket takes dumps of states, not of configuration",

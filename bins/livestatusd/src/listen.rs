@@ -1,58 +1,78 @@
-//! The sockets: one for all sites, two for each site. They come and go with
-//! the sites.
+//! The sockets: one for all sites, two for each site, which come and go with
+//! the sites, and those of the `[[listen]]`s.
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::SocketAddr;
 use std::os::unix::net::UnixListener as StdListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use objects::SiteId;
 use rustix::fs::Mode;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
-use tokio::net::{UnixListener, UnixStream};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::net::{TcpListener, TcpSocket, UnixListener};
+use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
-use crate::client::{self, Scope, Service};
-use crate::config::{Config, check_socket};
-use crate::ingest;
+use crate::accept::{Door, Offer, Socket};
+use crate::admit::{Entrance, Purpose};
+use crate::client::{Scope, Service};
+use crate::config::{Address, Config, Endpoint, check_socket};
+use crate::half_open::HalfOpen;
 use crate::store::Site;
-use crate::stream::Stream;
 
 /// Owner and group may connect.
 const MODE: Mode = Mode::from_raw_mode(0o660);
 
 /// Connections that wait to be accepted.
-const BACKLOG: i32 = 1024;
+const BACKLOG: u16 = 1024;
 
 /// All sockets that are bound.
 pub(crate) struct Listeners {
     service: Arc<Service>,
+    half_open: Arc<HalfOpen>,
     bound: BTreeMap<PathBuf, JoinHandle<()>>,
-}
-
-/// What a socket is for.
-#[derive(Clone)]
-enum Purpose {
-    Queries(Scope),
-    Ingest(Arc<Site>),
+    ports: Vec<JoinHandle<()>>,
+    entrances: Vec<Arc<Entrance>>,
 }
 
 impl Listeners {
     /// Nothing is bound yet.
     pub(crate) fn new(service: Arc<Service>) -> Self {
         Self {
+            half_open: HalfOpen::new(service.limits.half_open),
             service,
             bound: BTreeMap::new(),
+            ports: Vec::new(),
+            entrances: Vec::new(),
         }
     }
 
     /// Binds the merged socket.
     pub(crate) fn bind_merged(&mut self, path: &Path) -> io::Result<()> {
-        self.bind(path.to_owned(), Purpose::Queries(Scope::Merged))
+        self.bind(path.to_owned(), Offer::Given(Purpose::Everything))
+    }
+
+    /// Binds the socket of a `[[listen]]`.
+    pub(crate) fn bind_endpoint(&mut self, endpoint: &Endpoint) -> io::Result<()> {
+        let entrance = Arc::new(Entrance::new(endpoint.clone())?);
+        self.entrances.push(Arc::clone(&entrance));
+        let offer = Offer::Asked(entrance);
+        match &endpoint.address {
+            Address::Unix(path) => self.bind(path.clone(), offer),
+            Address::Tcp(address) => self.bind_port("tcp", *address, offer),
+            Address::Tls(address, _) => self.bind_port("tls", *address, offer),
+        }
+    }
+
+    /// Reads the certificates again, and ends the connections of those who would
+    /// not be let in any more.
+    pub(crate) fn reload(&self) {
+        for entrance in &self.entrances {
+            entrance.reload();
+        }
     }
 
     /// Binds both sockets of a site, as far as they are not bound.
@@ -64,11 +84,14 @@ impl Listeners {
         let [queries, dumps] = site_sockets(config, &site.id);
         self.bind(
             queries.clone(),
-            Purpose::Queries(Scope::Site(Arc::clone(site))),
+            Offer::Given(Purpose::Queries(Scope::Site(Arc::clone(site)))),
         )
         .map_err(|error| (queries, error))?;
-        self.bind(dumps.clone(), Purpose::Ingest(Arc::clone(site)))
-            .map_err(|error| (dumps, error))
+        self.bind(
+            dumps.clone(),
+            Offer::Given(Purpose::Ingest(Arc::clone(site))),
+        )
+        .map_err(|error| (dumps, error))
     }
 
     /// Removes both sockets of a site and ends their connections.
@@ -89,7 +112,7 @@ impl Listeners {
             remove(path);
         }
         let finished = async {
-            for task in self.bound.into_values() {
+            for task in self.bound.into_values().chain(self.ports) {
                 let _ = task.await;
             }
         };
@@ -101,15 +124,29 @@ impl Listeners {
         }
     }
 
-    fn bind(&mut self, path: PathBuf, purpose: Purpose) -> io::Result<()> {
+    fn bind(&mut self, path: PathBuf, offer: Offer) -> io::Result<()> {
         if self.bound.contains_key(&path) {
             return Ok(());
         }
         let listener = UnixListener::from_std(bind_unix(&path)?)?;
-        info!("listening on {}", path.display());
-        let task = tokio::spawn(accept(listener, purpose, Arc::clone(&self.service)));
+        let task = self.open(path.display().to_string(), offer, Socket::Unix(listener));
         self.bound.insert(path, task);
         Ok(())
+    }
+
+    fn bind_port(&mut self, scheme: &str, address: SocketAddr, offer: Offer) -> io::Result<()> {
+        let listener = bind_tcp(address)?;
+        // The system may have chosen the port.
+        let name = format!("{scheme}:{}", listener.local_addr()?);
+        let task = self.open(name, offer, Socket::Tcp(listener));
+        self.ports.push(task);
+        Ok(())
+    }
+
+    fn open(&self, name: String, offer: Offer, socket: Socket) -> JoinHandle<()> {
+        info!("listening on {name}");
+        let (service, half_open) = (Arc::clone(&self.service), Arc::clone(&self.half_open));
+        tokio::spawn(Door::new(name, offer, service, half_open).keep(socket))
     }
 }
 
@@ -156,68 +193,23 @@ fn bind_unix(path: &Path) -> io::Result<StdListener> {
     rustix::fs::fchmod(&socket, MODE)?;
     rustix::net::bind(&socket, &SocketAddrUnix::new(path)?)?;
     rustix::fs::chmod(path, MODE)?;
-    rustix::net::listen(&socket, BACKLOG)?;
+    rustix::net::listen(&socket, BACKLOG.into())?;
     Ok(socket.into())
+}
+
+fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // A predecessor's connections may still be fading away.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG.into())
 }
 
 fn remove(path: &Path) {
     if let Err(error) = std::fs::remove_file(path) {
         warn!("cannot remove {}: {error}", path.display());
-    }
-}
-
-async fn accept(listener: UnixListener, purpose: Purpose, service: Arc<Service>) {
-    let mut connections = JoinSet::new();
-    let mut stopping = service.stopping.clone();
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            // Connections that ended are forgotten one by one.
-            Some(_) = connections.join_next() => continue,
-            _ = stopping.wait_for(|stop| *stop) => break,
-        };
-        match accepted {
-            Ok((stream, _)) => {
-                let open = service
-                    .counters
-                    .active_connections
-                    .fetch_add(1, Ordering::AcqRel);
-                let connection = Open(Arc::clone(&service));
-                if open >= service.limits.connections {
-                    warn!("refused a connection: {open} are open, as many as `connections` allows");
-                    continue;
-                }
-                service.counters.connections.add();
-                connections.spawn(serve(stream, purpose.clone(), connection));
-            }
-            Err(error) => {
-                // Out of descriptors: those that are open must end first.
-                warn!("cannot accept a connection: {error}");
-                tokio::time::sleep(Duration::from_millis(200)).await;
-            }
-        }
-    }
-    drop(listener);
-    while connections.join_next().await.is_some() {}
-}
-
-async fn serve(stream: UnixStream, purpose: Purpose, connection: Open) {
-    let service = Arc::clone(&connection.0);
-    let stream = Stream::Unix(stream);
-    match purpose {
-        Purpose::Queries(scope) => client::serve(stream, scope, service).await,
-        Purpose::Ingest(site) => ingest::serve(stream, site, service).await,
-    }
-}
-
-/// Counts a connection as long as it is open.
-struct Open(Arc<Service>);
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0
-            .counters
-            .active_connections
-            .fetch_sub(1, Ordering::AcqRel);
     }
 }

@@ -57,10 +57,7 @@ pub(crate) fn read_site(directory: &Path, allow_unmarked: bool) -> Result<Loaded
         let (read, time) = read_file(&path, allow_unmarked)?;
         loaded.time = loaded.time.max(time);
         let whole = &mut loaded.configuration;
-        whole.contacts.extend(read.contacts);
-        whole.hostgroups.extend(read.hostgroups);
-        whole.servicegroups.extend(read.servicegroups);
-        whole.contactgroups.extend(read.contactgroups);
+        whole.definitions.extend(read.definitions);
         for (name, host) in read.hosts {
             if let Some(other) = origin.insert(name.clone(), path.clone()) {
                 return Err(format!(
@@ -108,7 +105,7 @@ fn read_file(path: &Path, allow_unmarked: bool) -> Result<(ShadowConfiguration, 
         }
         // Contacts and groups are written by hand or by Checkmk, and have no marks. A file that
         // is cut short shows less to a contact, never more.
-        None if shadow.hosts.is_empty() && defines_something(&shadow) => {
+        None if shadow.hosts.is_empty() && !shadow.definitions.is_empty() => {
             Ok((shadow, UnixTime::NEVER))
         }
         None if allow_unmarked => {
@@ -119,14 +116,6 @@ fn read_file(path: &Path, allow_unmarked: bool) -> Result<(ShadowConfiguration, 
             &"it has no begin and end mark, so it may be cut short; `allow_unmarked` takes such files",
         )),
     }
-}
-
-/// Whether there is anything in it beside hosts.
-fn defines_something(shadow: &ShadowConfiguration) -> bool {
-    !(shadow.contacts.is_empty()
-        && shadow.hostgroups.is_empty()
-        && shadow.servicegroups.is_empty()
-        && shadow.contactgroups.is_empty())
 }
 
 #[cfg(test)]
@@ -161,7 +150,7 @@ mod tests {
         write("b.mk", "contacts.update({'joe': {}})\n");
         let contacts = read_site(dir.path(), false).unwrap();
         assert_eq!(
-            contacts.configuration.contacts.len(),
+            contacts.configuration.definitions.contacts.len(),
             1,
             "contacts need no marks"
         );

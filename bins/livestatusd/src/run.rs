@@ -14,8 +14,9 @@ use tracing::{error, info, warn};
 
 use crate::cli::Args;
 use crate::client::Service;
-use crate::config::{Config, check_socket};
+use crate::config::{Address, Config, check_socket};
 use crate::counters::{Counters, TICK};
+use crate::descriptors;
 use crate::listen::{self, Listeners};
 use crate::load::{self, Found};
 use crate::query::{self, Room};
@@ -35,6 +36,7 @@ pub(crate) fn run(args: &Args) -> Result<Status, Failure> {
         return Ok(check_sites(&config, &found));
     }
     program::log::start(program::log::Format::Text, args.verbose);
+    descriptors::make_room(config.limits.connections);
     let _locks = take_locks(&config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -114,6 +116,11 @@ fn take_locks(config: &Config) -> Result<Vec<Lock>, Failure> {
         Lock::take(&beside(&config.socket)).map_err(failed)?,
         Lock::take(&beside(&config.snapshot)).map_err(failed)?,
     ];
+    for endpoint in &config.listen {
+        if let Address::Unix(path) = &endpoint.address {
+            locks.push(Lock::take(&beside(path)).map_err(failed)?);
+        }
+    }
     for directory in [&config.site_sockets, &config.ingest_sockets] {
         match std::fs::create_dir(directory) {
             Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
@@ -134,10 +141,14 @@ async fn serve(file: &Path, config: Config, found: &Found) -> Result<Status, Fai
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
     let service = Arc::new(Service {
         store: Arc::clone(&store),
-        counters: Arc::new(Counters::new(now())),
+        counters: Arc::new(Counters {
+            as_naemon: config.as_naemon,
+            ..Counters::new(now())
+        }),
         limits: config.limits,
         users: config.users.clone(),
         allow_unmarked: config.allow_unmarked,
+        dumps_on_merged: config.dumps_on_merged,
         stopping,
         room: Room {
             max: query::MAX_ANSWER,
@@ -221,6 +232,21 @@ impl Daemon {
                 .bind_site(&self.config, &site)
                 .map_err(|(path, error)| failed(&path, error))?;
         }
+        for endpoint in &self.config.listen {
+            listeners.bind_endpoint(endpoint).map_err(|error| {
+                let what = format!("cannot listen on {}", endpoint.address);
+                Failure::caused(Status::Failed, what, error)
+            })?;
+            for warning in endpoint.warnings() {
+                warn!("{warning}");
+            }
+            for id in endpoint.clients.iter().filter(|id| ids.contains(id)) {
+                warn!(
+                    "{}: `clients` lets {id} see more than itself, which is a site",
+                    endpoint.address
+                );
+            }
+        }
         Ok(listeners)
     }
 
@@ -241,11 +267,12 @@ impl Daemon {
                     self.tell_figures();
                 }
                 _ = save.tick() => {
-                    self.store.sites().iter().for_each(|site| site.tidy(now()));
+                    self.store.sites().iter().for_each(|site| site.tidy());
                     self.save(false);
                 }
                 _ = tick.tick() => {
                     self.service.counters.tick();
+                    self.store.sites().iter().for_each(|site| site.pass_time(now()));
                     self.write_history();
                     // People wrote those, and nobody sends them again.
                     if self.store.annotated() != self.saved_annotated {
@@ -296,6 +323,7 @@ impl Daemon {
                 error!(site = %id, "cannot listen on {}: {error}", path.display());
             }
         }
+        listeners.reload();
         let program_start = now().secs().max(0) as u64;
         self.service
             .counters

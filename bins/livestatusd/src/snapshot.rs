@@ -1,27 +1,30 @@
 //! States survive a restart in one file of text:
 //!
 //! ```text
-//! # livestatusd snapshot 2 1795217983
+//! # livestatusd snapshot 3 1795217983
 //! # ids 17
 //! # site remote1 newest=0/4711 complete=0/4711 time=… received=… taken=… unknown=… missing=… claimed=… reason=…
 //! # shadow
 //! (a state dump in its frame)
 //! # passive
 //! (another one)
-//! # comment ID;HOST;SERVICE;ENTRY_TYPE;ENTRY_TIME;PERSISTENT;AUTHOR;COMMENT
-//! # downtime ID;HOST;SERVICE;ENTRY_TIME;START_TIME;END_TIME;FIXED;DURATION;BEGAN;AUTHOR;COMMENT
+//! # comment ID;HOST;SERVICE;ENTRY_TYPE;ENTRY_TIME;PERSISTENT;AUTHOR;COMMENT;EXPIRE_TIME;THERE
+//! # downtime ID;HOST;SERVICE;ENTRY_TIME;START_TIME;END_TIME;FIXED;DURATION;BEGAN;AUTHOR;COMMENT;TRIGGERED_BY;COMMENT_ID;HAS_BEGUN;THERE
 //! # site …
 //! # end 89ab12cd
 //! ```
 //!
 //! `ids` is the highest id that a comment or downtime has had; SERVICE is empty
-//! for those of a host. Format 1 had neither ids, comments nor downtimes, and is
-//! read as well.
+//! for those of a host, THERE the id that the object's site has given, empty if
+//! it was given here. Format 1 had neither ids, comments nor downtimes, format 2
+//! not the last fields of these; both are read as well.
 //!
 //! The last line has the CRC-32C of everything before it. The dumps are in the
 //! format of sitewire-dump(5). A file that is not whole is set aside, never
 //! taken in part.
 
+#[cfg(test)]
+mod hostile;
 mod remarks;
 
 use std::collections::BTreeMap;
@@ -37,12 +40,13 @@ use tracing::{error, info, warn};
 
 use crate::annotations::{Annotated, Annotations};
 use crate::check::Source;
-use crate::store::{DumpCounts, DumpStatus, Owner, Saved, Site, Store};
+use crate::owners::Owner;
+use crate::store::{DumpCounts, DumpStatus, Saved, Site, Store};
 
 const BEGIN: &str = "# livestatusd snapshot ";
-const FORMAT: &str = "2";
+const FORMAT: &str = "3";
 /// All that are read.
-const FORMATS: [&str; 2] = ["1", FORMAT];
+const FORMATS: [&str; 3] = ["1", "2", FORMAT];
 const IDS: &str = "# ids ";
 const SITE: &str = "# site ";
 const END: &str = "# end ";

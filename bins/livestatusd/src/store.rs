@@ -18,10 +18,12 @@ use objects::{Host, HostState, Service, ServiceState, SiteId, StateCode, UnixTim
 
 use crate::alike::Alike;
 use crate::annotations::{Annotated, Comment, Downtime};
-use crate::check::{Phase, Source, State};
+use crate::check::{Source, State};
 use crate::events::Events;
 use crate::groups::Groups;
-use crate::history::{Alert, History, Settings};
+use crate::history::{History, Settings};
+use crate::notes::{Before, Noted};
+use crate::owners::{Owner, Owners};
 
 /// All sites.
 #[derive(Default)]
@@ -53,18 +55,9 @@ pub(crate) struct Site {
     dumps: AtomicU64,
     parked: Mutex<Vec<Saved>>,
     /// What comments and downtimes belong to, by their ids.
-    owners: Mutex<BTreeMap<u64, Owner>>,
+    owners: Owners,
     history: Option<History>,
     shared: Arc<Shared>,
-}
-
-/// What a comment or downtime belongs to.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Owner {
-    /// The host.
-    pub(crate) host_name: BString,
-    /// The service, or `None` for the host itself.
-    pub(crate) service_description: Option<BString>,
 }
 
 /// Something that survived a restart.
@@ -268,7 +261,7 @@ impl Site {
             receiving: AtomicBool::new(false),
             dumps: AtomicU64::new(0),
             parked: Mutex::default(),
-            owners: Mutex::default(),
+            owners: Owners::default(),
             shared,
         }
     }
@@ -300,6 +293,10 @@ impl Site {
             Saved::Comment(owner, comment) => (Some(comment.id), Some(owner.clone())),
             Saved::Downtime(owner, downtime) => (Some(downtime.id), Some(owner.clone())),
         };
+        let waits_for = match &saved {
+            Saved::Downtime(_, downtime) if !downtime.has_begun => downtime.triggered_by(),
+            _ => 0,
+        };
         let known = match saved {
             Saved::State(source, record) => return self.restore_state(source, record),
             Saved::Comment(owner, comment) => self.with_object(&owner, &mut |object| {
@@ -310,7 +307,10 @@ impl Site {
             }),
         };
         if let (true, Some(id), Some(owner)) = (known, id, owner) {
-            self.remember(id, owner);
+            // Something may have come due meanwhile.
+            self.owners.note_due(Some(UnixTime::NEVER), owner.clone());
+            self.owners.wait_for(waits_for, owner.clone());
+            self.owners.remember(id, owner);
         }
         known
     }
@@ -351,13 +351,17 @@ impl Site {
         host_name: &BStr,
         change: impl FnOnce(&HostEntry, &mut State<HostState>),
     ) -> bool {
-        let mut is_new = false;
+        let owner = || Owner::host(host_name);
+        let mut noted = None;
         let found = self.change_host(host_name, |host, state| {
-            let before = state.phase();
+            let before = Before::of(state);
             change(host, state);
-            is_new = self.note(before, state, host_name, None);
+            noted = Some((
+                self.note(&before, state, &owner),
+                state.now.past.last_update,
+            ));
         });
-        self.checked(found, is_new);
+        self.checked(noted, &owner);
         found
     }
 
@@ -368,13 +372,17 @@ impl Site {
         description: &BStr,
         change: impl FnOnce(&ServiceEntry, &mut State<ServiceState>),
     ) -> bool {
-        let mut is_new = false;
+        let owner = || Owner::service(host_name, description);
+        let mut noted = None;
         let found = self.change_service(host_name, description, |service, state| {
-            let before = state.phase();
+            let before = Before::of(state);
             change(service, state);
-            is_new = self.note(before, state, host_name, Some(&service.description));
+            noted = Some((
+                self.note(&before, state, &owner),
+                state.now.past.last_update,
+            ));
         });
-        self.checked(found, is_new);
+        self.checked(noted, &owner);
         found
     }
 
@@ -417,38 +425,6 @@ impl Site {
         self.history.as_ref()
     }
 
-    /// Keeps a change of state, if it was one. Returns whether there is another
-    /// state now.
-    fn note<S: StateCode>(
-        &self,
-        before: Option<Phase<S>>,
-        state: &State<S>,
-        host_name: &BStr,
-        service_description: Option<&BString>,
-    ) -> bool {
-        let Some(after) = state.phase() else {
-            return false;
-        };
-        // What was good when it became known is no news.
-        let is_news = match before {
-            None => !state.now.state.is_ok(),
-            Some(before) => before != after,
-        };
-        if let Some(history) = self.history.as_ref().filter(|_| is_news) {
-            history.note(&Alert {
-                time: state.now.past.last_update,
-                host_name: host_name.to_owned(),
-                service_description: service_description.cloned(),
-                state: state.now.state.code(),
-                state_type: state.now.state_type,
-                attempt: state.now.current_attempt,
-                plugin_output: state.now.plugin_output.clone(),
-            });
-            self.shared.events.happened(Trigger::Log);
-        }
-        before.map(|(state, ..)| state) != Some(after.0)
-    }
-
     /// Gives a host or service to `change`. False if there is none of that name.
     pub(crate) fn with_object(
         &self,
@@ -471,14 +447,9 @@ impl Site {
         self.shared.last_id.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// What the comment or downtime of that id belongs to.
-    pub(crate) fn owner(&self, id: u64) -> Option<Owner> {
-        self.owners().get(&id).cloned()
-    }
-
-    /// Notes what a new comment or downtime belongs to.
-    pub(crate) fn remember(&self, id: u64, owner: Owner) {
-        self.owners().insert(id, owner);
+    /// What comments and downtimes belong to.
+    pub(crate) fn owners(&self) -> &Owners {
+        &self.owners
     }
 
     /// Notes that a comment or downtime is to be saved, or no more.
@@ -487,27 +458,9 @@ impl Site {
         self.shared.events.happened(kind);
     }
 
-    /// Removes downtimes that are over, and the ids of what is gone.
-    pub(crate) fn tidy(&self, now: UnixTime) {
-        let owners = self.owners().clone();
-        for (id, owner) in owners {
-            let mut there = false;
-            self.with_object(&owner, &mut |object| {
-                let is_over = |downtime: &Downtime| downtime.id == id && downtime.is_over(now);
-                if object.annotations().downtimes.iter().any(is_over) {
-                    object.remove_downtimes(&is_over, now);
-                }
-                there = object.annotations().has(id);
-            });
-            if !there {
-                self.owners().remove(&id);
-                self.annotations_changed(Trigger::Downtime);
-            }
-        }
-    }
-
-    fn owners(&self) -> MutexGuard<'_, BTreeMap<u64, Owner>> {
-        self.owners.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Wakes those who wait for something of that kind.
+    pub(crate) fn happened(&self, kind: Trigger) {
+        self.shared.events.happened(kind);
     }
 
     /// Makes this the one stream of dumps of the site, as long as the result
@@ -520,13 +473,17 @@ impl Site {
     }
 
     /// Something was checked, and perhaps has another state now.
-    fn checked(&self, found: bool, is_new: bool) {
-        if !found {
+    fn checked(&self, noted: Option<(Noted, UnixTime)>, owner: &dyn Fn() -> Owner) {
+        let Some((noted, now)) = noted else {
             return;
+        };
+        if noted.due.is_some() {
+            self.owners.note_due(noted.due, owner());
         }
-        self.shared.events.happened(Trigger::Check);
-        if is_new {
-            self.shared.events.happened(Trigger::State);
+        self.begin_waiting(noted.began, now);
+        self.happened(Trigger::Check);
+        if noted.is_new {
+            self.happened(Trigger::State);
         }
     }
 
@@ -556,8 +513,8 @@ impl Drop for Receiving {
 }
 
 impl Objects {
-    fn build(mut configuration: ShadowConfiguration) -> Self {
-        let hosts = std::mem::take(&mut configuration.hosts);
+    fn build(configuration: ShadowConfiguration) -> Self {
+        let hosts = configuration.hosts;
         let mut childs: BTreeMap<BString, Vec<BString>> = BTreeMap::new();
         for (name, host) in &hosts {
             for parent in &host.parents {
@@ -576,7 +533,7 @@ impl Objects {
             })
             .collect();
         Self {
-            groups: Groups::gather(&hosts, configuration),
+            groups: Groups::gather(&hosts, configuration.definitions),
             hosts,
             num_services,
         }

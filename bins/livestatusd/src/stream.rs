@@ -21,7 +21,6 @@ const READ: usize = 16 * 1024;
 const LINGER: Duration = Duration::from_secs(5);
 
 /// A connection, whatever it comes over.
-#[allow(dead_code)] // made by the listeners on the network
 pub(crate) enum Stream {
     /// A Unix socket.
     Unix(UnixStream),

@@ -14,6 +14,7 @@ mod selection;
 mod servicegroups;
 mod services;
 mod sites;
+mod statehist;
 mod status;
 
 use std::collections::BTreeMap;
@@ -39,6 +40,7 @@ pub(crate) use selection::Selection;
 pub(crate) use servicegroups::ServicegroupRow;
 pub(crate) use services::ServiceRow;
 pub(crate) use sites::SiteRow;
+pub(crate) use statehist::StatehistRow;
 pub(crate) use status::StatusRow;
 
 /// One table.
@@ -74,6 +76,8 @@ pub(crate) enum Table {
     Servicesbyhostgroup,
     /// The sites, and how old what is known about them is.
     Sites,
+    /// How long objects were in which state.
+    Statehist,
     /// This program, one row.
     Status,
     /// The time periods that contacts name.
@@ -107,6 +111,7 @@ enum Get {
     Log(for<'a> fn(&'a LogRow<'a>) -> Value<'a>),
     Comment(for<'a> fn(&EntryRow<'a, Comment>) -> Value<'a>),
     Downtime(for<'a> fn(&EntryRow<'a, Downtime>) -> Value<'a>),
+    Statehist(for<'a> fn(&'a StatehistRow<'a>) -> Value<'a>),
     Status(for<'a> fn(&'a StatusRow) -> Value<'a>),
     Column(for<'a> fn(&'a ColumnRow) -> Value<'a>),
     Site(for<'a> fn(&'a SiteRow) -> Value<'a>),
@@ -129,6 +134,7 @@ pub(crate) enum Row<'a> {
     Log(&'a LogRow<'a>),
     Comment(EntryRow<'a, Comment>),
     Downtime(EntryRow<'a, Downtime>),
+    Statehist(&'a StatehistRow<'a>),
     Status(&'a StatusRow),
     Column(&'a ColumnRow),
     Site(&'a SiteRow),
@@ -164,7 +170,7 @@ impl<'v> View<'v> {
 }
 
 impl Table {
-    const ALL: [Self; 17] = [
+    const ALL: [Self; 18] = [
         Self::Columns,
         Self::Commands,
         Self::Comments,
@@ -180,6 +186,7 @@ impl Table {
         Self::Servicesbygroup,
         Self::Servicesbyhostgroup,
         Self::Sites,
+        Self::Statehist,
         Self::Status,
         Self::Timeperiods,
     ];
@@ -215,6 +222,11 @@ impl Table {
                 ("servicesbyhostgroup", "service_", &["host_", "hostgroup_"])
             }
             Self::Sites => ("sites", "site_", &[]),
+            Self::Statehist => (
+                "statehist",
+                "statehist_",
+                &["current_host_", "current_service_"],
+            ),
             Self::Status => ("status", "status_", &[]),
             Self::Timeperiods => ("timeperiods", "timeperiod_", &[]),
         }
@@ -238,6 +250,7 @@ impl Table {
             LazyLock::new(|| sorted(bygroup::services_columns())),
             LazyLock::new(|| sorted(bygroup::services_by_hostgroup_columns())),
             LazyLock::new(|| sorted(sites::columns())),
+            LazyLock::new(|| sorted(statehist::columns())),
             LazyLock::new(|| sorted(status::columns())),
             LazyLock::new(|| sorted(names::timeperiods())),
         ];
@@ -256,8 +269,10 @@ impl Table {
         if let Some(rest) = name.strip_prefix(own) {
             return self.column(rest);
         }
-        if self == Self::Log && (name.starts_with("host_") || name.starts_with("service_")) {
-            // What is not in the log is looked for in what is known now.
+        if matches!(self, Self::Log | Self::Statehist)
+            && (name.starts_with("host_") || name.starts_with("service_"))
+        {
+            // What is not in the history is looked for in what is known now.
             return self.column(&format!("current_{name}"));
         }
         // `host_host_name` of a service.
@@ -292,6 +307,7 @@ impl Table {
             Self::Servicesbygroup => bygroup::for_each_service(view, visit),
             Self::Servicesbyhostgroup => bygroup::for_each_service_by_hostgroup(view, visit),
             Self::Sites => sites::for_each(view, visit),
+            Self::Statehist => statehist::for_each(view, visit),
             Self::Status => visit(&Row::Status(&StatusRow::new(view))),
             Self::Timeperiods => names::for_each_timeperiod(view, visit),
         };
@@ -316,7 +332,7 @@ impl Table {
             Self::Contacts => objects.map(|objects| objects.groups.contacts.len()).sum(),
             Self::Contactgroups | Self::Commands | Self::Timeperiods => sites.len() * 20,
             // It reads files.
-            Self::Log => usize::MAX,
+            Self::Log | Self::Statehist => usize::MAX,
             Self::Columns => 3000,
             Self::Sites | Self::Status => sites.len(),
         }
@@ -400,6 +416,10 @@ impl Column {
                 Row::Downtime(row) => Some(get(row)),
                 _ => None,
             },
+            Get::Statehist(get) => match row {
+                Row::Statehist(row) => Some(get(row)),
+                _ => None,
+            },
             Get::Status(get) => match row {
                 Row::Status(row) => Some(get(row)),
                 _ => None,
@@ -440,6 +460,7 @@ impl<'a> Row<'a> {
             Self::Comment(entry) => Some(&entry.host),
             Self::Downtime(entry) => Some(&entry.host),
             Self::Log(line) => line.host.as_ref(),
+            Self::Statehist(span) => Some(&span.host),
             _ => None,
         }
     }
@@ -452,6 +473,7 @@ impl<'a> Row<'a> {
             Self::Comment(entry) => entry.service.as_ref(),
             Self::Downtime(entry) => entry.service.as_ref(),
             Self::Log(line) => line.service.as_ref(),
+            Self::Statehist(span) => span.service.as_ref(),
             _ => None,
         }
     }

@@ -175,7 +175,7 @@ fn the_dump_of_a_site_takes_an_object_over() {
             "live",
             "GET services\nColumns: acknowledged scheduled_downtime_depth comments downtimes\nFilter: host_name = own\nFilter: description = cpu\n"
         ),
-        "0;0;;2",
+        "0;0;3;2",
         "its site has the say"
     );
     order(&daemon, "DEL_SVC_DOWNTIME;2");
@@ -208,7 +208,7 @@ fn a_downtime_is_in_effect_from_its_start_to_its_end() {
             now + 1000
         ),
     );
-    assert_eq!(depth("hosts", "name = own"), "1;1,2");
+    assert_eq!(depth("hosts", "name = own"), "1;1,3");
     // A flexible one of a service with a problem begins at once, of one without it waits.
     for service in ["cpu", "disk"] {
         order(
@@ -221,11 +221,11 @@ fn a_downtime_is_in_effect_from_its_start_to_its_end() {
     }
     assert_eq!(
         depth("services", "description = cpu\nFilter: host_name = own"),
-        "1;3"
+        "1;5"
     );
-    assert_eq!(depth("services", "description = disk"), "0;4");
+    assert_eq!(depth("services", "description = disk"), "0;7");
     result(&daemon, "SERVICE", "own;disk;1;nearly full");
-    assert_eq!(depth("services", "description = disk"), "1;4");
+    assert_eq!(depth("services", "description = disk"), "1;7");
     let columns = "id host_name service_description is_service type author comment start_time end_time fixed duration \
                    triggered_by is_pending";
     assert_eq!(
@@ -234,8 +234,8 @@ fn a_downtime_is_in_effect_from_its_start_to_its_end() {
             format!("GET downtimes\nColumns: {columns}\nSeparators: 10 9 44 124\n")
         ),
         format!(
-            "1\town\t\t0\t2\tme\twork; more\t{now}\t{end}\t1\t0\t0\t0\n2\town\t\t0\t2\tme\tlater\t{}\t{end}\t1\t0\t0\t1\n\
-             3\town\tcpu\t1\t1\tme\tflexible\t{now}\t{end}\t0\t600\t0\t0\n4\town\tdisk\t1\t1\tme\tflexible\t{now}\t{end}\t0\t600\t0\t0\n",
+            "1\town\t\t0\t2\tme\twork; more\t{now}\t{end}\t1\t0\t0\t0\n3\town\t\t0\t2\tme\tlater\t{}\t{end}\t1\t0\t0\t1\n\
+             5\town\tcpu\t1\t1\tme\tflexible\t{now}\t{end}\t0\t600\t0\t0\n7\town\tdisk\t1\t1\tme\tflexible\t{now}\t{end}\t0\t600\t0\t0\n",
             now + 500,
             end = now + 1000
         )
@@ -245,12 +245,12 @@ fn a_downtime_is_in_effect_from_its_start_to_its_end() {
             "live",
             "GET services\nColumns: downtimes_with_info\nFilter: description = disk\n"
         ),
-        "4|me|flexible"
+        "7|me|flexible"
     );
-    order(&daemon, "DEL_SVC_DOWNTIME;4");
+    order(&daemon, "DEL_SVC_DOWNTIME;7");
     order(&daemon, "DEL_HOST_DOWNTIME;1");
     assert_eq!(depth("services", "description = disk"), "0;");
-    assert_eq!(depth("hosts", "name = own"), "0;2");
+    assert_eq!(depth("hosts", "name = own"), "0;3");
 }
 
 #[test]
@@ -294,7 +294,7 @@ fn what_cannot_be_done_is_refused_with_the_reason() {
         ),
         (
             format!("SCHEDULE_HOST_DOWNTIME;own;{now};{};1;7;0;me;x", now + 10),
-            "a downtime cannot be triggered by another one here".to_owned(),
+            "there is no downtime with the id 7 that could trigger it".to_owned(),
         ),
         ("DEL_HOST_DOWNTIME;7".to_owned(), "there is none with the id 7".to_owned()),
         ("DEL_HOST_COMMENT;-1".to_owned(), "the id is negative".to_owned()),
@@ -306,6 +306,147 @@ fn what_cannot_be_done_is_refused_with_the_reason() {
     assert_eq!(
         daemon.cell("live", "GET status\nColumns: refused_commands\n"),
         "14"
+    );
+}
+
+#[test]
+fn a_downtime_has_a_comment_as_long_as_it_lasts() {
+    let mut daemon = daemon();
+    let now = support::now().secs();
+    let end = now + 1000;
+    order(
+        &daemon,
+        &format!("SCHEDULE_HOST_DOWNTIME;own;{now};{end};1;0;0;me;x"),
+    );
+    let comments =
+        "GET comments\nColumns: id host_name author entry_type source persistent expires\n";
+    assert_eq!(
+        daemon.text("live", comments),
+        "2;own;(livestatusd);2;0;0;0\n"
+    );
+    let text = daemon.cell("live", "GET comments\nColumns: comment\n");
+    assert!(text.starts_with("Fixed downtime from 20"), "{text}");
+    daemon.stop(Signal::TERM);
+    daemon.start();
+    order(&daemon, "DEL_HOST_DOWNTIME;1");
+    assert_eq!(daemon.text("live", comments), "");
+    // It ends by itself, also while nobody asks.
+    let end = support::now().secs() + 2;
+    order(
+        &daemon,
+        &format!("SCHEDULE_HOST_DOWNTIME;own;{now};{end};1;0;0;me;x"),
+    );
+    assert_eq!(daemon.text("live", "GET comments\nColumns: id\n"), "4\n");
+    daemon.wait_for("the end of the downtime", || {
+        daemon
+            .text("live", "GET comments\nColumns: id\n")
+            .is_empty()
+    });
+    assert!(support::now().secs() >= end);
+    assert_eq!(daemon.text("live", "GET downtimes\nColumns: id\n"), "");
+}
+
+#[test]
+fn a_downtime_can_begin_with_another_one() {
+    let mut daemon = daemon();
+    let now = support::now().secs();
+    let end = now + 1000;
+    let depth = |daemon: &Daemon| {
+        daemon.text(
+            "live",
+            "GET services\nColumns: description scheduled_downtime_depth downtimes\nFilter: host_name = own\n",
+        )
+    };
+    // The host's begins with a problem, which the host has; cpu's begins with it, and disk's with that.
+    let later = now + 500;
+    order(
+        &daemon,
+        &format!("SCHEDULE_SVC_DOWNTIME;own;disk;{now};{end};0;0;600;me;x"),
+    );
+    order(
+        &daemon,
+        &format!("SCHEDULE_SVC_DOWNTIME;own;cpu;{later};{end};1;1;0;me;x"),
+    );
+    order(
+        &daemon,
+        &format!("SCHEDULE_HOST_DOWNTIME;own;{later};{end};0;3;300;me;x"),
+    );
+    assert_eq!(depth(&daemon), "cpu;0;3\ndisk;0;1\n");
+    daemon.stop(Signal::TERM);
+    daemon.start();
+    result(&daemon, "SERVICE", "own;disk;2;full");
+    assert_eq!(depth(&daemon), "cpu;1;3\ndisk;1;1\n");
+    let host = "GET hosts\nColumns: scheduled_downtime_depth\nFilter: name = own\n";
+    assert_eq!(daemon.cell("live", host), "1");
+    assert_eq!(
+        daemon.text(
+            "live",
+            "GET downtimes\nColumns: id triggered_by fixed is_pending\n"
+        ),
+        "5;3;0;0\n3;1;1;0\n1;0;0;0\n"
+    );
+    // One that begins while the other is in effect begins at once.
+    order(
+        &daemon,
+        &format!("SCHEDULE_SVC_DOWNTIME;own;cpu;{later};{end};1;5;0;me;x"),
+    );
+    assert_eq!(depth(&daemon), "cpu;2;3,7\ndisk;1;1\n");
+    // What waits for one that is cancelled is cancelled too.
+    order(
+        &daemon,
+        &format!("SCHEDULE_HOST_DOWNTIME;own;{later};{end};1;0;0;me;x"),
+    );
+    order(
+        &daemon,
+        &format!("SCHEDULE_SVC_DOWNTIME;own;disk;{now};{end};1;9;0;me;x"),
+    );
+    assert_eq!(depth(&daemon), "cpu;2;3,7\ndisk;1;1,11\n");
+    order(&daemon, "DEL_HOST_DOWNTIME;9");
+    assert_eq!(depth(&daemon), "cpu;2;3,7\ndisk;1;1\n");
+}
+
+#[test]
+fn an_acknowledgement_can_expire() {
+    let mut daemon = daemon();
+    let soon = support::now().secs() + 2;
+    for persistent in [0, 1] {
+        order(
+            &daemon,
+            &format!("ACKNOWLEDGE_SVC_PROBLEM_EXPIRE;own;cpu;2;1;{persistent};{soon};me;mine"),
+        );
+    }
+    let later = soon + 1000;
+    order(
+        &daemon,
+        &format!("ACKNOWLEDGE_HOST_PROBLEM_EXPIRE;own;1;1;0;{later};me;mine"),
+    );
+    assert_eq!(
+        daemon.text(
+            "live",
+            "GET comments\nColumns: id entry_type expires expire_time\n"
+        ),
+        format!("3;4;1;{later}\n2;4;1;{soon}\n"),
+        "a new acknowledgement takes the comment of the old one away"
+    );
+    daemon.stop(Signal::TERM);
+    daemon.start();
+    daemon.wait_for("the end of the acknowledgement", || {
+        let row = "GET services\nColumns: acknowledged\nFilter: host_name = own\nFilter: description = cpu\n";
+        daemon.cell("live", row) == "0"
+    });
+    assert!(support::now().secs() >= soon);
+    assert_eq!(
+        daemon.text("live", "GET comments\nColumns: id expires\n"),
+        "3;1\n2;0\n",
+        "a persistent comment stays"
+    );
+    let past = support::now().secs() - 1;
+    assert_eq!(
+        answer(
+            &daemon,
+            &format!("ACKNOWLEDGE_HOST_PROBLEM_EXPIRE;own;1;1;0;{past};me;x")
+        ),
+        "400: ACKNOWLEDGE_HOST_PROBLEM_EXPIRE: the acknowledgement expires in the past\n"
     );
 }
 
@@ -358,9 +499,9 @@ fn what_was_said_survives_a_restart() {
     assert_eq!(
         daemon.text(
             "live",
-            "GET comments\nColumns: id\nFilter: is_service = 0\n"
+            "GET comments\nColumns: id\nFilter: is_service = 0\nFilter: entry_type = 1\n"
         ),
-        "5\n",
+        "7\n",
         "ids go on"
     );
 }
@@ -372,7 +513,7 @@ fn what_was_said_is_saved_soon_and_survives_a_kill() {
     let before = all(&daemon);
     daemon.wait_for("the snapshot", || {
         std::fs::read_to_string(daemon.path("snapshot"))
-            .is_ok_and(|text| text.contains("\n# downtime 4;own;;"))
+            .is_ok_and(|text| text.contains("\n# downtime 5;own;;"))
     });
     daemon.stop(Signal::KILL);
     daemon.start();
@@ -404,7 +545,7 @@ fn a_snapshot_of_the_first_format_is_read() {
     let (first, rest) = text.split_once('\n').unwrap();
     let (_, rest) = rest.split_once('\n').unwrap();
     let (rest, _) = rest.rsplit_once("# end ").unwrap();
-    let old = format!("{}\n{rest}", first.replacen(" 2 ", " 1 ", 1));
+    let old = format!("{}\n{rest}", first.replacen(" 3 ", " 1 ", 1));
     let crc = crc32c::crc32c(old.as_bytes());
     std::fs::write(daemon.path("snapshot"), format!("{old}# end {crc:08x}\n")).unwrap();
     daemon.start();

@@ -268,7 +268,8 @@ fn comments_and_downtimes_are_as_visible_as_their_objects() {
         ("nobody", "", ""),
     ] {
         for (table, want) in [("comments", comments), ("downtimes", downtimes)] {
-            let query = format!("GET {table}\nColumns: host_name service_description");
+            let query =
+                format!("GET {table}\nColumns: host_name service_description\nFilter: author = me");
             assert_eq!(
                 ask(&daemon, "live.d/a", user, &query),
                 want,

@@ -179,3 +179,24 @@ fn a_changed_livestatusd_toml_is_checked_but_waits_for_the_next_start() {
     daemon.wait_for_log("unknown key `conections`, did you mean `connections`?");
     assert_eq!(hosts(&daemon), "a h ");
 }
+
+#[test]
+fn clients_may_be_told_to_treat_it_as_naemon() {
+    let version = "GET status\nColumns: livestatus_version program_version\n";
+    let mut daemon = Daemon::new(&[]);
+    daemon.configure("a", &[("h", host(&[]))]);
+    daemon.start();
+    let plain = daemon.cell("live", version);
+    assert!(
+        plain.starts_with("1.5.0-sitewire;sitewire-livestatusd"),
+        "{plain}"
+    );
+    daemon.stop(rustix::process::Signal::TERM);
+    daemon.settings("as_naemon = true");
+    daemon.start();
+    let naemon = daemon.cell("live", version);
+    assert!(
+        naemon.starts_with("1.5.0-sitewire-naemon;sitewire-livestatusd"),
+        "{naemon}"
+    );
+}

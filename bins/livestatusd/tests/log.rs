@@ -148,3 +148,134 @@ fn without_a_directory_nothing_is_kept() {
         "type\n"
     );
 }
+
+#[test]
+fn downtimes_flapping_and_commands_are_in_the_log() {
+    let daemon = daemon("");
+    result(&daemon, "2;bad");
+    let now = support::now().secs();
+    let end = now + 1000;
+    for command in [
+        format!("SCHEDULE_SVC_DOWNTIME;own;cpu;{now};{end};1;0;0;me;x; y"),
+        format!("SCHEDULE_SVC_DOWNTIME;own;cpu;{now};{end};1;0;0;me;second"),
+        "DEL_SVC_DOWNTIME;1".to_owned(),
+        "DEL_SVC_DOWNTIME;3".to_owned(),
+        "DEL_SVC_DOWNTIME;3".to_owned(),
+    ] {
+        daemon.text("live", format!("COMMAND [{now}] {command}\n\n"));
+    }
+    for (sequence, depth, is_flapping) in [(1, 1, false), (2, 2, true), (3, 0, false)] {
+        let mut out = Vec::new();
+        let mut writer = livestatus::dump::DumpWriter::begin(&begin("b", sequence), &mut out);
+        let state = objects::ShadowState {
+            scheduled_downtime_depth: depth,
+            is_flapping,
+            ..support::shadow(objects::HostState::Up, "")
+        };
+        writer.host(b"web", &state, &mut out).unwrap();
+        writer.end(&mut out);
+        daemon.ask("ingest.d/b", out);
+    }
+    let log = daemon.text(
+        "live",
+        "GET log\nColumns: site class type host_name service_description state state_type state_info command_name comment options\nSeparators: 10 9 44 124\n",
+    );
+    let (begun, cancelled, over) = (
+        "A scheduled downtime has begun",
+        "The scheduled downtime was cancelled",
+        "The scheduled downtime is over",
+    );
+    let (flaps, settled) = ("The state has begun to flap", "The state flaps no more");
+    let mut want = [
+        format!(
+            "b\t1\tHOST DOWNTIME ALERT\tweb\t\t0\tSTOPPED\tSTOPPED\t\t{over}\tweb;STOPPED;{over}"
+        ),
+        format!(
+            "b\t1\tHOST FLAPPING ALERT\tweb\t\t0\tSTOPPED\tSTOPPED\t\t{settled}\tweb;STOPPED;{settled}"
+        ),
+        format!(
+            "b\t1\tHOST FLAPPING ALERT\tweb\t\t0\tSTARTED\tSTARTED\t\t{flaps}\tweb;STARTED;{flaps}"
+        ),
+        format!(
+            "b\t1\tHOST DOWNTIME ALERT\tweb\t\t0\tSTARTED\tSTARTED\t\t{begun}\tweb;STARTED;{begun}"
+        ),
+        "a\t5\tEXTERNAL COMMAND\t\t\t0\t\t\tDEL_SVC_DOWNTIME\t\tDEL_SVC_DOWNTIME;3".to_owned(),
+        format!(
+            "a\t1\tSERVICE DOWNTIME ALERT\town\tcpu\t0\tCANCELLED\tCANCELLED\t\t{cancelled}\town;cpu;CANCELLED;{cancelled}"
+        ),
+        "a\t5\tEXTERNAL COMMAND\t\t\t0\t\t\tDEL_SVC_DOWNTIME\t\tDEL_SVC_DOWNTIME;1".to_owned(),
+        format!(
+            "a\t5\tEXTERNAL COMMAND\t\t\t0\t\t\tSCHEDULE_SVC_DOWNTIME\t\tSCHEDULE_SVC_DOWNTIME;own;cpu;{now};{end};1;0;0;me;second"
+        ),
+        format!(
+            "a\t5\tEXTERNAL COMMAND\t\t\t0\t\t\tSCHEDULE_SVC_DOWNTIME\t\tSCHEDULE_SVC_DOWNTIME;own;cpu;{now};{end};1;0;0;me;x; y"
+        ),
+        format!(
+            "a\t1\tSERVICE DOWNTIME ALERT\town\tcpu\t0\tSTARTED\tSTARTED\t\t{begun}\town;cpu;STARTED;{begun}"
+        ),
+        "a\t1\tSERVICE ALERT\town\tcpu\t2\tSOFT\tSOFT (CRITICAL)\t\t\town;cpu;CRITICAL;SOFT;1;bad"
+            .to_owned(),
+    ];
+    let mut got: Vec<&str> = log.lines().collect();
+    // Of one second, the lines of the first site come first.
+    got.sort_by_key(|line| std::cmp::Reverse(line.as_bytes()[0]));
+    want.sort_by_key(|line| std::cmp::Reverse(line.as_bytes()[0]));
+    assert_eq!(got, want);
+    assert_eq!(
+        daemon.cell("live", "GET status\nColumns: log_messages\n"),
+        want.len().to_string()
+    );
+    // What is about no object is for those who are somebody at the site.
+    for (user, lines) in [("joe", 4), ("nobody", 0)] {
+        let log = daemon.text(
+            "live.d/a",
+            format!("GET log\nColumns: options\nFilter: class = 5\nAuthUser: {user}\n"),
+        );
+        assert_eq!(log.lines().count(), lines, "{user}");
+    }
+}
+
+#[test]
+fn lines_of_all_sites_are_in_one_order_and_a_limit_ends_the_reading() {
+    let mut daemon = daemon("");
+    daemon.stop(Signal::TERM);
+    let today = support::now().secs().div_euclid(86_400) * 86_400;
+    for (site, times) in [
+        ("a", [-90_000, -50, -40, -20]),
+        ("b", [-90_001, -45, -40, -10]),
+    ] {
+        let directory = daemon.path("history").join(site);
+        std::fs::create_dir_all(&directory).unwrap();
+        for ago in times {
+            let time = today + ago;
+            let output = std::process::Command::new("date")
+                .args(["-u", "-d", &format!("@{time}"), "+%Y-%m-%d.log"])
+                .output()
+                .unwrap();
+            let file = directory.join(String::from_utf8(output.stdout).unwrap().trim());
+            let before = std::fs::read_to_string(&file).unwrap_or_default();
+            let line = format!("[{time}] HOST ALERT: web;DOWN;HARD;1;{ago}\n");
+            std::fs::write(&file, before + &line).unwrap();
+        }
+    }
+    daemon.start();
+    let log = |query: &str| {
+        daemon.text(
+            "live",
+            format!("GET log\nColumns: site plugin_output\n{query}"),
+        )
+    };
+    assert_eq!(
+        log(""),
+        "b;-10\na;-20\na;-40\nb;-40\nb;-45\na;-50\na;-90000\nb;-90001\n"
+    );
+    assert_eq!(log("Limit: 2\n"), "b;-10\na;-20\n");
+    assert_eq!(
+        log(&format!(
+            "Filter: time >= {}\nFilter: time < {}\n",
+            today - 45,
+            today - 20
+        )),
+        "a;-40\nb;-40\nb;-45\n"
+    );
+}

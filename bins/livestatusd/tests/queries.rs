@@ -20,6 +20,7 @@ fn two_sites() -> Daemon {
         ]
         .into(),
         labels: [("os".into(), "linux".into())].into(),
+        label_sources: Some(Box::new([("os".into(), "discovered".into())].into())),
         contacts: vec!["joe".into()],
         contact_groups: vec!["ops".into()],
         check_command: "check_ping!5".into(),
@@ -173,6 +174,10 @@ fn answers_have_the_form_that_was_asked_for() {
             "[[[\"linux\",\"web\"],{\"SITE\":\"berlin-7\",\"TAGS\":\"/wan/ prod\"},{\"os\":\"linux\"}]]\n".to_owned(),
         ),
         (
+            "GET services\nColumns: host_label_sources host_label_source_names host_label_source_values label_sources\nLimit: 1\n",
+            "os|discovered;os;discovered;\n".to_owned(),
+        ),
+        (
             "GET hosts\nColumns: groups custom_variables services_with_state\nLimit: 1\n",
             "linux,web;SITE|berlin-7,TAGS|/wan/ prod;CPU load|1|1,Disk /|2|1,Memory|0|0\n".to_owned(),
         ),
@@ -291,16 +296,21 @@ fn the_table_of_columns_is_true() {
     assert_eq!(
         names.join(" "),
         "columns commands comments contactgroups contacts downtimes hostgroups hosts hostsbygroup log servicegroups services \
-         servicesbygroup servicesbyhostgroup sites status timeperiods"
+         servicesbygroup servicesbyhostgroup sites statehist status timeperiods"
     );
     for (table, columns) in &tables {
+        let filter = match table.as_str() {
+            "statehist" => "Filter: time >= 1\n",
+            _ => "",
+        };
         // All columns at once are those of the table of columns, in that order.
-        let header = daemon.text("live", format!("GET {table}\nLimit: 0\n"));
+        let header = daemon.text("live", format!("GET {table}\n{filter}Limit: 0\n"));
         let want: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(header.trim_end(), want.join(";"), "{table}");
         // And the values have the types that it says.
         for (name, kind) in columns {
-            let request = format!("GET {table}\nColumns: {name}\nOutputFormat: json\nLimit: 1\n");
+            let request =
+                format!("GET {table}\nColumns: {name}\n{filter}OutputFormat: json\nLimit: 1\n");
             let answer = daemon.text("live", &request);
             let cell = answer
                 .trim_end()
@@ -352,6 +362,7 @@ fn every_column_that_other_servers_have_is_there() {
                     ("services", "host_"),
                     ("comments", "host_"),
                     ("log", "current_host_"),
+                    ("statehist", "current_host_"),
                     ("downtimes", "host_"),
                     ("hostsbygroup", ""),
                     ("servicesbygroup", "host_"),
@@ -360,6 +371,7 @@ fn every_column_that_other_servers_have_is_there() {
                 "services" => &[
                     ("comments", "service_"),
                     ("log", "current_service_"),
+                    ("statehist", "current_service_"),
                     ("downtimes", "service_"),
                     ("servicesbygroup", ""),
                     ("servicesbyhostgroup", ""),

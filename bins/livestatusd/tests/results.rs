@@ -154,7 +154,7 @@ fn what_cannot_be_done_is_refused_with_the_reason() {
         (
             "live",
             "COMMAND [1] UPDATE_SHADOW_HOST_STATE;only-a;1;0\n".to_owned(),
-            "UPDATE_SHADOW_HOST_STATE is taken by the ingest socket of the site only",
+            "UPDATE_SHADOW_HOST_STATE is not taken here: dumps go to the ingest socket of their site",
         ),
     ];
     for (socket, command, reason) in &cases {

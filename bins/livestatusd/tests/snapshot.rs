@@ -99,7 +99,7 @@ fn a_damaged_snapshot_is_set_aside_and_never_taken_in_part() {
         .position(|window| window == b"of a")
         .unwrap();
     changed[at] ^= 1;
-    let newer = [b"# livestatusd snapshot 3 ", &whole[25..]].concat();
+    let newer = [b"# livestatusd snapshot 4 ", &whole[25..]].concat();
     for (name, bytes, why) in [
         ("empty", &b""[..], "its end mark is missing"),
         (
@@ -116,7 +116,7 @@ fn a_damaged_snapshot_is_set_aside_and_never_taken_in_part() {
         (
             "of a later release",
             &newer,
-            "it has format \"3\", this release reads up to 2",
+            "it has format \"4\", this release reads up to 3",
         ),
         ("something else", b"hello\n", "it is not a snapshot"),
     ] {

@@ -1,18 +1,22 @@
 //! From the command line to a file in the drop box.
 
 use std::io::{Read, Write};
-use std::path::PathBuf;
-use std::time::SystemTime;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use objects::notification::{Context, Error, Kind, MAX_BODY, MAX_CONTEXT, parse_context, to_utf8};
 use objects::{Notification, NotificationId, SiteId, UnixTime};
 use program::{Failure, Status};
+use spool::drop_box;
+use spool::submission::{self, Asked};
 
 use crate::cli::Args;
 use crate::context;
 
 /// What every spooler on the way may add to the body for its path.
 const ROOM_FOR_PATH: usize = 4096;
+/// How long the daemon may take for its answer before the drop box is used.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(crate) fn run(args: &Args) -> Result<Status, Failure> {
     let now = UnixTime::from(SystemTime::now());
@@ -30,8 +34,7 @@ pub(crate) fn run(args: &Args) -> Result<Status, Failure> {
     if args.dry_run {
         return tell(&body);
     }
-    let spool = spool(args);
-    spool::drop_box::submit(&spool, id, body.as_bytes()).map_err(not_accepted)?;
+    submit(&spool(args), id, body.as_bytes())?;
     if !args.quiet {
         // It is stored: that nobody reads the id does not change it.
         let _ = tell(&format!("{id}\n"));
@@ -100,6 +103,21 @@ fn print_within_limit(mut notification: Notification) -> Result<String, Failure>
         if !context::cut_longest(&mut notification.context, len - limit + 256) {
             return Err(unfit(Error::TooLarge(len)));
         }
+    }
+}
+
+/// To the daemon, whose syncs are shared, or else to the drop box.
+fn submit(spool: &Path, id: NotificationId, body: &[u8]) -> Result<(), Failure> {
+    match submission::submit(spool, body, PATIENCE) {
+        Asked::Submitted(_) => Ok(()),
+        Asked::Refused(why) => Err(Failure::new(
+            Status::Failed,
+            format!("notification not accepted: {why}"),
+        )),
+        // Should the daemon have stored it without saying so, it knows the id.
+        Asked::Unanswered => drop_box::submit(spool, id, body)
+            .map(drop)
+            .map_err(not_accepted),
     }
 }
 

@@ -18,6 +18,7 @@ mod run;
 mod script;
 mod state_file;
 mod stop;
+mod submit;
 mod waiting;
 
 use std::process::ExitCode;

@@ -8,6 +8,7 @@
 
 mod lanes;
 mod peers;
+mod submitters;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -27,9 +28,11 @@ use crate::figures::{QueueFigures, Stack};
 use crate::intake::Intake;
 use crate::route::{Incoming, Refusal, Route};
 use crate::stop::Stop;
+use crate::submit::Reply;
 
 use lanes::LaneWork;
 use peers::PeerWork;
+use submitters::Submitted;
 
 /// Most requests answered by one commit.
 const GROUP: usize = 4096;
@@ -41,6 +44,12 @@ const DISK_RETRY: Duration = Duration::from_secs(1);
 pub(crate) enum Request {
     /// Something may have been dropped.
     LookIntoDropBox,
+    /// From a submitter.
+    Submitted {
+        number: u64,
+        body: Vec<u8>,
+        reply: UnboundedSender<Reply>,
+    },
     /// From the link with this number to this peer.
     Link {
         peer: SiteId,
@@ -80,6 +89,8 @@ pub(crate) struct Owner {
     stop: Stop,
     /// Dropped files that are in the journal after the next commit.
     absorbed: Vec<Dropped>,
+    /// Who is answered after the next commit.
+    submitted: Vec<Submitted>,
     /// While the disk refuses commits: when it is asked again.
     failing: Option<Instant>,
     stopping: bool,
@@ -120,6 +131,7 @@ impl Owner {
                 .collect(),
             stop,
             absorbed: Vec::new(),
+            submitted: Vec::new(),
             failing: None,
             stopping: false,
             counters: Counters::default(),
@@ -216,6 +228,11 @@ impl Owner {
     fn handle(&mut self, request: Request) {
         match request {
             Request::LookIntoDropBox => self.intake.wake(Instant::now()),
+            Request::Submitted {
+                number,
+                body,
+                reply,
+            } => self.handle_submitted(number, &body, reply),
             Request::Link { peer, number, what } => self.handle_link(&peer, number, what),
             Request::Finished { lane, outcome } => self.handle_finished(lane, outcome),
             Request::Figures(reply) => {
@@ -246,7 +263,7 @@ impl Owner {
         for file in self.intake.next_group(at)? {
             match Incoming::read(&file.body, &self.site) {
                 Ok(incoming) => match self.accept(incoming, None) {
-                    Ok(()) => self.absorbed.push(file),
+                    Ok(_) => self.absorbed.push(file),
                     Err(refusal) => self.intake.set_aside(&file.name, &refusal.why)?,
                 },
                 Err(refusal) if refusal.code == RefusalCode::Corrupt => {
@@ -259,26 +276,25 @@ impl Owner {
     }
 
     /// Stores a notification and decides where it goes, unless it is known.
-    fn accept(&mut self, incoming: Incoming, from: Option<&SiteId>) -> Result<(), Refusal> {
+    fn accept(&mut self, incoming: Incoming, from: Option<&SiteId>) -> Result<Accepted, Refusal> {
         let Incoming { id, body, route } = incoming;
         let accepted = self.queue.accept(id, from, body.as_bytes(), now());
-        match accepted {
-            Ok(Accepted::New) => {
+        let accepted = accepted.map_err(|error| Refusal {
+            code: RefusalCode::TooLarge,
+            why: chain(&error),
+        })?;
+        match &accepted {
+            Accepted::New => {
                 self.counters.accepted += 1;
                 tracing::debug!(%id, "accepted");
                 self.assign(id, &route);
-                Ok(())
             }
-            Ok(Accepted::Duplicate(_)) => {
+            Accepted::Duplicate(_) => {
                 self.counters.duplicates += 1;
                 tracing::debug!(%id, "known already");
-                Ok(())
             }
-            Err(error) => Err(Refusal {
-                code: RefusalCode::TooLarge,
-                why: chain(&error),
-            }),
         }
+        Ok(accepted)
     }
 
     fn assign(&mut self, id: NotificationId, route: &Route) {
@@ -328,6 +344,7 @@ impl Owner {
                 for file in std::mem::take(&mut self.absorbed) {
                     self.intake.absorbed(&file);
                 }
+                self.answer_submitters();
                 self.answer_links();
                 self.start_jobs();
             }

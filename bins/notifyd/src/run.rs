@@ -20,7 +20,7 @@ use crate::link::{self, Network};
 use crate::owner::{Owner, Request};
 use crate::report::Reporter;
 use crate::stop::Stop;
-use crate::{drop_watch, lane};
+use crate::{drop_watch, lane, submit};
 
 /// Files that a killed submitter left in `tmp/` are removed at this age.
 const LEFTOVERS: Duration = Duration::from_secs(3600);
@@ -176,6 +176,7 @@ impl Parts {
     ) -> Result<Self, Failure> {
         let started = SystemTime::now().into();
         let listeners = bind(configuration).await?;
+        let submitters = submit::bind(directory.path()).await;
         let (requests, inbox) = channel();
         let stop = Stop::default();
         let links = Links::new(&configuration.peers, started);
@@ -193,6 +194,10 @@ impl Parts {
         };
         let (wake, reporter) = reporter.start().map_err(cannot_start)?;
         let (end, stopping) = watch::channel(false);
+        if let Some(listener) = submitters {
+            let (owner, stopping) = (requests.clone(), stopping.clone());
+            tokio::spawn(submit::listen(listener, owner, stopping));
+        }
         let network = Arc::new(Network::new(
             configuration.site.clone(),
             identity,

@@ -356,9 +356,6 @@ fn a_disk_that_refuses_syncs_holds_everything_until_it_heals() {
         assert_eq!(accepted, 1);
     }
     assert_eq!(site.files("spool/new"), [""; 0]);
-    // strace passes the end on, but not the signal.
-    let pid = site.state()["pid"].as_i64().unwrap();
-    let pid = rustix::process::Pid::from_raw(pid as i32).unwrap();
-    rustix::process::kill_process(pid, Signal::TERM).unwrap();
+    site.terminate_traced();
     assert_eq!(daemon.wait().code(), Some(0));
 }

@@ -29,12 +29,19 @@ Exit status: 0 done, 1 failed, 2 used wrongly, 75 try again.
 Manual: unixcat(1), sitewire(7)"
 )]
 pub(crate) struct Args {
+    /// Give up connecting after this long, such as 5s
+    ///
+    /// On each address that a host has, and for each silence while TLS is
+    /// agreed on. Without it the system decides.
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) connect_timeout: Option<Duration>,
+
     /// Give up when nothing moves for this long, such as 30s or 5m
     ///
-    /// Counts while connecting and whenever neither direction makes progress.
+    /// Counts once connected, whenever neither direction makes progress.
     /// Without it unixcat waits for as long as both sides stay.
     #[arg(long, value_name = "DURATION", value_parser = duration)]
-    pub(crate) timeout: Option<Duration>,
+    pub(crate) idle_timeout: Option<Duration>,
 
     #[cfg(feature = "tls")]
     #[command(flatten)]

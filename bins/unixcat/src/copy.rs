@@ -49,7 +49,7 @@ pub(crate) fn run(args: &Args) -> Result<Status, Failure> {
     };
     let address = &args.socket;
     let failed = |what: String| Err(Failure::new(Status::Failed, what));
-    match copy.run(args.timeout) {
+    match copy.run(args.idle_timeout) {
         Ok(()) => Ok(Status::Done),
         Err(Error::ReaderGone) => Err(Failure::silent(Status::Failed)),
         Err(Error::Unsent) => failed(format!(
@@ -61,6 +61,11 @@ pub(crate) fn run(args: &Args) -> Result<Status, Failure> {
         Err(Error::Idle(timeout)) => Err(Failure::new(
             Status::TryAgain,
             format!("{address}: nothing moved for {timeout:?}"),
+        )),
+        Err(Error::Socket(what, error)) => Err(Failure::caused(
+            Status::Failed,
+            format!("{what} {address}"),
+            error,
         )),
         Err(Error::System(what, error)) => Err(Failure::caused(Status::Failed, what, error)),
     }
@@ -92,6 +97,8 @@ enum Error {
     CutOff,
     /// No progress for this long.
     Idle(Duration),
+    /// The system, or TLS, refuses to go on with the socket.
+    Socket(&'static str, io::Error),
     System(&'static str, io::Error),
 }
 
@@ -277,7 +284,7 @@ impl Copy<'_> {
                     Ok(true)
                 }
                 ErrorKind::WouldBlock | ErrorKind::Interrupted => Ok(false),
-                _ => Err(Error::system("cannot write to the socket", error)),
+                _ => Err(Error::Socket("cannot write to", error)),
             },
         }
     }
@@ -298,7 +305,7 @@ impl Copy<'_> {
                         moved = true;
                     }
                     ErrorKind::UnexpectedEof => return Err(Error::CutOff),
-                    _ => return Err(Error::system("cannot read from the socket", error)),
+                    _ => return Err(Error::Socket("cannot read from", error)),
                 },
             }
         }

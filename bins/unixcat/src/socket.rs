@@ -21,7 +21,7 @@ impl Socket {
         if let program::Address::Tls { host, port } = &args.socket {
             return connect_tls(args, host, *port);
         }
-        let socket = args.socket.connect(args.timeout).map_err(|error| {
+        let socket = args.socket.connect(args.connect_timeout).map_err(|error| {
             let status = match error.kind() {
                 ErrorKind::InvalidInput | ErrorKind::InvalidFilename | ErrorKind::Unsupported => {
                     Status::Failed
@@ -130,17 +130,19 @@ fn connect_tls(args: &Args, host: &str, port: u16) -> Result<Socket, Failure> {
     let expected = args.tls.tls_name.as_deref().unwrap_or(host);
     let client = Client::load(files, expected)
         .map_err(|error| Failure::new(Status::Failed, error.to_string()))?;
-    let stream = client.connect(host, port, args.timeout).map_err(|error| {
-        if error.is_temporary() {
-            return Failure::caused(
-                Status::TryAgain,
-                format!("cannot connect to {address}"),
-                error,
-            );
-        }
-        let what = format!("cannot agree on TLS with {address}");
-        Failure::caused(Status::Failed, what, error)
-    })?;
+    let stream = client
+        .connect(host, port, args.connect_timeout)
+        .map_err(|error| {
+            if error.is_temporary() {
+                return Failure::caused(
+                    Status::TryAgain,
+                    format!("cannot connect to {address}"),
+                    error,
+                );
+            }
+            let what = format!("cannot agree on TLS with {address}");
+            Failure::caused(Status::Failed, what, error)
+        })?;
     rustix::io::ioctl_fionbio(&stream, true).map_err(|error| {
         let error = io::Error::from(error);
         Failure::caused(Status::Failed, "cannot set up the socket", error)

@@ -290,11 +290,49 @@ fn silence_ends_at_the_timeout() {
         drop(stream);
     });
     let mut command = unixcat(path);
-    let child = command.args(["--timeout", "100ms"]).spawn().unwrap();
+    let child = command.args(["--idle-timeout", "100ms"]).spawn().unwrap();
     let output = child.wait_with_output().unwrap();
     drop(keep);
     assert_eq!(output.status.code(), Some(75));
     assert!(String::from_utf8_lossy(&output.stderr).contains("nothing moved for 100ms"));
+}
+
+#[test]
+fn a_limit_on_silence_is_none_on_what_moves() {
+    let path = accept(listen(), |mut stream| {
+        // Longer than the limit in all, never as long at once.
+        for _ in 0..30 {
+            stream.write_all(b"x").unwrap();
+            thread::sleep(Duration::from_millis(50));
+        }
+    });
+    let mut command = unixcat(path);
+    command.args(["--idle-timeout", "1s", "--connect-timeout", "100ms"]);
+    let output = finish(command.spawn().unwrap(), Vec::new());
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(output.stdout.len(), 30);
+}
+
+#[test]
+fn a_connection_that_is_not_taken_ends_at_its_own_timeout() {
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, listen, socket};
+
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("s");
+    let listener = socket(AddressFamily::UNIX, SocketType::STREAM, None).unwrap();
+    bind(&listener, &SocketAddrUnix::new(&path).unwrap()).unwrap();
+    listen(&listener, 0).unwrap();
+    // The only place in the queue.
+    let _waiting = UnixStream::connect(&path).unwrap();
+    let mut command = unixcat(&path);
+    command.args(["--connect-timeout", "100ms", "--idle-timeout", "10m"]);
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(75));
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        message.contains("cannot connect to") && message.contains("timed out"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -314,7 +352,13 @@ fn nobody_listening_is_worth_another_try() {
 
 #[test]
 fn wrong_use_is_told_apart() {
-    for args in [&[][..], &["a", "b"], &["tcp:x"], &["--timeout", "0s", "x"]] {
+    for args in [
+        &[][..],
+        &["a", "b"],
+        &["tcp:x"],
+        &["--idle-timeout", "0s", "x"],
+        &["--connect-timeout", "5", "x"],
+    ] {
         let output = Command::new(env!("CARGO_BIN_EXE_unixcat"))
             .args(args)
             .output()

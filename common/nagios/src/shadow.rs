@@ -6,6 +6,9 @@
 //! shadow_hosts.update({
 //! 'db1': {'address': '10.1.1.5', 'alias': 'Database', 'services': {'Disk /': {}}},
 //! })
+//! contacts.update({
+//! 'joe': {'alias': 'Joe', 'contactgroups': ['ops']},
+//! })
 //! # sitewire-end records=2 crc32c=3286ba3e
 //! ```
 //!
@@ -13,19 +16,22 @@
 //! reading both need the memory of one host at a time, beyond what the caller
 //! keeps.
 
-mod contacts;
+mod definitions;
+mod dict;
 mod fields;
+mod printer;
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
 
-use bstr::{BStr, BString, ByteSlice};
-use objects::{Contact, DumpBegin, DumpEnd, Host, Service};
+use bstr::{BString, ByteSlice};
+use objects::{DumpBegin, Host};
 
-use crate::python::{Reader, Value, print_str};
+use crate::python::{Reader, Value};
 use crate::{Error, frame};
 
 pub use crate::python::Limits;
+pub use definitions::Definitions;
+pub use printer::{PrintedServices, Printer};
 
 /// What a shadow configuration says.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -35,14 +41,8 @@ pub struct ShadowConfiguration {
     pub begin: Option<DumpBegin>,
     /// The hosts with their services, by name.
     pub hosts: BTreeMap<BString, Host>,
-    /// The contacts, by name.
-    pub contacts: BTreeMap<BString, Contact>,
-    /// Aliases of the host groups that are defined.
-    pub hostgroups: BTreeMap<BString, BString>,
-    /// Aliases of the service groups that are defined.
-    pub servicegroups: BTreeMap<BString, BString>,
-    /// Aliases of the contact groups that are defined.
-    pub contactgroups: BTreeMap<BString, BString>,
+    /// The contacts and groups.
+    pub definitions: Definitions,
 }
 
 /// Reads a shadow configuration.
@@ -79,6 +79,12 @@ pub fn parse(bytes: &[u8], limits: Limits) -> Result<ShadowConfiguration, Error>
         (Some((begin, _)), _) => Some(begin),
     };
     Ok(read)
+}
+
+/// Whether a host, a service, a contact or a group can be called that. No core
+/// can have any other name, and no request could ask for it.
+pub fn is_name(name: &[u8]) -> bool {
+    !name.is_empty() && name.find_byteset(b"\n\0").is_none()
 }
 
 /// What a statement is about.
@@ -161,10 +167,10 @@ fn clear(subject: Subject, into: &mut ShadowConfiguration, records: &mut u64) {
             into.hosts.clear();
             *records = 0;
         }
-        Subject::Contacts => into.contacts.clear(),
-        Subject::Hostgroups => into.hostgroups.clear(),
-        Subject::Servicegroups => into.servicegroups.clear(),
-        Subject::Contactgroups => into.contactgroups.clear(),
+        Subject::Contacts => into.definitions.contacts.clear(),
+        Subject::Hostgroups => into.definitions.hostgroups.clear(),
+        Subject::Servicegroups => into.definitions.servicegroups.clear(),
+        Subject::Contactgroups => into.definitions.contactgroups.clear(),
     }
 }
 
@@ -174,13 +180,15 @@ fn read_dict(
     into: &mut ShadowConfiguration,
     records: &mut u64,
 ) -> Result<(), Error> {
-    match subject {
-        Subject::Hosts => read_hosts(reader, &mut into.hosts, records),
-        Subject::Contacts => contacts::read_contacts(reader, &mut into.contacts),
-        Subject::Hostgroups => contacts::read_aliases(reader, &mut into.hostgroups),
-        Subject::Servicegroups => contacts::read_aliases(reader, &mut into.servicegroups),
-        Subject::Contactgroups => contacts::read_aliases(reader, &mut into.contactgroups),
-    }
+    let defined = &mut into.definitions;
+    let aliases = match subject {
+        Subject::Hosts => return read_hosts(reader, &mut into.hosts, records),
+        Subject::Contacts => return definitions::read_contacts(reader, &mut defined.contacts),
+        Subject::Hostgroups => &mut defined.hostgroups,
+        Subject::Servicegroups => &mut defined.servicegroups,
+        Subject::Contactgroups => &mut defined.contactgroups,
+    };
+    definitions::read_aliases(reader, aliases)
 }
 
 /// Reads the dict of hosts; a later host of the same name replaces an earlier
@@ -205,96 +213,9 @@ fn read_hosts(
     })
 }
 
-/// The services of one host as they will be printed.
-///
-/// Who has to gather all services of a site before the first host can be
-/// printed needs a fraction of the memory that [`Service`] takes.
-#[derive(Debug, Clone, Default)]
-pub struct PrintedServices(BTreeMap<BString, Box<[u8]>>);
-
-impl PrintedServices {
-    /// Adds a service; one of the same description is replaced.
-    pub fn insert(&mut self, description: BString, service: &Service) {
-        let mut printed = Vec::new();
-        fields::print_service(service, &mut printed);
-        self.0.insert(description, printed.into());
-    }
-}
-
-/// Prints a shadow configuration with its frame, host by host.
-#[derive(Debug)]
-pub struct Printer<W> {
-    out: W,
-    /// The line being made, kept for its memory.
-    line: Vec<u8>,
-    end: DumpEnd,
-}
-
-impl<W: Write> Printer<W> {
-    /// Prints what comes before the first host.
-    pub fn new(mut out: W, begin: &DumpBegin) -> io::Result<Self> {
-        frame::print_begin(&mut out, begin)?;
-        let end = DumpEnd {
-            sequence: begin.sequence,
-            records: 0,
-            crc32c: 0,
-        };
-        let mut printer = Self {
-            out,
-            line: Vec::new(),
-            end,
-        };
-        printer.line.extend(b"shadow_hosts.update({\n");
-        printer.write_line()?;
-        Ok(printer)
-    }
-
-    /// Prints one host with its services. Hosts given in ascending order make
-    /// equal configurations equal files.
-    pub fn host(&mut self, name: &BStr, host: &Host) -> io::Result<()> {
-        self.end.records += 1 + host.services.len() as u64;
-        print_str(name, &mut self.line);
-        self.line.extend(b": ");
-        fields::print_host(host, &mut self.line);
-        self.line.extend(b",\n");
-        self.write_line()
-    }
-
-    /// Prints one host with `services` in place of its own.
-    pub fn host_with(
-        &mut self,
-        name: &BStr,
-        host: &Host,
-        services: &PrintedServices,
-    ) -> io::Result<()> {
-        self.end.records += 1 + services.0.len() as u64;
-        print_str(name, &mut self.line);
-        self.line.extend(b": ");
-        fields::print_host_with(host, &services.0, &mut self.line);
-        self.line.extend(b",\n");
-        self.write_line()
-    }
-
-    /// Prints the end, without which nobody takes the file, and flushes.
-    pub fn finish(mut self) -> io::Result<DumpEnd> {
-        self.line.extend(b"})\n");
-        self.write_line()?;
-        frame::print_end(&mut self.out, &self.end)?;
-        self.out.flush()?;
-        Ok(self.end)
-    }
-
-    fn write_line(&mut self) -> io::Result<()> {
-        self.end.crc32c = crc32c::crc32c_append(self.end.crc32c, &self.line);
-        self.out.write_all(&self.line)?;
-        self.line.clear();
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use objects::{DumpContent, DumpMode, SiteId, UnixTime};
+    use objects::{Contact, DumpContent, DumpMode, Service, SiteId, UnixTime};
 
     use super::*;
 
@@ -324,6 +245,7 @@ mod tests {
             notes: "it's \"full\"\nsoon".into(),
             custom_variables: [("TAGS".into(), "/wan/ prod".into())].into(),
             labels: [("os".into(), "linux".into())].into(),
+            label_sources: Some(Box::new([("os".into(), "discovered".into())].into())),
         };
         let host = Host {
             alias: "Größe \\ 1".into(),
@@ -341,6 +263,7 @@ mod tests {
             notes: "n".into(),
             custom_variables: [("X".into(), b"\xe4\xf6".into())].into(),
             labels: [("a:b".into(), "c".into())].into(),
+            label_sources: Some(Box::new([("a:b".into(), "ruleset".into())].into())),
             services: [("C:\\".into(), service)].into(),
         };
         let plain = Service {
@@ -355,13 +278,34 @@ mod tests {
         [("db1".into(), host), ("b\u{20ac}".into(), small)].into()
     }
 
+    fn definitions() -> Definitions {
+        let joe = Contact {
+            alias: "Joe".into(),
+            contact_groups: vec!["ops".into()],
+            ..Contact::default()
+        };
+        Definitions {
+            contacts: [("joe".into(), joe)].into(),
+            hostgroups: [("empty".into(), "Nobody's".into())].into(),
+            ..Definitions::default()
+        }
+    }
+
     fn print(begin: &DumpBegin, hosts: &BTreeMap<BString, Host>) -> Vec<u8> {
+        print_with(begin, hosts, &definitions())
+    }
+
+    fn print_with(
+        begin: &DumpBegin,
+        hosts: &BTreeMap<BString, Host>,
+        definitions: &Definitions,
+    ) -> Vec<u8> {
         let mut out = Vec::new();
         let mut printer = Printer::new(&mut out, begin).unwrap();
         for (name, host) in hosts {
             printer.host(name.as_bstr(), host).unwrap();
         }
-        printer.finish().unwrap();
+        printer.finish_with(definitions).unwrap();
         out
     }
 
@@ -386,13 +330,24 @@ mod tests {
             "{}",
             lines[3]
         );
-        assert_eq!(lines[4], "})");
-        assert!(
-            lines[5].starts_with("# sitewire-end records=5 crc32c="),
-            "{}",
-            lines[5]
+        assert_eq!(
+            lines[4..11],
+            [
+                "})",
+                "contacts.update({",
+                "'joe': {'alias': 'Joe', 'contactgroups': ['ops']},",
+                "})",
+                "define_hostgroups.update({",
+                "'empty': \"Nobody's\",",
+                "})",
+            ]
         );
-        assert_eq!(lines.len(), 6);
+        assert!(
+            lines[11].starts_with("# sitewire-end records=5 crc32c="),
+            "{}",
+            lines[11]
+        );
+        assert_eq!(lines.len(), 12);
     }
 
     #[test]
@@ -402,6 +357,7 @@ mod tests {
             let read = read(&text).unwrap();
             assert_eq!(read.begin, Some(begin()));
             assert_eq!(read.hosts, hosts);
+            assert_eq!(read.definitions, definitions());
         }
         let delta = DumpBegin {
             mode: DumpMode::Delta { base: 7 },
@@ -422,7 +378,7 @@ mod tests {
             }
             printer.host_with(name.as_bstr(), host, &services).unwrap();
         }
-        printer.finish().unwrap();
+        printer.finish_with(&definitions()).unwrap();
         assert_eq!(out.as_bstr(), print(&begin(), &hosts).as_bstr());
     }
 
@@ -558,87 +514,6 @@ mod tests {
     }
 
     #[test]
-    fn contacts_and_groups_are_read_as_checkmk_writes_them() {
-        let text = "contacts.update({'joe': {'alias': 'Joe', 'contactgroups': ['ops', 'all'], 'email': 'joe@example.org',\n\
-                    'pager': None, 'notification_period': '24X7', 'disable_notifications': {}}, 'eve': {}})\n\
-                    define_hostgroups.update({'web': 'Web servers'})\ndefine_servicegroups = {'disks': 'Disks'}\n\
-                    define_contactgroups = {'old': 'x'}; define_contactgroups = {'ops': 'Operators'}\n";
-        let read = read(text.as_bytes()).unwrap();
-        let joe = Contact {
-            alias: "Joe".into(),
-            email: "joe@example.org".into(),
-            pager: "".into(),
-            contact_groups: vec!["ops".into(), "all".into()],
-            notification_period: "24X7".into(),
-        };
-        assert_eq!(
-            read.contacts,
-            [("joe".into(), joe), ("eve".into(), Contact::default())].into()
-        );
-        assert_eq!(
-            read.hostgroups,
-            [("web".into(), "Web servers".into())].into()
-        );
-        assert_eq!(
-            read.servicegroups,
-            [("disks".into(), "Disks".into())].into()
-        );
-        assert_eq!(
-            read.contactgroups,
-            [("ops".into(), "Operators".into())].into()
-        );
-        assert!(read.hosts.is_empty() && read.begin.is_none());
-    }
-
-    #[test]
-    fn mistakes_in_contacts_are_told_with_their_place() {
-        for (text, want) in [
-            (
-                "contacts = []",
-                "1:12: expected a dict of contacts, found `[`",
-            ),
-            (
-                "contacts = {'joe': 1}",
-                "1:20: contact \"joe\" must be a dict, not int",
-            ),
-            (
-                "contacts = {'joe': {'email': 1}}",
-                "1:30: contact \"joe\", key \"email\": must be a str, not int",
-            ),
-            (
-                "contacts = {'joe': {'contactgroups': [1]}}",
-                "1:38: contact \"joe\", key \"contactgroups\": must be a list of str, not int",
-            ),
-            (
-                "contacts = {'': {}}",
-                "1:13: a contact's name is empty or has a line feed or NUL in it",
-            ),
-            (
-                "contacts.add('x')",
-                "1:13: expected `.update({...})` or ` = {...}` behind `contacts`, found `(`",
-            ),
-            (
-                "define_hostgroups = 1",
-                "1:21: expected a dict of aliases, found `1`",
-            ),
-            (
-                "define_hostgroups = {'a': 1}",
-                "1:27: the alias of group \"a\" must be a str, not int",
-            ),
-            (
-                "define_hostgroups = {'a\\nb': ''}",
-                "1:22: a group's name is empty or has a line feed or NUL in it",
-            ),
-        ] {
-            assert_eq!(
-                read(text.as_bytes()).unwrap_err().to_string(),
-                want,
-                "{text}"
-            );
-        }
-    }
-
-    #[test]
     fn a_frame_that_does_not_fit_says_what_does_not() {
         let text = String::from_utf8(print(&begin(), &hosts())).unwrap();
         let crc = text.trim_end().rsplit('=').next().unwrap();
@@ -688,7 +563,7 @@ mod tests {
             (
                 "cut",
                 text[..text.len() - 1].to_owned(),
-                "6:1: the end mark is missing",
+                "12:1: the end mark is missing",
             ),
             (
                 "later words",
@@ -726,8 +601,9 @@ mod tests {
                 text[at] = byte;
             }
             if let Ok(taken) = read(&text) {
-                let again = read(&print(&begin(), &taken.hosts)).unwrap();
+                let again = read(&print_with(&begin(), &taken.hosts, &taken.definitions)).unwrap();
                 proptest::prop_assert_eq!(again.hosts, taken.hosts);
+                proptest::prop_assert_eq!(again.definitions, taken.definitions);
             }
         }
     }

@@ -24,6 +24,9 @@ pub struct ServiceKey {
     pub service_description: BString,
 }
 
+/// Texts by name that few objects have: the absence of them is small.
+pub type RareTexts = Option<Box<BTreeMap<BString, BString>>>;
+
 /// A host as configured at its site. The name is the key it is stored under.
 ///
 /// Members have the names of the Livestatus columns they come from.
@@ -59,6 +62,8 @@ pub struct Host {
     pub custom_variables: BTreeMap<BString, BString>,
     /// Labels.
     pub labels: BTreeMap<BString, BString>,
+    /// Where the labels are from: `discovered`, `ruleset`.
+    pub label_sources: RareTexts,
     /// Its services by description.
     pub services: BTreeMap<BString, Service>,
 }
@@ -90,4 +95,6 @@ pub struct Service {
     pub custom_variables: BTreeMap<BString, BString>,
     /// Labels.
     pub labels: BTreeMap<BString, BString>,
+    /// Where the labels are from: `discovered`, `ruleset`.
+    pub label_sources: RareTexts,
 }

@@ -21,7 +21,7 @@ pub mod time;
 pub use check_result::CheckResult;
 pub use contact::Contact;
 pub use dump::{DumpBegin, DumpContent, DumpEnd, DumpMode};
-pub use host::{Host, HostKey, Service, ServiceKey};
+pub use host::{Host, HostKey, RareTexts, Service, ServiceKey};
 pub use notification::{Envelope, Notification, NotificationId};
 pub use perfdata::{Metric, Perfdata, Range, Thresholds};
 pub use site::SiteId;

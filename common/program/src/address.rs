@@ -9,6 +9,10 @@ use std::time::Duration;
 
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
 
+/// How long a connection is silent before the system asks whether the peer is
+/// still there.
+const KEEP_ALIVE: Duration = Duration::from_secs(60);
+
 /// A stream socket as it stands on the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Address {
@@ -72,6 +76,9 @@ pub(crate) fn connect_tcp(host: &str, port: u16, timeout: Option<Duration>) -> i
         match connected {
             Ok(stream) => {
                 stream.set_nodelay(true)?;
+                // A peer that vanished is noticed, whoever waits without a limit.
+                sockopt::set_socket_keepalive(&stream, true)?;
+                sockopt::set_tcp_keepidle(&stream, KEEP_ALIVE)?;
                 return Ok(stream.into());
             }
             Err(error) => failure = error,

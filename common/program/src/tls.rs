@@ -6,26 +6,32 @@
 //! `sitewire:site:ID`, as `sitecert` writes it. The roots of the system are
 //! not believed: they would vouch for anybody.
 
+mod fault;
+
 use std::fmt;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::net::sockopt;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::server::ParsedCertificate;
 use rustls::{
-    ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    ClientConfig, ClientConnection, DigitallySignedStruct, IoState, RootCertStore, SignatureScheme,
 };
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+
+use fault::Asked;
+pub use fault::Fault;
 
 /// Longest file of certificates or keys, in bytes.
 const MAX_FILE: u64 = 1 << 20;
@@ -33,6 +39,11 @@ const MAX_FILE: u64 = 1 << 20;
 const SITE_URI: &str = "sitewire:site:";
 /// Told to the server where the expected name is not that of a host.
 const NO_NAME: &str = "site.invalid";
+/// Of a server that says nothing while TLS is agreed on.
+const NO_ANSWER: &str = "the server does not answer";
+/// Of a server that goes away while TLS is agreed on.
+const CLOSED_EARLY: &str =
+    "the server closed the connection before TLS was agreed on: does it speak TLS?";
 
 /// Why there is no connection.
 #[derive(Debug)]
@@ -48,7 +59,7 @@ pub enum Error {
     /// The server cannot be reached, or went away.
     Io(io::Error),
     /// The two ends did not agree, or the server is not whom it should be.
-    Tls(rustls::Error),
+    Tls(Fault),
 }
 
 impl Error {
@@ -72,11 +83,11 @@ impl std::error::Error for Error {}
 
 impl From<io::Error> for Error {
     fn from(error: io::Error) -> Self {
-        let tls = error
+        let fault = error
             .get_ref()
-            .and_then(|cause| cause.downcast_ref::<rustls::Error>());
-        match tls {
-            Some(tls) => Self::Tls(tls.clone()),
+            .and_then(|cause| cause.downcast_ref::<Fault>());
+        match fault {
+            Some(fault) => Self::Tls(fault.clone()),
             None => Self::Io(error),
         }
     }
@@ -95,6 +106,7 @@ pub struct Files<'a> {
 #[derive(Debug)]
 pub struct Client {
     config: Arc<ClientConfig>,
+    asked: Asked,
     expected: String,
 }
 
@@ -109,13 +121,15 @@ impl Client {
             roots: read_roots(files.ca)?,
             provider: Arc::clone(&provider),
         };
+        let asked = Asked::default();
+        let own_fault = |error| Error::Tls(Fault::new(error, &asked));
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .map_err(Error::Tls)?
+            .map_err(own_fault)?
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier));
         let config = match files.identity {
-            None => builder.with_no_client_auth(),
+            None => builder.with_client_cert_resolver(Arc::new(asked.clone())),
             Some((certificate, key)) => builder
                 .with_client_auth_cert(read_certificates(certificate)?, read_key(key)?)
                 .map_err(|error| {
@@ -124,6 +138,7 @@ impl Client {
         };
         Ok(Self {
             config: Arc::new(config),
+            asked,
             expected,
         })
     }
@@ -144,17 +159,25 @@ impl Client {
     }
 
     fn agree(&self, socket: OwnedFd) -> Result<Stream, Error> {
+        let own_fault = |error| Error::Tls(Fault::new(error, &self.asked));
         let name = ServerName::try_from(self.expected.clone());
         let name = name.or_else(|_| ServerName::try_from(NO_NAME.to_owned()));
-        let name = name.map_err(|error| Error::Tls(rustls::Error::General(error.to_string())))?;
-        let session = ClientConnection::new(Arc::clone(&self.config), name).map_err(Error::Tls)?;
+        let name = name.map_err(|error| own_fault(rustls::Error::General(error.to_string())))?;
+        let session = ClientConnection::new(Arc::clone(&self.config), name).map_err(own_fault)?;
         let mut stream = Stream {
             session,
             socket: socket.into(),
+            asked: self.asked.clone(),
+            fault: None,
         };
-        while stream.session.is_handshaking() {
-            stream.session.complete_io(&mut stream.socket)?;
-        }
+        stream.agree().map_err(|error| match error.kind() {
+            // What a limit of a socket shows as.
+            ErrorKind::WouldBlock => io::Error::new(ErrorKind::TimedOut, NO_ANSWER),
+            ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
+                io::Error::new(error.kind(), CLOSED_EARLY)
+            }
+            _ => error,
+        })?;
         Ok(stream)
     }
 }
@@ -168,9 +191,52 @@ impl Client {
 pub struct Stream {
     session: ClientConnection,
     socket: File,
+    asked: Asked,
+    /// What ended the session. It must not be asked to go on after that.
+    fault: Option<Fault>,
 }
 
 impl Stream {
+    fn agree(&mut self) -> io::Result<()> {
+        while self.session.is_handshaking() {
+            self.send_waiting()?;
+            if self.session.is_handshaking() && self.receive()? == 0 {
+                return Err(ErrorKind::UnexpectedEof.into());
+            }
+        }
+        self.send_waiting()
+    }
+
+    /// Reads from the socket once; 0 is the end.
+    fn receive(&mut self) -> io::Result<usize> {
+        // Before it is read there may be something that was read ahead.
+        self.process()?;
+        let length = self.session.read_tls(&mut self.socket)?;
+        self.process()?;
+        Ok(length)
+    }
+
+    /// Deals with what has been read.
+    fn process(&mut self) -> io::Result<IoState> {
+        let fault = match self.fault.take() {
+            Some(fault) => fault,
+            None => match self.session.process_new_packets() {
+                Ok(state) => return Ok(state),
+                Err(error) => {
+                    // The server is told why, if it still listens.
+                    while self.session.wants_write() {
+                        if self.session.write_tls(&mut self.socket).is_err() {
+                            break;
+                        }
+                    }
+                    Fault::new(error, &self.asked)
+                }
+            },
+        };
+        self.fault = Some(fault.clone());
+        Err(io::Error::new(ErrorKind::InvalidData, fault))
+    }
+
     /// Tells the server that nothing more will come. It may go on sending.
     pub fn finish(&mut self) -> io::Result<()> {
         self.session.send_close_notify();
@@ -179,7 +245,7 @@ impl Stream {
 
     /// Whether reading would give something although the socket has nothing.
     pub fn has_pending(&mut self) -> bool {
-        match self.session.process_new_packets() {
+        match self.process() {
             Ok(state) => state.plaintext_bytes_to_read() > 0 || state.peer_has_closed(),
             // Reading tells the error.
             Err(_) => true,
@@ -194,9 +260,28 @@ impl Stream {
     /// Sends what is waiting, as far as the socket takes it.
     pub fn send_waiting(&mut self) -> io::Result<()> {
         while self.session.wants_write() {
-            self.session.write_tls(&mut self.socket)?;
+            if let Err(error) = self.session.write_tls(&mut self.socket) {
+                // Who does not take any more has perhaps said why.
+                let gone = [ErrorKind::BrokenPipe, ErrorKind::ConnectionReset];
+                return match self.receive_fault() {
+                    Some(fault) if gone.contains(&error.kind()) => Err(fault),
+                    _ => Err(error),
+                };
+            }
         }
         Ok(())
+    }
+
+    /// What is wrong with what has come, if it can be told without waiting.
+    fn receive_fault(&mut self) -> Option<io::Error> {
+        let mut fds = [PollFd::new(&self.socket, PollFlags::IN)];
+        let ready = rustix::event::poll(&mut fds, Some(&Timespec::default()));
+        if !matches!(ready, Ok(1..)) {
+            return None;
+        }
+        self.receive()
+            .err()
+            .filter(|error| error.kind() == ErrorKind::InvalidData)
     }
 }
 
@@ -213,11 +298,10 @@ impl Read for Stream {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 done => return done,
             }
-            self.session.read_tls(&mut self.socket)?;
-            if let Err(error) = self.session.process_new_packets() {
-                // The server is told why, if it still listens.
-                let _ = self.send_waiting();
-                return Err(io::Error::new(io::ErrorKind::InvalidData, error));
+            if let Err(fault) = self.receive() {
+                // What came before the fault is good.
+                let good = self.session.reader().read(buffer).unwrap_or(0);
+                return if good > 0 { Ok(good) } else { Err(fault) };
             }
         }
     }
@@ -272,7 +356,8 @@ impl ServerCertVerifier for Verifier {
             self.provider.signature_verification_algorithms.all,
         )?;
         if !is_for_site(end_entity, &self.expected) {
-            verify_server_name(&certificate, name)?;
+            verify_server_name(&certificate, name)
+                .map_err(|_| fault::wrong_name(end_entity, &self.expected))?;
         }
         Ok(ServerCertVerified::assertion())
     }

@@ -7,6 +7,7 @@
 //!
 //! - [`SpoolDirectory`]: the directory, its owner and its lock;
 //! - [`drop_box`]: files in `new/`, for who submits and for who takes them in;
+//! - [`submission`]: the daemon's socket, for who submits and for who listens;
 //! - [`Queue`]: the messages, on top of [`journal`] and a [`Storage`];
 //! - [`history`]: reading a journal without its lock, while its owner runs or not.
 
@@ -23,6 +24,7 @@ pub mod record;
 pub mod segment;
 pub mod sim;
 mod storage;
+pub mod submission;
 
 pub use directory::SpoolDirectory;
 pub use error::Error;

@@ -395,11 +395,6 @@ pub(super) const CELLS: &[OfCells] = &[
     ),
     cells(
         "*",
-        "last_state",
-        "Icinga 2 remembers the state before this one, which is unknown for the first; a dump carries the present one only",
-    ),
-    cells(
-        "*",
         "last_hard_state",
         "Icinga 2 has unknown as the hard state of an object that was never hard; here it is good until something else is confirmed",
     ),

@@ -71,6 +71,28 @@ fn queries_are_answered_as_icinga_2_answers_them() {
     comparison.finish();
 }
 
+#[test]
+fn statehist_has_what_icinga_2_has() {
+    let Some(servers) = objects::start() else {
+        return;
+    };
+    let (theirs, ours) = (servers.icinga.live(), servers.central.live(DUMPED));
+    let columns = livestatus::rows(&ours, "columns", &["name"], &["Filter: table = statehist"]);
+    let names: Vec<&str> = columns.iter().filter_map(|row| row[0].as_str()).collect();
+    let mut shared = Vec::new();
+    for name in names {
+        let text = format!(
+            "GET statehist\nColumns: {name}\nFilter: time >= 1\nOutputFormat: json\nResponseHeader: fixed16\n"
+        );
+        let query = Query::new(text);
+        assert!(matches!(ask(&ours, &query), Answer::Rows(_)), "{name}");
+        if matches!(ask(&theirs, &query), Answer::Rows(_)) {
+            shared.push(name);
+        }
+    }
+    assert!(shared.len() >= 25, "Icinga 2 has only {shared:?}");
+}
+
 /// What has been compared so far.
 struct Comparison<'s> {
     servers: &'s Servers,

@@ -1,6 +1,8 @@
 //! A Livestatus server with two hosts, which answers as Naemon or as Icinga 2
 //! does, or in one of the ways that an answer can go wrong.
 
+#![allow(dead_code)] // Each test uses another part of it.
+
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -22,6 +24,15 @@ pub(crate) struct Table {
 
 /// What to do with an answer before it is sent.
 type Damage = Box<dyn Fn(&str, Vec<u8>) -> Vec<u8> + Send>;
+/// Whether so many rows of a table are too many for an answer.
+type TooLarge = Box<dyn Fn(&str, usize) -> bool + Send>;
+
+/// How it answers.
+struct Answers {
+    style: Style,
+    tables: Vec<(&'static str, Table)>,
+    too_large: TooLarge,
+}
 
 pub(crate) struct Server {
     pub(crate) socket: PathBuf,
@@ -42,6 +53,31 @@ impl Server {
         tables: Vec<(&'static str, Table)>,
         damage: Damage,
     ) -> Self {
+        Self::serve(style, tables, damage, Box::new(|_, _| false))
+    }
+
+    /// The same, but `too_large` says of each table and number of rows whether
+    /// they are refused with 413.
+    pub(crate) fn start_limited(tables: Vec<(&'static str, Table)>, too_large: TooLarge) -> Self {
+        Self::serve(
+            Style::Naemon,
+            tables,
+            Box::new(|_, answer| answer),
+            too_large,
+        )
+    }
+
+    fn serve(
+        style: Style,
+        tables: Vec<(&'static str, Table)>,
+        damage: Damage,
+        too_large: TooLarge,
+    ) -> Self {
+        let answers = Answers {
+            style,
+            tables,
+            too_large,
+        };
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("live");
         let listener = UnixListener::bind(&socket).unwrap();
@@ -49,7 +85,7 @@ impl Server {
         let seen = Arc::clone(&requests);
         std::thread::spawn(move || {
             for stream in listener.incoming() {
-                serve(stream.unwrap(), style, &tables, &damage, &seen);
+                serve(stream.unwrap(), &answers, &damage, &seen);
             }
         });
         Self {
@@ -69,13 +105,7 @@ impl Server {
     }
 }
 
-fn serve(
-    mut stream: UnixStream,
-    style: Style,
-    tables: &[(&str, Table)],
-    damage: &Damage,
-    seen: &Mutex<Vec<String>>,
-) {
+fn serve(mut stream: UnixStream, answers: &Answers, damage: &Damage, seen: &Mutex<Vec<String>>) {
     let mut request = String::new();
     let mut buffer = [0; 4096];
     while !request.ends_with("\n\n") {
@@ -94,13 +124,19 @@ fn serve(
         .unwrap()
         .trim_start_matches("GET ")
         .to_owned();
-    let (status, body) = answer(style, tables, &table, &request);
+    let (status, body) = answer(answers, &table, &request);
     let frame = format!("{status} {:>11}\n{body}", body.len()).into_bytes();
     // The client may have gone away on purpose.
     let _ = stream.write_all(&damage(&table, frame));
 }
 
-fn answer(style: Style, tables: &[(&str, Table)], name: &str, request: &str) -> (u16, String) {
+fn answer(answers: &Answers, name: &str, request: &str) -> (u16, String) {
+    let Answers {
+        style,
+        tables,
+        too_large,
+    } = answers;
+    let style = *style;
     let header = |name: &str| {
         request
             .lines()
@@ -112,8 +148,9 @@ fn answer(style: Style, tables: &[(&str, Table)], name: &str, request: &str) -> 
     assert_eq!(header("Localtime"), None, "{request}");
     if name == "columns" && style == Style::Naemon {
         let of = header("Filter").unwrap().strip_prefix("table = ").unwrap();
-        let table = &tables.iter().find(|(name, _)| *name == of).unwrap().1;
-        let rows: Vec<String> = table.columns.iter().map(|c| format!("[\"{c}\"]")).collect();
+        let table = tables.iter().find(|(name, _)| *name == of);
+        let columns = table.map_or(&[][..], |(_, table)| &table.columns[..]);
+        let rows: Vec<String> = columns.iter().map(|c| format!("[\"{c}\"]")).collect();
         return (200, format!("[{}]\n", rows.join(",\n")));
     }
     let Some((_, table)) = tables.iter().find(|(table, _)| *table == name) else {
@@ -140,11 +177,45 @@ fn answer(style: Style, tables: &[(&str, Table)], name: &str, request: &str) -> 
             .collect();
         format!("[{}]", cells.join(","))
     };
-    let rows: Vec<String> = table.rows.iter().map(row).collect();
+    let rows: Vec<String> = table
+        .rows
+        .iter()
+        .filter(|cells| passes(request, table, cells))
+        .map(row)
+        .collect();
+    if too_large(name, rows.len()) {
+        return (
+            413,
+            "Maximum response size of 1000 bytes exceeded!\n".to_owned(),
+        );
+    }
     match style {
         Style::Naemon => (200, format!("[{}]\n", rows.join(",\n"))),
         Style::Icinga2 => (200, format!("[{}]", rows.join(", "))),
     }
+}
+
+/// Whether a row is within the bounds that the request gives for names.
+fn passes(request: &str, table: &Table, cells: &[String]) -> bool {
+    request
+        .lines()
+        .filter_map(|line| line.strip_prefix("Filter: "))
+        .all(|filter| {
+            let words: Vec<&str> = filter.splitn(3, ' ').collect();
+            let [column, operator, value] = words[..] else {
+                panic!("{filter}");
+            };
+            let Some(place) = table.columns.iter().position(|name| *name == column) else {
+                return true;
+            };
+            let cell = cells[place].trim_matches('"');
+            match operator {
+                "=" => cell == value,
+                ">=" => cell >= value,
+                "<" => cell < value,
+                _ => panic!("{filter}"),
+            }
+        })
 }
 
 /// Rows written as `column = JSON` lines, a blank line after each row.

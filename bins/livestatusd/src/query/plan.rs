@@ -96,6 +96,12 @@ impl<'q> Plan<'q> {
                 shown(&query.table)
             ),
         })?;
+        if table == Table::Statehist && *view.times.start() == i64::MIN {
+            return Err(Refusal {
+                status: Status::InvalidRequest,
+                message: "Start of timeframe required. e.g. Filter: time > 1234567890".to_owned(),
+            });
+        }
         let resolver = Resolver::new(table, query, view)?;
         let mut compiler = Compiler::default();
         let matcher = resolver.apply("Filter", |resolve| {

@@ -3,9 +3,10 @@
 use bstr::{BString, ByteSlice};
 use objects::UnixTime;
 
-use crate::annotations::{Comment, Downtime, DowntimeKind, EntryType};
+use crate::annotations::{Comment, Downtime, DowntimeKind, EntryType, Origin};
 use crate::field::{escape, unescape};
-use crate::store::{Owner, Saved};
+use crate::owners::Owner;
+use crate::store::Saved;
 
 const COMMENT: &[u8] = b"# comment ";
 const DOWNTIME: &[u8] = b"# downtime ";
@@ -26,6 +27,8 @@ pub(super) fn print_comment(
     number(u8::from(comment.persistent), out);
     text(&comment.author, out);
     text(&comment.comment, out);
+    number(comment.expire_time, out);
+    origin(comment.origin, out);
     end_line(out);
 }
 
@@ -36,9 +39,9 @@ pub(super) fn print_downtime(
     downtime: &Downtime,
     out: &mut Vec<u8>,
 ) {
-    let (fixed, began) = match downtime.kind {
-        DowntimeKind::Fixed => (1, UnixTime::NEVER),
-        DowntimeKind::Flexible { began } => (0, began.unwrap_or(UnixTime::NEVER)),
+    let began = match downtime.kind {
+        DowntimeKind::Fixed => None,
+        DowntimeKind::Flexible { began } | DowntimeKind::Triggered { began, .. } => began,
     };
     out.extend_from_slice(DOWNTIME);
     number(downtime.id, out);
@@ -47,11 +50,15 @@ pub(super) fn print_downtime(
     number(downtime.entry_time, out);
     number(downtime.start_time, out);
     number(downtime.end_time, out);
-    number(fixed, out);
+    number(u8::from(downtime.is_fixed()), out);
     number(downtime.duration, out);
-    number(began, out);
+    number(began.unwrap_or(UnixTime::NEVER), out);
     text(&downtime.author, out);
     text(&downtime.comment, out);
+    number(downtime.triggered_by(), out);
+    number(downtime.comment_id, out);
+    number(u8::from(downtime.has_begun), out);
+    origin(downtime.origin, out);
     end_line(out);
 }
 
@@ -79,6 +86,9 @@ fn parse_comment<'l>(mut fields: Fields<impl Iterator<Item = &'l [u8]>>) -> Opti
         persistent: fields.number()? != 0,
         author: fields.text()?,
         comment: fields.text()?,
+        // Missing before the third format, as are those at the end of a downtime.
+        expire_time: fields.time_or_never()?,
+        origin: fields.origin()?,
     };
     Some(Saved::Comment(owner, comment))
 }
@@ -89,22 +99,25 @@ fn parse_downtime<'l>(mut fields: Fields<impl Iterator<Item = &'l [u8]>>) -> Opt
     let (entry_time, start_time, end_time) = (fields.time()?, fields.time()?, fields.time()?);
     let fixed = fields.number()? != 0;
     let duration = fields.number()?;
-    let began = fields.time()?;
-    let kind = if fixed {
-        DowntimeKind::Fixed
-    } else {
-        let began = (!began.is_never()).then_some(began);
-        DowntimeKind::Flexible { began }
+    let began = Some(fields.time()?).filter(|began| !began.is_never());
+    let (author, comment) = (fields.text()?, fields.text()?);
+    let kind = match fields.id_or_none()? {
+        0 if fixed => DowntimeKind::Fixed,
+        0 => DowntimeKind::Flexible { began },
+        by => DowntimeKind::Triggered { by, fixed, began },
     };
     let downtime = Downtime {
         id,
-        author: fields.text()?,
-        comment: fields.text()?,
+        author,
+        comment,
         entry_time,
         start_time,
         end_time,
         duration,
         kind,
+        comment_id: fields.id_or_none()?,
+        has_begun: fields.id_or_none()? != 0,
+        origin: fields.origin()?,
     };
     Some(Saved::Downtime(owner, downtime))
 }
@@ -125,6 +138,27 @@ impl<'l, I: Iterator<Item = &'l [u8]>> Fields<I> {
         Some(unescape(self.0.next()?))
     }
 
+    fn time_or_never(&mut self) -> Option<UnixTime> {
+        self.0.next().map_or(Some(UnixTime::NEVER), UnixTime::parse)
+    }
+
+    fn id_or_none(&mut self) -> Option<u64> {
+        let Some(id) = self.0.next() else {
+            return Some(0);
+        };
+        id.to_str().ok()?.parse().ok()
+    }
+
+    fn origin(&mut self) -> Option<Origin> {
+        match self.0.next() {
+            None | Some(b"") => Some(Origin::Here),
+            Some(id) => Some(Origin::Site {
+                id: id.to_str().ok()?.parse().ok()?,
+                dump: 0,
+            }),
+        }
+    }
+
     fn owner(&mut self) -> Option<Owner> {
         let (host_name, service) = (self.text()?, self.text()?);
         Some(Owner {
@@ -136,6 +170,14 @@ impl<'l, I: Iterator<Item = &'l [u8]>> Fields<I> {
 
 fn number(number: impl std::fmt::Display, out: &mut Vec<u8>) {
     out.extend_from_slice(format!("{number};").as_bytes());
+}
+
+/// The id that it has at its site; nothing if it was given here.
+fn origin(origin: Origin, out: &mut Vec<u8>) {
+    match origin {
+        Origin::Here => out.push(b';'),
+        Origin::Site { id, .. } => number(id, out),
+    }
 }
 
 fn text(text: &[u8], out: &mut Vec<u8>) {
@@ -168,6 +210,15 @@ mod tests {
                     began: Some(UnixTime::from_micros(7_500_000)),
                 },
             ),
+            (
+                None,
+                "y",
+                DowntimeKind::Triggered {
+                    by: 3,
+                    fixed: true,
+                    began: None,
+                },
+            ),
         ] {
             let comment = Comment {
                 id: 7,
@@ -176,6 +227,8 @@ mod tests {
                 entry_time: UnixTime::from_micros(1_795_217_983_500_000),
                 entry_type: EntryType::Acknowledgement,
                 persistent: true,
+                expire_time: UnixTime::from_secs(5),
+                origin: Origin::Here,
             };
             let downtime = Downtime {
                 id: u64::from(u32::MAX),
@@ -186,6 +239,9 @@ mod tests {
                 end_time: UnixTime::from_secs(3),
                 duration: 4,
                 kind,
+                comment_id: 6,
+                has_begun: true,
+                origin: Origin::Site { id: 9, dump: 0 },
             };
             let (mut line, host) = (Vec::new(), BString::from("h;1"));
             print_comment(&host, service.as_ref(), &comment, &mut line);
@@ -211,12 +267,29 @@ mod tests {
     }
 
     #[test]
+    fn lines_of_the_second_format_are_read() {
+        let Some(Some(Saved::Comment(_, comment))) = parse(b"# comment 1;h;;1;1;1;a;b\n") else {
+            panic!("not read");
+        };
+        assert_eq!(comment.expire_time, UnixTime::NEVER);
+        assert_eq!(comment.origin, Origin::Here);
+        let line = b"# downtime 1;h;s;1;2;3;0;4;0;a;b\n";
+        let Some(Some(Saved::Downtime(_, downtime))) = parse(line) else {
+            panic!("not read");
+        };
+        assert_eq!(downtime.kind, DowntimeKind::Flexible { began: None });
+        assert_eq!((downtime.comment_id, downtime.has_begun), (0, false));
+    }
+
+    #[test]
     fn other_lines_are_others_and_wrong_ones_are_wrong() {
         assert!(parse(b"# site a\n").is_none());
         for line in [
             "# comment ",
             "# comment x;h;;1;1;1;a;b",
-            "# comment 1;h;;2;1;1;a;b",
+            "# comment 1;h;;5;1;1;a;b",
+            "# comment 1;h;;1;1;1;a;b;x",
+            "# comment 1;h;;1;1;1;a;b;0;x",
             "# comment 1;h;;1;1;1;a",
             "# downtime 1;h;;1;2;3;1;4;0;a",
         ] {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bstr::{BString, ByteSlice};
-use livestatus::ColumnType::{Dict, Float, Int, List, Text, Time};
+use livestatus::ColumnType::{Float, Int, List, Text, Time};
 use livestatus::Value;
 use objects::{Perfdata, ShadowState, UnixTime};
 
@@ -69,19 +69,19 @@ macro_rules! checked_columns {
                 "comments",
                 List,
                 "Ids of its comments",
-                $get(|r| list_comments(r.state().annotations(), |_| Vec::new())),
+                $get(|r| list_comments(r.state().annotations(), r.now(), |_| Vec::new())),
             ),
             Column::new(
                 "comments_with_extra_info",
                 List,
                 "id, author, comment, entry_type, entry_time",
-                $get(|r| list_comments(r.state().annotations(), comment_extra_info)),
+                $get(|r| list_comments(r.state().annotations(), r.now(), comment_extra_info)),
             ),
             Column::new(
                 "comments_with_info",
                 List,
                 "id, author, comment",
-                $get(|r| list_comments(r.state().annotations(), comment_info)),
+                $get(|r| list_comments(r.state().annotations(), r.now(), comment_info)),
             ),
             Column::new(
                 "downtimes",
@@ -184,6 +184,24 @@ macro_rules! checked_columns {
                 List,
                 "Names of the labels",
                 $get(|r| keys(&r.config().labels)),
+            ),
+            Column::new(
+                "label_source_names",
+                List,
+                "Names of the labels whose origin is known",
+                $get(|r| names_of(dict(r.config().label_sources.as_deref()))),
+            ),
+            Column::new(
+                "label_source_values",
+                List,
+                "Where these are from, in the same order",
+                $get(|r| values_of(dict(r.config().label_sources.as_deref()))),
+            ),
+            Column::new(
+                "label_sources",
+                Dict,
+                "Where the labels are from, as far as their site tells",
+                $get(|r| dict(r.config().label_sources.as_deref())),
             ),
             Column::new(
                 "label_values",
@@ -417,10 +435,9 @@ pub(super) fn neutral() -> impl Iterator<Item = Column> {
     .chain(Column::nothing(
         List,
         EMPTY,
-        "depends_exec depends_exec_with_info depends_notify depends_notify_with_info label_source_names \
-         label_source_values modified_attributes_list",
+        "depends_exec depends_exec_with_info depends_notify depends_notify_with_info \
+         modified_attributes_list",
     ))
-    .chain(Column::nothing(Dict, EMPTY, "label_sources"))
 }
 
 impl<S> State<S> {
@@ -456,9 +473,11 @@ pub(super) fn staleness<S>(
 /// Ids of comments, with further cells of each if there are any.
 pub(super) fn list_comments(
     all: &Annotations,
+    now: UnixTime,
     cells: for<'a> fn(&'a Comment) -> Vec<Value<'a>>,
 ) -> Value<'_> {
     let comments = all.comments.iter();
+    let comments = comments.filter(|comment| !comment.is_over(now));
     Value::List(
         comments
             .map(|comment| with_id(comment.id, cells(comment)))
@@ -508,7 +527,7 @@ pub(super) fn downtime_extra_info(downtime: &Downtime, now: UnixTime) -> Vec<Val
         time(downtime.entry_time),
         time(downtime.start_time),
         time(downtime.end_time),
-        (downtime.kind == DowntimeKind::Fixed).into(),
+        downtime.is_fixed().into(),
         Value::Int(downtime.duration),
         Value::Int(0),
         (!downtime.is_in_effect(now)).into(),

@@ -22,6 +22,8 @@ pub(crate) struct StatusRow {
     refused_commands: Count,
     host_checks: Count,
     service_checks: Count,
+    log_messages: Count,
+    as_naemon: bool,
 }
 
 struct Count {
@@ -56,13 +58,30 @@ impl StatusRow {
             refused_commands: (&counters.refused_commands).into(),
             host_checks: (&counters.host_checks).into(),
             service_checks: (&counters.service_checks).into(),
+            log_messages: log_messages(view),
+            as_naemon: counters.as_naemon,
         }
     }
+}
+
+/// Lines of the histories of all sites in view.
+fn log_messages(view: &View<'_>) -> Count {
+    let histories = view.sites.iter().filter_map(|site| site.history());
+    let none = Count {
+        total: 0,
+        rate: 0.0,
+    };
+    histories.fold(none, |sum, history| Count {
+        total: sum.total + history.noted.total(),
+        rate: sum.rate + history.noted.rate(),
+    })
 }
 
 /// Clients tell servers apart by these two.
 const PROGRAM_VERSION: &str = concat!("sitewire-livestatusd ", env!("CARGO_PKG_VERSION"));
 const LIVESTATUS_VERSION: &str = "1.5.0-sitewire";
+/// Thruk and LMD look for the end of this one.
+const NAEMON_VERSION: &str = "1.5.0-sitewire-naemon";
 
 #[rustfmt::skip] // a list: one column after the other
 pub(super) fn columns() -> Vec<Column> {
@@ -76,7 +95,10 @@ pub(super) fn columns() -> Vec<Column> {
         Column::new("host_checks_rate", Float, "The same, a second", Get::Status(|r| Value::Float(r.host_checks.rate))),
         Column::new("last_command_check", Time, "When the last command came", Get::Status(|r| Value::Int(r.last_command_check))),
         Column::new("livestatus_active_connections", Int, "Connections open now", Get::Status(|r| Value::Int(r.active_connections))),
-        Column::new("livestatus_version", Text, "Version of Livestatus", Get::Status(|_| Value::text(LIVESTATUS_VERSION))),
+        Column::new("livestatus_version", Text, "Version of Livestatus", 
+            Get::Status(|r| Value::text(if r.as_naemon { NAEMON_VERSION } else { LIVESTATUS_VERSION }))),
+        Column::new("log_messages", Int, "Lines written to the history", Get::Status(|r| Value::Int(r.log_messages.total))),
+        Column::new("log_messages_rate", Float, "The same, a second", Get::Status(|r| Value::Float(r.log_messages.rate))),
         Column::new("nagios_pid", Int, "Process id", Get::Status(|_| Value::Int(i64::from(std::process::id())))),
         Column::new("num_hosts", Int, "Hosts in view", Get::Status(|r| Value::Int(r.num_hosts))),
         Column::new("num_services", Int, "Services in view", Get::Status(|r| Value::Int(r.num_services))),
@@ -103,14 +125,14 @@ pub(super) fn columns() -> Vec<Column> {
     columns.extend(Column::nothing(Int, NOT_DONE,
         "cached_log_messages check_host_freshness check_service_freshness enable_event_handlers \
          enable_flap_detection enable_notifications execute_host_checks execute_service_checks forks livechecks \
-         log_messages neb_callbacks obsess_over_hosts obsess_over_services process_performance_data \
+         neb_callbacks obsess_over_hosts obsess_over_services process_performance_data \
          external_command_buffer_max external_command_buffer_slots external_command_buffer_usage \
          livestatus_queued_connections livecheck_overflows carbon_bytes_sent carbon_overflows carbon_queue_usage \
          has_event_handlers influxdb_bytes_sent influxdb_overflows influxdb_queue_usage livestatus_overflows \
          metrics_count num_queued_alerts num_queued_notifications perf_data_count rrdcached_bytes_sent \
          rrdcached_overflows rrdcached_queue_usage"));
     columns.extend(Column::nothing(Float, NOT_DONE,
-        "forks_rate livechecks_rate log_messages_rate neb_callbacks_rate livecheck_overflows_rate \
+        "forks_rate livechecks_rate neb_callbacks_rate livecheck_overflows_rate \
          average_latency_checker average_latency_fetcher average_latency_generic average_latency_real_time \
          carbon_bytes_sent_rate carbon_overflows_rate carbon_queue_usage_rate helper_usage_checker \
          helper_usage_fetcher helper_usage_generic helper_usage_real_time influxdb_bytes_sent_rate \

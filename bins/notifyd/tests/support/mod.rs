@@ -124,6 +124,15 @@ impl Site {
         serde_json::from_slice(&text).unwrap_or_default()
     }
 
+    /// Asks the notifyd that runs under strace to end: strace passes the end on,
+    /// but not the signal.
+    #[track_caller]
+    pub(crate) fn terminate_traced(&self) {
+        let pid = self.state()["pid"].as_i64().expect("a state file");
+        let pid = rustix::process::Pid::from_raw(pid as i32).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    }
+
     /// All that the journal says about an id, in a few words each.
     pub(crate) fn history(&self, id: NotificationId) -> Vec<String> {
         use spool::record::Event;

@@ -3,11 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use bstr::{BString, ByteSlice};
-use objects::{Host, Service};
+use bstr::BString;
+use objects::{Host, RareTexts, Service};
 
+use super::dict::Dict;
+use super::is_name;
 use crate::Error;
-use crate::python::{Reader, Value, print_float, print_str};
+use crate::python::{Reader, Value};
 
 /// Prints a host with its services as a dict. What is empty or has its default
 /// is left out.
@@ -41,6 +43,9 @@ fn print_with<S>(
     dict.text("display_name", &host.display_name);
     dict.list("groups", &host.groups);
     dict.text("icon_image", &host.icon_image);
+    if let Some(label_sources) = &host.label_sources {
+        dict.texts("label_sources", label_sources);
+    }
     dict.texts("labels", &host.labels);
     dict.attempts(host.max_check_attempts);
     dict.text("notes", &host.notes);
@@ -83,6 +88,7 @@ pub(super) fn read_host(reader: &mut Reader<'_>, name: &BString, at: usize) -> R
             b"display_name" => host.display_name = place.text(reader, "display_name")?,
             b"groups" => host.groups = place.list(reader, "groups")?,
             b"icon_image" => host.icon_image = place.text(reader, "icon_image")?,
+            b"label_sources" => host.label_sources = rare(place.texts(reader, "label_sources")?),
             b"labels" => host.labels = place.texts(reader, "labels")?,
             b"max_check_attempts" => host.max_check_attempts = place.attempts(reader)?,
             b"notes" => host.notes = place.text(reader, "notes")?,
@@ -106,6 +112,9 @@ pub(super) fn print_service(service: &Service, out: &mut Vec<u8>) {
     dict.text("display_name", &service.display_name);
     dict.list("groups", &service.groups);
     dict.text("icon_image", &service.icon_image);
+    if let Some(label_sources) = &service.label_sources {
+        dict.texts("label_sources", label_sources);
+    }
     dict.texts("labels", &service.labels);
     dict.attempts(service.max_check_attempts);
     dict.text("notes", &service.notes);
@@ -148,6 +157,9 @@ fn read_service(reader: &mut Reader<'_>, place: &Place<'_>) -> Result<Service, E
             b"display_name" => service.display_name = place.text(reader, "display_name")?,
             b"groups" => service.groups = place.list(reader, "groups")?,
             b"icon_image" => service.icon_image = place.text(reader, "icon_image")?,
+            b"label_sources" => {
+                service.label_sources = rare(place.texts(reader, "label_sources")?);
+            }
             b"labels" => service.labels = place.texts(reader, "labels")?,
             b"max_check_attempts" => service.max_check_attempts = place.attempts(reader)?,
             b"notes" => service.notes = place.text(reader, "notes")?,
@@ -159,77 +171,8 @@ fn read_service(reader: &mut Reader<'_>, place: &Place<'_>) -> Result<Service, E
     Ok(service)
 }
 
-/// Prints one dict.
-struct Dict<'a> {
-    out: &'a mut Vec<u8>,
-    empty: bool,
-}
-
-impl<'a> Dict<'a> {
-    fn open(out: &'a mut Vec<u8>) -> Self {
-        out.push(b'{');
-        Self { out, empty: true }
-    }
-
-    fn close(self) {
-        self.out.push(b'}');
-    }
-
-    fn key(&mut self, key: impl AsRef<[u8]>) {
-        if !self.empty {
-            self.out.extend(b", ");
-        }
-        self.empty = false;
-        print_str(key.as_ref(), self.out);
-        self.out.extend(b": ");
-    }
-
-    fn text(&mut self, key: &str, text: &[u8]) {
-        if !text.is_empty() {
-            self.key(key);
-            print_str(text, self.out);
-        }
-    }
-
-    fn float(&mut self, key: &str, number: f64) {
-        if number != 0.0 && number.is_finite() {
-            self.key(key);
-            print_float(number, self.out);
-        }
-    }
-
-    /// 0 is what nobody set, 1 is the default.
-    fn attempts(&mut self, attempts: u32) {
-        if attempts > 1 {
-            self.key("max_check_attempts");
-            self.out.extend(attempts.to_string().bytes());
-        }
-    }
-
-    fn list(&mut self, key: &str, texts: &[BString]) {
-        if texts.is_empty() {
-            return;
-        }
-        self.key(key);
-        for (index, text) in texts.iter().enumerate() {
-            self.out.extend(if index == 0 { &b"["[..] } else { b", " });
-            print_str(text, self.out);
-        }
-        self.out.push(b']');
-    }
-
-    fn texts(&mut self, key: &str, texts: &BTreeMap<BString, BString>) {
-        if texts.is_empty() {
-            return;
-        }
-        self.key(key);
-        let mut dict = Dict::open(self.out);
-        for (name, text) in texts {
-            dict.key(name);
-            print_str(text, dict.out);
-        }
-        dict.close();
-    }
+fn rare(texts: BTreeMap<BString, BString>) -> RareTexts {
+    (!texts.is_empty()).then(|| Box::new(texts))
 }
 
 /// Whose members are being read, so that an error can say so.
@@ -262,16 +205,13 @@ impl Place<'_> {
         self.wrong(reader, at, key, what)
     }
 
-    /// No core can have such a name, and no request could ask for it.
     fn check_name(&self, reader: &Reader<'_>, name: &[u8], at: usize) -> Result<(), Error> {
-        if name.is_empty() {
-            return Err(self.wrong(reader, at, "", "the name is empty".to_owned()));
-        }
-        if name.find_byteset(b"\n\0").is_some() {
-            let what = "the name has a line feed or NUL in it";
-            return Err(self.wrong(reader, at, "", what.to_owned()));
-        }
-        Ok(())
+        let what = match name {
+            name if is_name(name) => return Ok(()),
+            b"" => "the name is empty",
+            _ => "the name has a line feed or NUL in it",
+        };
+        Err(self.wrong(reader, at, "", what.to_owned()))
     }
 
     /// Reads a dict whose keys are strings; an entry under any other key is

@@ -1,0 +1,65 @@
+//! The owner's side of the submission socket: who is answered after which commit.
+
+use spool::Accepted;
+use spool::submission::Answer;
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::Owner;
+use crate::route::Incoming;
+use crate::submit::Reply;
+
+/// An answer that is true as soon as the next commit is done.
+pub(super) struct Submitted {
+    reply: Reply,
+    to: UnboundedSender<Reply>,
+}
+
+impl Submitted {
+    fn send(self) {
+        // Who has gone away finds out by asking again with the same id.
+        let _ = self.to.send(self.reply);
+    }
+}
+
+impl Owner {
+    /// Takes a notification in, or says at once why not now.
+    pub(super) fn handle_submitted(
+        &mut self,
+        number: u64,
+        body: &[u8],
+        to: UnboundedSender<Reply>,
+    ) {
+        let submitted = |answer| Submitted {
+            reply: Reply {
+                number,
+                len: body.len(),
+                answer,
+            },
+            to,
+        };
+        let later = |why: &str| Answer::Later(why.to_owned());
+        if self.stopping {
+            return submitted(later("stopping")).send();
+        }
+        if self.failing.is_some() {
+            return submitted(later("the disk refuses records")).send();
+        }
+        let accepted = Incoming::read(body, &self.site).and_then(|incoming| {
+            let id = incoming.id;
+            Ok((id, self.accept(incoming, None)?))
+        });
+        let answer = match accepted {
+            Ok((id, Accepted::New)) => Answer::Stored(id),
+            Ok((id, Accepted::Duplicate(_))) => Answer::Known(id),
+            Err(refusal) => Answer::Refused(refusal.why),
+        };
+        self.submitted.push(submitted(answer));
+    }
+
+    /// What was submitted is durable.
+    pub(super) fn answer_submitters(&mut self) {
+        for submitted in self.submitted.drain(..) {
+            submitted.send();
+        }
+    }
+}

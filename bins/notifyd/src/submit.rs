@@ -1,0 +1,216 @@
+//! The socket in the spool through which submitters share the journal's syncs.
+//! What is said there: `spool::submission`. What is answered: `owner::submitters`.
+
+use std::path::Path;
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use net::{Address, Listener, Stream};
+use program::exit::chain;
+use spool::submission::{Answer, SOCKET, Submission, SubmissionError, SubmissionReader};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::timeout;
+
+use crate::flood::Flood;
+use crate::owner::Request;
+
+/// Most connections at a time; more wait in the kernel.
+const CONNECTIONS: usize = 256;
+/// Most submissions of one connection, and their bytes, that are not answered.
+const UNANSWERED: usize = 1024;
+const UNANSWERED_BYTES: usize = 8 << 20;
+/// What is read at once.
+const READ: usize = 64 * 1024;
+/// Who does not read its answers, or stops in the middle of a submission, for
+/// this long is not waited for any more.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The answer to one submission.
+pub(crate) struct Reply {
+    /// The submitter's number for it.
+    pub(crate) number: u64,
+    /// How long its body was.
+    pub(crate) len: usize,
+    pub(crate) answer: Answer,
+}
+
+/// Makes the socket. Without it submitters use the drop box, so that it cannot
+/// be made is no reason to end.
+pub(crate) async fn bind(spool: &Path) -> Option<Listener> {
+    let address = Address::Unix(spool.join(SOCKET));
+    match address.listen().await {
+        Ok(listener) => Some(listener),
+        Err(error) => {
+            tracing::warn!("submitters have to use the drop box: {}", chain(&error));
+            None
+        }
+    }
+}
+
+/// Serves submitters until the daemon stops.
+pub(crate) async fn listen(
+    listener: Listener,
+    owner: Sender<Request>,
+    mut stopping: watch::Receiver<bool>,
+) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let complaints = Arc::new(Mutex::new(Flood::default()));
+    loop {
+        let accepted = async {
+            let place = Arc::clone(&places).acquire_owned().await;
+            (place, listener.accept().await)
+        };
+        let (place, accepted) = tokio::select! {
+            accepted = accepted => accepted,
+            _ = stopping.wait_for(|stopping| *stopping) => return,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                let mut submitter = Submitter::new(stream, owner.clone());
+                let complaints = Arc::clone(&complaints);
+                let mut stopping = stopping.clone();
+                tokio::spawn(async move {
+                    let _place = place;
+                    tokio::select! {
+                        biased;
+                        why = submitter.serve() => if let Err(why) = why {
+                            complain(&complaints, &why);
+                        },
+                        // Who waits for an answer finds the socket gone, and
+                        // has its drop box.
+                        _ = stopping.wait_for(|stopping| *stopping) => {}
+                    }
+                });
+            }
+            Err(error) => {
+                // Out of descriptors, most likely: it will pass.
+                complain(&complaints, &format!("cannot be taken: {error}"));
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+fn complain(complaints: &Mutex<Flood>, why: &str) {
+    let mut flood = complaints.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(more) = flood.allows(Instant::now()) {
+        tracing::warn!("connection of a submitter: {why}{more}");
+    }
+}
+
+/// One connection.
+struct Submitter {
+    stream: Stream,
+    reader: SubmissionReader,
+    owner: Sender<Request>,
+    reply: UnboundedSender<Reply>,
+    replies: UnboundedReceiver<Reply>,
+    /// What the owner has not answered: how many, and their bytes.
+    unanswered: usize,
+    unanswered_bytes: usize,
+}
+
+impl Submitter {
+    fn new(stream: Stream, owner: Sender<Request>) -> Self {
+        let (reply, replies) = unbounded_channel();
+        Self {
+            stream,
+            reader: SubmissionReader::default(),
+            owner,
+            reply,
+            replies,
+            unanswered: 0,
+            unanswered_bytes: 0,
+        }
+    }
+
+    /// Serves it to its end; an error is a fault of the submitter, in words.
+    async fn serve(&mut self) -> Result<(), String> {
+        let mut bytes = vec![0; READ];
+        let mut ended = false;
+        let mut out = Vec::new();
+        while !ended || self.unanswered > 0 {
+            let has_room =
+                !ended && self.unanswered < UNANSWERED && self.unanswered_bytes < UNANSWERED_BYTES;
+            let in_between = self.reader.is_between();
+            tokio::select! {
+                reply = self.replies.recv() => {
+                    let first = reply.expect("this side keeps a sender");
+                    self.answer(first, &mut out).await?;
+                }
+                read = self.stream.read(&mut bytes), if has_room => match read {
+                    Ok(0) => ended = true,
+                    Ok(len) => {
+                        self.reader.push(&bytes[..len]);
+                        self.take_submissions(&mut out).await?;
+                    }
+                    Err(error) => return Err(error.to_string()),
+                },
+                () = tokio::time::sleep(PATIENCE), if has_room && !in_between => {
+                    return Err("it stopped in the middle of a submission".to_owned());
+                }
+            }
+        }
+        match self.reader.is_between() {
+            true => Ok(()),
+            false => Err("it closed in the middle of a submission".to_owned()),
+        }
+    }
+
+    async fn take_submissions(&mut self, out: &mut Vec<u8>) -> Result<(), String> {
+        while let Some(submission) = self.reader.next() {
+            match submission {
+                Ok(submission) => self.hand_over(submission),
+                Err(error) => {
+                    self.tell_off(&error, out).await?;
+                    return Err(error.to_string());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn hand_over(&mut self, Submission { number, body }: Submission) {
+        self.unanswered += 1;
+        self.unanswered_bytes += body.len();
+        // The owner outlives this but for the last moments of a stop.
+        let _ = self.owner.send(Request::Submitted {
+            number,
+            body,
+            reply: self.reply.clone(),
+        });
+    }
+
+    /// Sends this reply and those that are there already.
+    async fn answer(&mut self, first: Reply, out: &mut Vec<u8>) -> Result<(), String> {
+        let mut next = Some(first);
+        while let Some(reply) = next {
+            reply.answer.print(reply.number, out);
+            self.unanswered -= 1;
+            self.unanswered_bytes -= reply.len;
+            next = self.replies.try_recv().ok();
+        }
+        self.send(out).await
+    }
+
+    async fn tell_off(&mut self, error: &SubmissionError, out: &mut Vec<u8>) -> Result<(), String> {
+        let number = error.number().unwrap_or(0);
+        Answer::Refused(error.to_string()).print(number, out);
+        self.send(out).await
+    }
+
+    async fn send(&mut self, out: &mut Vec<u8>) -> Result<(), String> {
+        let sent = timeout(PATIENCE, self.stream.write_all(out)).await;
+        out.clear();
+        match sent {
+            Ok(Ok(())) => Ok(()),
+            // It did not want to know.
+            Ok(Err(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err("it does not read its answers".to_owned()),
+        }
+    }
+}
