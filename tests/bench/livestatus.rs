@@ -6,17 +6,20 @@ use std::io::{Read, Write as _};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use harness::{Icinga2, Livestatusd, Program, livestatus, wait_until};
 
-use crate::load::{Connections, queries_per_second};
+use crate::load::{Connections, latencies, queries_per_second};
 use crate::measure::Family;
 use crate::report::{Better, OURS, Report, Row, median};
 
 const ROUNDS: usize = 5;
 const SERVICES_OF_A_HOST: usize = 100;
 const SITE: &str = "bench";
+/// How long small queries are asked while dumps come and go.
+const MEANWHILE: Duration = Duration::from_secs(5);
 
 /// The 25 columns of a dump, all of which every server has.
 const COLUMNS: &str = "host_name description state has_been_checked state_type current_attempt \
@@ -92,6 +95,8 @@ pub(crate) fn measure(report: &mut Report) {
         bench.queries(report);
         bench.small_queries(report);
         bench.take_in(report);
+        bench.sorted(report);
+        bench.small_queries_meanwhile(report);
         if services == 100_000 {
             bench.memory(report);
             bench.start_again(report);
@@ -339,6 +344,61 @@ impl Bench {
                 Better::Lower,
                 ", after five dumps, before any query",
             );
+        }
+    }
+
+    /// All rows in another order, which Icinga 2 leaves to its clients.
+    fn sorted(&self, report: &mut Report) {
+        let request = format!(
+            "GET services\nResponseHeader: fixed16\nColumns: {COLUMNS}\nSort: plugin_output desc\n"
+        );
+        let family = Family::of_process(self.ours.process.pid());
+        let cpu = (0..ROUNDS).map(|_| {
+            let before = family.cpu();
+            time_of(&self.ours.live(SITE), &request);
+            family.cpu() - before
+        });
+        let unknown = || Some(Err("does not sort".to_owned()));
+        let figures = [Some(Ok(cpu.collect())), unknown()];
+        let work = "dump json, sorted";
+        self.add(report, work, figures, "s CPU", Better::Lower, "");
+    }
+
+    /// Small queries while a dump is answered and another is taken in, again and
+    /// again.
+    fn small_queries_meanwhile(&self, report: &mut Report) {
+        let (live, ingest) = (self.ours.live(SITE), self.ours.ingest(SITE));
+        let states = (self.services + self.services / SERVICES_OF_A_HOST) as u64;
+        let request = format!("GET services\nResponseHeader: fixed16\nColumns: {COLUMNS}\n");
+        let stop = AtomicBool::new(false);
+        let mut seconds = std::thread::scope(|scope| {
+            let asking = scope.spawn(|| latencies(&live, &stop));
+            let answered = scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    time_of(&live, &request);
+                }
+            });
+            let began = Instant::now();
+            while began.elapsed() < MEANWHILE {
+                send_dump(&ingest, &self.dump(), states);
+            }
+            stop.store(true, Ordering::Relaxed);
+            answered.join().expect("it answers");
+            asking.join().expect("no panic").expect("it answers")
+        });
+        seconds.sort_by(f64::total_cmp);
+        for (percent, words) in [(50, "p50"), (99, "p99")] {
+            let figure = seconds[(seconds.len() * percent / 100).min(seconds.len() - 1)] * 1e3;
+            let work = format!("small query meanwhile, {words}");
+            let figures = [
+                Some(Ok(vec![figure])),
+                Some(Err("takes no dumps".to_owned())),
+            ];
+            let note = format!(
+                ", of {} queries while dumps are answered and taken in",
+                seconds.len()
+            );
+            self.add(report, &work, figures, "ms", Better::Lower, &note);
         }
     }
 

@@ -1,4 +1,5 @@
-//! A load of small queries: how many a server answers in a second.
+//! A load of small queries: how many a server answers in a second, and how long
+//! each of them takes.
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -42,6 +43,36 @@ pub(crate) fn queries_per_second(
     Ok(counts.iter().sum::<u64>() as f64 / began.elapsed().as_secs_f64())
 }
 
+/// How long each small query of one client takes in seconds, which asks until
+/// told to stop, a hundred times a second.
+pub(crate) fn latencies(socket: &Path, stop: &AtomicBool) -> io::Result<Vec<f64>> {
+    let query = query(0, Connections::Kept);
+    let mut connection = connect(socket)?;
+    let mut body = Vec::new();
+    let mut seconds = Vec::new();
+    while !stop.load(Ordering::Relaxed) {
+        let began = Instant::now();
+        connection.write_all(query.as_bytes())?;
+        answer(&mut connection, &mut body)?;
+        seconds.push(began.elapsed().as_secs_f64());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Ok(seconds)
+}
+
+/// Asks for one host.
+fn query(number: usize, connections: Connections) -> String {
+    let keep_alive = match connections {
+        Connections::Kept => "KeepAlive: on\n",
+        Connections::New => "",
+    };
+    format!(
+        "GET hosts\nResponseHeader: fixed16\n{keep_alive}OutputFormat: json\nColumns: name state plugin_output\n\
+         Filter: name = host-{:04}\n\n",
+        number % 10
+    )
+}
+
 /// The answers that one client got.
 fn client(
     socket: &Path,
@@ -49,15 +80,7 @@ fn client(
     connections: Connections,
     stop: &AtomicBool,
 ) -> io::Result<u64> {
-    let keep_alive = match connections {
-        Connections::Kept => "KeepAlive: on\n",
-        Connections::New => "",
-    };
-    let query = format!(
-        "GET hosts\nResponseHeader: fixed16\n{keep_alive}OutputFormat: json\nColumns: name state plugin_output\n\
-         Filter: name = host-{:04}\n\n",
-        number % 10
-    );
+    let query = query(number, connections);
     let mut stream = None;
     let mut body = Vec::new();
     let mut count = 0;

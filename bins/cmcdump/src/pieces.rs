@@ -23,15 +23,26 @@ pub(crate) fn each_row(
     columns: &mut Columns,
     mut visit: impl FnMut(&Columns, &Row) -> Result<(), Failure>,
 ) -> Result<(), Error> {
-    match each_row_of(Range::ALL, source, scope, columns, &mut visit) {
-        Err(Error::Refused(refusal)) if refusal.status == TOO_LARGE => {
-            let names = host_names(source, scope)?;
-            in_ranges(&names, refusal.failure, |range| {
-                each_row_of(range, source, scope, columns, &mut visit)
-            })?;
-            Ok(())
-        }
-        other => other,
+    let refusal = match each_row_of(None, source, scope, columns, &mut visit) {
+        Err(Error::Refused(refusal)) if refusal.status == TOO_LARGE => refusal,
+        done => return done,
+    };
+    let Some(host_name) = host_name(columns.table()) else {
+        return Err(Error::Refused(refusal));
+    };
+    let names = host_names(source, scope)?;
+    in_ranges(&names, refusal.failure, |range| {
+        each_row_of(Some((host_name, range)), source, scope, columns, &mut visit)
+    })?;
+    Ok(())
+}
+
+/// The column with the name of the host, where the rows of a table have one.
+fn host_name(table: &str) -> Option<&'static str> {
+    match table {
+        "hosts" => Some("name"),
+        "services" | "comments" | "downtimes" => Some("host_name"),
+        _ => None,
     }
 }
 
@@ -85,11 +96,6 @@ struct Range<'a> {
 }
 
 impl Range<'_> {
-    const ALL: Self = Self {
-        from: None,
-        to: None,
-    };
-
     fn filters(self, column: &str) -> impl Iterator<Item = Filter> {
         let bound = |comparison, name: &BString| Filter::Compare {
             column: column.to_owned(),
@@ -107,20 +113,19 @@ impl Range<'_> {
     }
 }
 
+/// Asks for all rows, or for those whose column is in a range.
 fn each_row_of(
-    range: Range<'_>,
+    range: Option<(&str, Range<'_>)>,
     source: &Source,
     scope: &Scope,
     columns: &mut Columns,
     visit: &mut impl FnMut(&Columns, &Row) -> Result<(), Failure>,
 ) -> Result<(), Error> {
-    let host_name = match columns.table() {
-        "hosts" => "name",
-        _ => "host_name",
-    };
     loop {
         let mut query = scope.query(columns.table(), columns.names());
-        query.filters.extend(range.filters(host_name));
+        if let Some((column, range)) = range {
+            query.filters.extend(range.filters(column));
+        }
         match source.each_row(&query, |row| visit(columns, row)) {
             // No row has come.
             Err(Error::Refused(refusal)) if columns.give_up(&refusal.message) => {}

@@ -215,6 +215,24 @@ fn a_server_that_refuses_everything_is_asked_a_few_times_only() {
 }
 
 #[test]
+fn groups_that_are_too_large_for_an_answer_are_not_asked_for_by_host() {
+    let mut tables = tables(&[1, 1]);
+    let rows = vec![vec!["\"web\"".to_owned()]];
+    let columns = vec!["name"];
+    tables.push(("hostgroups", Table { columns, rows }));
+    let limit = |table: &str, _: usize| table == "hostgroups";
+    let server = Server::start_limited(tables, Box::new(limit));
+    let output = cmcdump(&server, &["-C"]);
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    assert!(
+        errors.contains("query for hostgroups: the server says 413"),
+        "{errors}"
+    );
+    assert!(output.stdout.is_empty());
+}
+
+#[test]
 fn columns_that_a_server_objects_to_are_given_up() {
     // As Icinga 2 says it, which has no table of columns.
     let mut some = tables(&[2, 2]);

@@ -11,6 +11,7 @@ use livestatus::request::{CommandRequest, Limits as RequestLimits};
 use livestatus::{Query, Request, RequestError, RequestReader, RowWriter, Status, output};
 use program::log::quote;
 use tokio::io::AsyncWriteExt;
+use tokio::sync::mpsc::channel;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -268,22 +269,33 @@ impl Client {
         let seen = self.seen_by(&query);
         let rows = query::cost(&query, &seen.sites);
         let service = Arc::clone(&self.service);
-        let evaluate = move || {
+        let evaluate = move |pieces| {
             let view = seen.view(&query, &service.counters);
-            query::answer(&query, &view, &service.room)
+            query::answer(&query, &view, &service.room, pieces)
         };
         let (answer, refusal) = if rows <= LONG_QUERY {
-            evaluate()
+            evaluate(None)
         } else {
-            let _permit = self
-                .service
-                .long_queries
-                .acquire()
-                .await
-                .map_err(|_| Over)?;
-            tokio::task::spawn_blocking(evaluate)
-                .await
-                .map_err(|_| Over)?
+            let turn = Arc::clone(&self.service.long_queries);
+            let turn = turn.acquire_owned().await.map_err(|_| Over)?;
+            let (pieces, mut ready) = channel(query::PIECES);
+            let evaluated = tokio::task::spawn_blocking(move || {
+                let _turn = turn;
+                evaluate(Some(pieces))
+            });
+            let mut begun = false;
+            // Ends when the query does, or when this client is too slow for it.
+            while let Some(piece) = ready.recv().await {
+                self.write(&piece).await?;
+                begun = true;
+            }
+            let (answer, refusal) = evaluated.await.map_err(|_| Over)?;
+            if begun && let Some(refusal) = refusal {
+                // Half an answer cannot be taken back, only be left without its end.
+                debug!("answer given up: {}", refusal.message);
+                return Err(Over);
+            }
+            (answer, refusal)
         };
         if let Some(refusal) = refusal {
             debug!("query refused: {}", refusal.message);

@@ -1,5 +1,7 @@
 //! Answers until they are sent: in memory as far as they are small, the rest in
-//! a file without a name, so that clients that read slowly cost no memory.
+//! a file without a name, so that clients that read slowly cost no memory. An
+//! answer that says its length in front is complete before it is sent; any other
+//! is sent while it is computed, as long as the client keeps up with that.
 
 use std::fs::File;
 use std::io;
@@ -7,6 +9,8 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use livestatus::RowWriter;
+use tokio::sync::mpsc::Sender;
+use tokio::sync::mpsc::error::TrySendError;
 use tracing::warn;
 
 use super::Refusal;
@@ -22,7 +26,12 @@ pub(crate) struct Room {
     pub(crate) directory: PathBuf,
 }
 
-/// An answer, ready to be sent.
+/// Pieces of an answer on their way to a client that keeps up: how many, and how
+/// large.
+pub(crate) const PIECES: usize = 16;
+const PIECE: usize = 128 * 1024;
+
+/// An answer, ready to be sent; what was sent before is not in it.
 #[derive(Debug)]
 pub(crate) enum Answer {
     /// In memory.
@@ -31,7 +40,7 @@ pub(crate) enum Answer {
     File {
         /// The file.
         file: File,
-        /// Length of the answer.
+        /// How much is in it.
         length: u64,
     },
 }
@@ -42,9 +51,13 @@ pub(super) struct Output<'r> {
     pub(super) writer: RowWriter,
     room: &'r Room,
     place: Place,
+    /// What was sent already.
+    sent: u64,
 }
 
 enum Place {
+    /// To the client, piece by piece.
+    Client(Sender<Vec<u8>>),
     Memory,
     File(File),
     /// There is no file to be had.
@@ -57,7 +70,13 @@ impl<'r> Output<'r> {
             writer,
             room,
             place: Place::Memory,
+            sent: 0,
         }
+    }
+
+    /// Sends what there is while more is computed.
+    pub(super) fn send_to(&mut self, client: Sender<Vec<u8>>) {
+        self.place = Place::Client(client);
     }
 
     /// To be called after each row: keeps what is in memory small, and the
@@ -65,6 +84,10 @@ impl<'r> Output<'r> {
     pub(super) fn row_ended(&mut self) -> Result<(), Refusal> {
         if self.writer.size() > self.room.max as u64 {
             return Err(Refusal::too_large(self.room.max));
+        }
+        let pending = self.writer.pending();
+        if matches!(self.place, Place::Client(_)) && pending >= PIECE.min(self.room.in_memory) {
+            self.send()?;
         }
         if self.writer.pending() <= self.room.in_memory {
             return Ok(());
@@ -78,7 +101,7 @@ impl<'r> Output<'r> {
         let Place::File(mut file) = self.place else {
             return Ok(Answer::Bytes(self.writer.finish()));
         };
-        let length = self.writer.size();
+        let length = self.writer.size() - self.sent;
         let written = self.writer.take_into(&mut file);
         let written = written.and_then(|()| match head {
             Some(head) => file.write_all_at(&head, 0),
@@ -86,6 +109,33 @@ impl<'r> Output<'r> {
         });
         written.map_err(|error| self.room.none_left(&error))?;
         Ok(Answer::File { file, length })
+    }
+
+    /// Sends what is pending. A client that does not keep up is not waited for:
+    /// it gets the rest when all of it is there.
+    fn send(&mut self) -> Result<(), Refusal> {
+        let Place::Client(client) = &self.place else {
+            return Ok(());
+        };
+        let refused = match client.try_reserve() {
+            Ok(place) => {
+                let mut piece = Vec::with_capacity(self.writer.pending());
+                let taken = self.writer.take_into(&mut piece);
+                taken.map_err(|error| self.room.none_left(&error))?;
+                self.sent += piece.len() as u64;
+                place.send(piece);
+                return Ok(());
+            }
+            Err(refused) => refused,
+        };
+        if let TrySendError::Closed(()) = refused {
+            return Err(Refusal {
+                status: livestatus::Status::BadRequest,
+                message: "the client has gone".to_owned(),
+            });
+        }
+        self.place = Place::Memory;
+        Ok(())
     }
 
     fn spill(&mut self) -> Result<(), Refusal> {
