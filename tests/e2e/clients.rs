@@ -1,4 +1,4 @@
-//! Programs that people already have, at the socket of a `livestatusd`: each
+//! Programs that people already have, at the sockets of a `livestatusd`: each
 //! asks in its own way and must get the right answers. What drives a client
 //! lies in `tests/fixtures/clients` and prints as JSON what the client made of
 //! the answers; here is what is true.
@@ -8,14 +8,14 @@ mod nagvis;
 mod perl;
 mod python;
 mod site;
+mod tls;
 mod tools;
 
 use std::ffi::OsStr;
-use std::net::TcpStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use harness::Program;
 use harness::program::repository;
-use harness::{Program, Running, ports, wait_until};
 use serde_json::Value;
 
 /// A file that drives a client.
@@ -34,21 +34,4 @@ fn report(client: Program) -> Value {
     let outcome = client.run().success();
     serde_json::from_slice(&outcome.stdout)
         .unwrap_or_else(|error| panic!("{error} in {:?}\n{}", outcome.text(), outcome.errors()))
-}
-
-/// A way from a TCP port on 127.0.0.1, which is returned, to `socket`.
-#[track_caller]
-fn bridge(socket: &Path) -> (Running, u16) {
-    let port = ports::free();
-    let bridge = Program::foreign("socat", "socat")
-        .arg(format!(
-            "TCP-LISTEN:{port},bind=127.0.0.1,reuseaddr,fork,backlog=64"
-        ))
-        .arg(format!("UNIX-CONNECT:{}", socket.display()))
-        .with_family()
-        .start();
-    wait_until("the bridge is there", || {
-        TcpStream::connect(("127.0.0.1", port)).is_ok()
-    });
-    (bridge, port)
 }

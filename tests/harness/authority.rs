@@ -1,6 +1,18 @@
-//! Certificates for the spoolers of a test, made by `sitecert`.
+//! Certificates for the daemons of a test, made by `sitecert`; and bad ones,
+//! made by `openssl`.
+
+use std::path::{Path, PathBuf};
 
 use crate::{Program, Site};
+
+/// A certificate and its key, both in PEM.
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    /// The certificate.
+    pub certificate: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
+}
 
 /// An authority with a certificate for each site.
 pub struct Authority {
@@ -35,4 +47,88 @@ impl Authority {
             "[tls]\ncertificate = \"{at}/{site}.crt\"\nkey = \"{at}/{site}.key\"\nca = \"{at}/ca.crt\"\n"
         )
     }
+
+    /// What vouches for everything that this authority signed.
+    pub fn ca(&self) -> PathBuf {
+        self.site.path("etc/ca.crt")
+    }
+
+    /// What a site has.
+    pub fn of(&self, site: &str) -> Credentials {
+        let etc = self.site.path("etc");
+        credentials(&etc, site)
+    }
+
+    /// A certificate for `site` that this authority signed, but that ended to be
+    /// valid yesterday.
+    #[track_caller]
+    pub fn expired(&self, site: &str) -> Credentials {
+        let etc = self.site.path("etc");
+        let expired = credentials(&etc, "expired");
+        let request = etc.join("expired.csr");
+        new_key(&expired.key, site)
+            .arg("-out")
+            .arg(&request)
+            .run()
+            .success();
+        Program::foreign("openssl", "openssl")
+            .args(["x509", "-req", "-days", "-1", "-copy_extensions", "copyall"])
+            .arg("-in")
+            .arg(&request)
+            .arg("-CA")
+            .arg(self.ca())
+            .arg("-CAkey")
+            .arg(etc.join("ca.key"))
+            .arg("-out")
+            .arg(&expired.certificate)
+            .run()
+            .success();
+        expired
+    }
+
+    /// A certificate for `site` that vouches for itself.
+    #[track_caller]
+    pub fn self_made(&self, site: &str) -> Credentials {
+        let made = credentials(&self.site.path("etc"), "self-made");
+        new_key(&made.key, site)
+            .args(["-x509", "-days", "30", "-out"])
+            .arg(&made.certificate)
+            .run()
+            .success();
+        made
+    }
+
+    /// A table `[[listen]]` of `livestatusd` on a port of TLS, with the
+    /// certificate of `site` and these lines more.
+    pub fn listen_table(&self, site: &str, more: &str) -> String {
+        let own = self.of(site);
+        format!(
+            "[[listen]]\naddress = \"tls:127.0.0.1:0\"\ncertificate = \"{}\"\nkey = \"{}\"\n{more}\n",
+            own.certificate.display(),
+            own.key.display()
+        )
+    }
+}
+
+fn credentials(directory: &Path, name: &str) -> Credentials {
+    Credentials {
+        certificate: directory.join(format!("{name}.crt")),
+        key: directory.join(format!("{name}.key")),
+    }
+}
+
+/// A request for a certificate that names `site`.
+fn new_key(key: &Path, site: &str) -> Program {
+    Program::foreign("openssl", "openssl")
+        .args([
+            "req",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+        ])
+        .args(["-nodes", "-subj", &format!("/CN={site}"), "-addext"])
+        .arg(format!("subjectAltName=URI:sitewire:site:{site}"))
+        .arg("-keyout")
+        .arg(key)
 }

@@ -16,9 +16,10 @@ pub mod program;
 pub mod site;
 pub mod sshd;
 pub mod tap;
+pub mod tls;
 pub mod wait;
 
-pub use authority::Authority;
+pub use authority::{Authority, Credentials};
 pub use icinga2::Icinga2;
 pub use livestatusd::Livestatusd;
 pub use program::{Outcome, Program, Running};

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::{Program, Running, Site};
+use crate::{Program, Running, Site, wait_for};
 
 /// A `livestatusd` in a site of its own.
 pub struct Livestatusd {
@@ -95,6 +95,22 @@ impl Livestatusd {
     /// The socket that takes the dumps of one site.
     pub fn ingest(&self, site: &str) -> PathBuf {
         self.site.socket("ingest.d").join(site)
+    }
+
+    /// The ports of its listeners on the network, in the order of the
+    /// configuration.
+    #[track_caller]
+    pub fn ports<const N: usize>(&self) -> [u16; N] {
+        wait_for("the ports", || {
+            let log = self.process.log();
+            let addresses = log
+                .iter()
+                .filter_map(|line| line.split_once("listening on t"));
+            let ports: Vec<u16> = addresses
+                .filter_map(|(_, address)| address.rsplit(':').next()?.parse().ok())
+                .collect();
+            ports.try_into().ok()
+        })
     }
 
     /// Puts a shadow configuration into place and has it read.

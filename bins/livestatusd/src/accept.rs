@@ -18,7 +18,7 @@ use tracing::debug;
 use crate::admit::{Entrance, Purpose};
 use crate::client::{self, Service};
 use crate::complaint::Complaint;
-use crate::half_open::HalfOpen;
+use crate::half_open::{HalfOpen, Place};
 use crate::ingest::{self, Source};
 use crate::merged;
 use crate::stream::Stream;
@@ -96,7 +96,9 @@ impl Door {
             match accepted {
                 Ok(fresh) => {
                     if let Some(open) = door.let_in(&fresh, connections.len()) {
-                        connections.spawn(Arc::clone(&door).serve(fresh, open));
+                        // Here and not in the task, so that the oldest is the oldest.
+                        let place = door.speaks_tls().then(|| door.half_open.enter());
+                        connections.spawn(Arc::clone(&door).serve(fresh, place, open));
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
@@ -147,7 +149,11 @@ impl Door {
         Some(open)
     }
 
-    async fn serve(self: Arc<Self>, fresh: Fresh, _open: Open) {
+    fn speaks_tls(&self) -> bool {
+        matches!(&self.offer, Offer::Asked(entrance) if entrance.tls().is_some())
+    }
+
+    async fn serve(self: Arc<Self>, fresh: Fresh, place: Option<Place>, _open: Open) {
         let entrance = match &self.offer {
             Offer::Asked(entrance) => entrance,
             Offer::Given(purpose) => {
@@ -158,7 +164,7 @@ impl Door {
         let reloads = entrance.reloads();
         let mut stopping = self.service.stopping.clone();
         let agreed = tokio::select! {
-            agreed = self.agree(fresh, entrance) => agreed,
+            agreed = self.agree(fresh, place, entrance) => agreed,
             _ = stopping.wait_for(|stop| *stop) => return,
         };
         let complain = |why: &str| {
@@ -191,13 +197,15 @@ impl Door {
     async fn agree(
         &self,
         fresh: Fresh,
+        place: Option<Place>,
         entrance: &Entrance,
     ) -> Result<(Stream, Option<Client>), String> {
-        let (stream, server) = match (fresh, entrance.tls()) {
-            (Fresh::Tcp(stream, _), Some(server)) => (stream, server),
-            (fresh, _) => return Ok((fresh.plain(), None)),
+        let Some(server) = entrance.tls() else {
+            return Ok((fresh.plain(), None));
         };
-        let place = self.half_open.enter();
+        let (Fresh::Tcp(stream, _), Some(place)) = (fresh, place) else {
+            return Err("TLS is spoken over TCP only".to_owned());
+        };
         tokio::select! {
             agreed = handshake(stream, &server, self.service.limits.handshake_timeout) => agreed,
             () = place.lost() => Err(

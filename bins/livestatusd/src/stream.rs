@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use net::server::TlsStream;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, Interest, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
@@ -62,9 +62,15 @@ impl Stream {
     /// Tells the peer that nothing more comes and lets it read what has been sent.
     pub(crate) async fn end(mut self) {
         let ending = async {
-            if self.shutdown().await.is_ok() && !matches!(self, Self::Unix(_)) {
-                while matches!(self.receive(|_| {}).await, Ok(1..)) {}
-            }
+            let _ = self.shutdown().await;
+            // Below TLS, which may have broken.
+            let socket = match &mut self {
+                Self::Unix(_) => return,
+                Self::Tcp(socket) => socket,
+                Self::Tls(stream) => stream.get_mut().0,
+            };
+            let mut scrap = [0; 1024];
+            while matches!(socket.read(&mut scrap).await, Ok(1..)) {}
         };
         let _ = timeout(LINGER, ending).await;
     }

@@ -186,11 +186,7 @@ fn answers_that_nobody_reads_take_no_memory() {
         .collect();
     let length = stuck[0].1;
     assert!(length > 10 << 20, "{length} bytes are not much");
-    let pid = daemon.pid().as_raw_nonzero();
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let resident = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let resident = resident.unwrap().trim_end_matches("kB").trim();
-    let resident: usize = resident.parse().unwrap();
+    let resident = daemon.memory("VmHWM");
     assert!(
         resident * 1024 < CLIENTS * length / 2,
         "{CLIENTS} answers of {length} bytes, and {resident} kB resident"

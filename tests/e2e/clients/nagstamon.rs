@@ -3,23 +3,23 @@
 
 use std::path::Path;
 
-use harness::{Livestatusd, Running, peer, wait_until};
+use harness::{Livestatusd, peer, wait_until};
 use serde_json::{Value, json};
 
-use super::{bridge, client, driver, report, site};
+use super::{client, driver, report, site};
 
-/// The site, a way to it over TCP, and where Nagstamon lies; `None` where
+/// The site, its TCP port, and where Nagstamon lies; `None` where
 /// something is not installed.
 #[track_caller]
-fn start() -> Option<(Livestatusd, Running, u16, std::path::PathBuf)> {
-    if !peer::available("socat", "socat") || !peer::available("python3", "python3") {
+fn start() -> Option<(Livestatusd, u16, std::path::PathBuf)> {
+    if !peer::available("python3", "python3") {
         return None;
     }
     let packages = peer::unpacked("nagstamon", "usr/lib/python3/dist-packages/Nagstamon")?;
     let packages = packages.parent()?.to_owned();
-    let central = site::start();
-    let (bridge, port) = bridge(&central.merged());
-    Some((central, bridge, port, packages))
+    let central = site::start_with(site::TCP);
+    let [port] = central.ports();
+    Some((central, port, packages))
 }
 
 #[track_caller]
@@ -82,7 +82,7 @@ fn problems(acknowledged: bool) -> Value {
 
 #[test]
 fn nagstamon_shows_problems() {
-    let Some((central, _bridge, port, packages)) = start() else {
+    let Some((central, port, packages)) = start() else {
         return;
     };
     let report = ask(&central, &packages, port, "problems");
@@ -98,7 +98,7 @@ fn nagstamon_shows_problems() {
 
 #[test]
 fn nagstamon_acknowledges() {
-    let Some((central, _bridge, port, packages)) = start() else {
+    let Some((central, port, packages)) = start() else {
         return;
     };
     site::own_result(&central, "Temperatur");

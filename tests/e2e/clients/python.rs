@@ -6,18 +6,15 @@ use std::collections::BTreeMap;
 use harness::peer;
 use serde_json::{Value, json};
 
-use super::{bridge, client, driver, report, site};
+use super::{client, driver, report, site};
 
 #[test]
 fn python_mk_livestatus_over_unix_and_tcp() {
     let Some(python) = peer::unpacked("python", "bin/python") else {
         return;
     };
-    if !peer::available("socat", "socat") {
-        return;
-    }
-    let central = site::start();
-    let (_bridge, port) = bridge(&central.merged());
+    let central = site::start_with(site::TCP);
+    let [port] = central.ports();
     let python = client(python, "python")
         .arg(driver("python_mk_livestatus.py"))
         .arg(central.merged())

@@ -166,7 +166,13 @@ pub(super) fn states(filter: impl Fn(&Service) -> bool) -> BTreeMap<String, (Val
 
 /// Starts it. All that the clients must see is there when this returns.
 pub(super) fn start() -> Livestatusd {
-    let central = Livestatusd::start_with(&["remote1"], "allow_unmarked = true");
+    start_with("")
+}
+
+/// The same, with listeners on the network.
+pub(super) fn start_with(listeners: &str) -> Livestatusd {
+    let settings = format!("allow_unmarked = true\n{listeners}");
+    let central = Livestatusd::start_with(&["remote1"], &settings);
     central.configure("remote1", configuration().as_bytes());
     let live = central.live("remote1");
     wait_until("all services are there", || {
@@ -181,6 +187,9 @@ pub(super) fn start() -> Livestatusd {
     );
     central
 }
+
+/// A listener on a TCP port of this machine.
+pub(super) const TCP: &str = "[[listen]]\naddress = \"tcp:127.0.0.1:0\"\n";
 
 /// A passive result makes a service of `kühlhaus-süd` the centre's own, so that
 /// it takes comments and downtimes.

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{client, site};
 
 /// Asks in both ways that a request can end.
-fn asks(tool: impl Fn() -> Program) {
+pub(super) fn asks(tool: impl Fn() -> Program) {
     let text = |request: &str| {
         let outcome = tool().input(request).run().success();
         assert_eq!(outcome.errors(), "", "{request}");
@@ -73,7 +73,7 @@ fn asks(tool: impl Fn() -> Program) {
 }
 
 /// Hands in a result and reads it back in the same go, then is refused.
-fn commands(central: &Livestatusd, tool: impl Fn() -> Program, output: &str) {
+pub(super) fn commands(central: &Livestatusd, tool: impl Fn() -> Program, output: &str) {
     let request = format!(
         "COMMAND [{}] PROCESS_SERVICE_CHECK_RESULT;neu;Ping;2;{output}|rta=1s\n\n\
          GET services\nColumns: plugin_output\nFilter: description = Ping\n\n",

@@ -77,13 +77,25 @@ impl Daemon {
 
     /// Starts the daemon and waits until it is ready.
     pub(crate) fn start(&mut self) {
+        self.launch(Command::new(env!("CARGO_BIN_EXE_livestatusd")));
+    }
+
+    /// As [`Self::start`], with no more than so many files open at once.
+    pub(crate) fn start_with_descriptors(&mut self, limit: u32) {
+        let script = format!("ulimit -n {limit} && exec \"$0\" \"$@\"");
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &script, env!("CARGO_BIN_EXE_livestatusd")]);
+        self.launch(shell);
+    }
+
+    fn launch(&mut self, mut program: Command) {
         let ready = self.path("notify");
         let _ = std::fs::remove_file(&ready);
         let socket = std::os::unix::net::UnixDatagram::bind(&ready).unwrap();
         socket
             .set_read_timeout(Some(Duration::from_millis(100)))
             .unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_livestatusd"))
+        let mut child = program
             .arg("--config")
             .arg(self.config())
             .env("NOTIFY_SOCKET", &ready)
@@ -131,6 +143,22 @@ impl Daemon {
 
     pub(crate) fn pid(&self) -> Pid {
         Pid::from_child(self.child.as_ref().unwrap())
+    }
+
+    /// How many files and sockets it has open.
+    pub(crate) fn descriptors(&self) -> usize {
+        let directory = format!("/proc/{}/fd", self.pid().as_raw_nonzero());
+        std::fs::read_dir(directory).unwrap().count()
+    }
+
+    /// A figure of `/proc/PID/status`, such as `VmRSS`, in KiB.
+    pub(crate) fn memory(&self, figure: &str) -> usize {
+        let file = format!("/proc/{}/status", self.pid().as_raw_nonzero());
+        let status = std::fs::read_to_string(file).unwrap();
+        let mut lines = status.lines();
+        let value = lines.find_map(|line| line.strip_prefix(figure)?.strip_prefix(':'));
+        let value = value.unwrap().trim_end_matches("kB").trim();
+        value.parse().unwrap()
     }
 
     pub(crate) fn signal(&self, signal: Signal) {

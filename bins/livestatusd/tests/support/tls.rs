@@ -1,5 +1,8 @@
 //! Certificates, and clients that speak TLS.
 
+// Not every test file needs all of it.
+#![allow(dead_code)]
+
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
