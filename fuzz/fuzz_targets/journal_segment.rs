@@ -40,7 +40,10 @@ fn check(segment: &[u8]) {
         match item {
             Item::Record(frame) => {
                 assert!(frame.offset >= at && frame.offset + frame.len() <= segment.len());
-                assert_eq!(checksum(segment, &frame, header.epoch), stored(segment, &frame));
+                assert_eq!(
+                    checksum(segment, &frame, header.epoch),
+                    stored(segment, &frame)
+                );
                 at = frame.end();
                 let _ = Record::read(frame.kind, frame.body);
             }

@@ -1,5 +1,8 @@
-//! `cmcdump` against the raw query for the same columns: what is added to
-//! fetching the bytes at all.
+//! `cmcdump` and `livedump` against the raw query for the same columns: what is
+//! added to fetching the bytes at all.
+
+mod delta;
+mod livedump;
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -22,28 +25,49 @@ const COLUMNS: &str = "has_been_checked state state_type current_attempt last_ch
     percent_state_change acknowledged acknowledgement_type scheduled_downtime_depth \
     plugin_output long_plugin_output perf_data";
 
+/// What `livedump` asks for.
+const PLAIN: &str = "has_been_checked state last_check execution_time latency \
+    plugin_output long_plugin_output perf_data";
+
 pub(crate) fn measure(report: &mut Report) {
-    own_server(report);
+    let server = own_server();
+    let columns = format!("{COLUMNS} staleness");
+    let live = server.live("bench");
+    let work = "state of 100,000 services";
+    compare(report, work, "cmcdump", &live, "livestatusd", &columns);
+    delta::measure(report, &server);
+    drop(server);
     icinga2(report);
-    // From a study on a machine of the same kind; the program itself needs
-    // Python and a core that knows its output format.
-    for (figure, unit) in [(6.4, "s CPU"), (837.0, "MiB")] {
-        report.add(Row {
-            work: "state of 100,000 services".into(),
-            program: "livedump".into(),
-            version: "2.2.0".into(),
-            figure: Some(figure),
-            unit,
-            better: Better::Lower,
-            note: "recorded, not run here: the original in Python, canned server".into(),
-        });
-    }
+    livedump::measure(report);
 }
 
-fn own_server(report: &mut Report) {
-    const HOSTS: usize = 1000;
-    const SERVICES: usize = 100;
+const HOSTS: usize = 1000;
+const SERVICES: usize = 100;
+
+/// A `livestatusd` with 100,000 services that were all checked.
+fn own_server() -> Livestatusd {
     let server = Livestatusd::start_with(&["bench"], "allow_unmarked = true");
+    configure(&server);
+    let live = server.live("bench");
+    submit(&live, own_names(), |number| (0, number));
+    wait_until("all results are in", || {
+        let filter = "Filter: has_been_checked = 0";
+        livestatus::rows(&live, "services", &["state"], &[filter, "Limit: 1"]).is_empty()
+    });
+    server
+}
+
+fn own_names() -> impl Iterator<Item = (String, String)> {
+    (0..HOSTS * SERVICES).map(|n| {
+        (
+            format!("host-{:04}", n / SERVICES),
+            format!("Service {:03}", n % SERVICES),
+        )
+    })
+}
+
+/// Gives a server the hosts and services.
+fn configure(server: &Livestatusd) {
     let mut configuration = String::from("shadow_hosts.update({\n");
     for host in 0..HOSTS {
         let _ = write!(
@@ -65,73 +89,67 @@ fn own_server(report: &mut Report) {
         let rows = livestatus::rows(&live, "sites", &["num_services"], &[]);
         rows[0][0].as_u64() == Some((HOSTS * SERVICES) as u64)
     });
-    let names = (0..HOSTS * SERVICES).map(|n| {
-        (
-            format!("host-{:04}", n / SERVICES),
-            format!("Service {:03}", n % SERVICES),
-        )
-    });
-    submit(&live, names);
-    wait_until("all results are in", || {
-        let filter = "Filter: has_been_checked = 0";
-        livestatus::rows(&live, "services", &["state"], &[filter, "Limit: 1"]).is_empty()
-    });
-    let columns = format!("{COLUMNS} staleness");
-    compare(
-        report,
-        "state of 100,000 services",
-        &live,
-        "livestatusd",
-        &columns,
-    );
 }
 
+/// Services of each host of the Icinga 2.
+const OF_ICINGA2: usize = 25;
+
 fn icinga2(report: &mut Report) {
-    const HOSTS: usize = 200;
-    const SERVICES: usize = 25;
-    let work = "state of 5,000 services, Icinga 2";
+    for size in [10_000, 100_000] {
+        let Some(icinga) = checked_icinga2(size) else {
+            report.add(Row {
+                work: format!("state of {size} services, Icinga 2"),
+                program: "icinga2".into(),
+                version: String::new(),
+                figure: None,
+                unit: "s wall",
+                better: Better::Lower,
+                note: "icinga2 is not installed".into(),
+            });
+            return;
+        };
+        let live = icinga.live();
+        let work = format!("state of {size} services, Icinga 2");
+        compare(report, &work, "cmcdump", &live, "icinga2", COLUMNS);
+        let work = format!("check results of {size}, Icinga 2");
+        compare(report, &work, "livedump", &live, "icinga2", PLAIN);
+    }
+}
+
+/// An Icinga 2 whose services were all checked.
+fn checked_icinga2(size: usize) -> Option<Icinga2> {
     let mut objects = String::new();
-    for host in 0..HOSTS {
+    for host in 0..size / OF_ICINGA2 {
         let _ = writeln!(
             objects,
             "object Host \"host-{host:04}\" {{ import \"quiet\" }}"
         );
     }
-    for service in 0..SERVICES {
+    for service in 0..OF_ICINGA2 {
         let _ = writeln!(
             objects,
             "apply Service \"Service {service:03}\" {{ import \"quiet\"\nassign where true }}"
         );
     }
-    let Some(icinga) = Icinga2::start("bench", &objects, &[]) else {
-        report.add(Row {
-            work: work.into(),
-            program: "icinga2".into(),
-            version: String::new(),
-            figure: None,
-            unit: "s wall",
-            better: Better::Lower,
-            note: "icinga2 is not installed".into(),
-        });
-        return;
-    };
-    let names = (0..HOSTS * SERVICES).map(|n| {
+    let icinga = Icinga2::start("bench", &objects, &[])?;
+    let names = (0..size).map(|n| {
         (
-            format!("host-{:04}", n / SERVICES),
-            format!("Service {:03}", n % SERVICES),
+            format!("host-{:04}", n / OF_ICINGA2),
+            format!("Service {:03}", n % OF_ICINGA2),
         )
     });
-    submit(&icinga.live(), names);
-    icinga.wait_for_rows(
-        "services",
-        &["Filter: has_been_checked = 1"],
-        HOSTS * SERVICES,
-    );
-    compare(report, work, &icinga.live(), "icinga2", COLUMNS);
+    submit(&icinga.live(), names, |number| (0, number));
+    icinga.wait_for_rows("services", &["Filter: has_been_checked = 1"], size);
+    Some(icinga)
 }
 
-/// Hands in a result for each service, as long as usual ones are.
-fn submit(socket: &Path, names: impl Iterator<Item = (String, String)>) {
+/// Hands in a result for each service, as long as usual ones are. `vary` says
+/// for each how many seconds later it was, and which figures it shows.
+fn submit(
+    socket: &Path,
+    names: impl Iterator<Item = (String, String)>,
+    vary: impl Fn(usize) -> (usize, usize),
+) {
     let mut stream = UnixStream::connect(socket).expect("the server listens");
     // Some servers answer a command, and give up on a client that does not read.
     let mut answers = stream.try_clone().expect("a socket can be shared");
@@ -139,9 +157,11 @@ fn submit(socket: &Path, names: impl Iterator<Item = (String, String)>) {
     let mut commands = String::new();
     for (number, (host, service)) in names.enumerate() {
         let state = number % 4;
+        let (later, number) = vary(number);
+        let time = 1_795_000_000 + later;
         let _ = write!(
             commands,
-            "COMMAND [1795000000] PROCESS_SERVICE_CHECK_RESULT;{host};{service};{state};\
+            "COMMAND [{time}] PROCESS_SERVICE_CHECK_RESULT;{host};{service};{state};\
              CHECK {state} - total 16.0 GiB, used {number} MiB, 17 processes in 4 groups|\
              total=17179869184B;;;0 used={number}MB;12000;14000;0;16384 procs=17;;;;\n\n"
         );
@@ -159,7 +179,15 @@ fn submit(socket: &Path, names: impl Iterator<Item = (String, String)>) {
     let _ = reader.join();
 }
 
-fn compare(report: &mut Report, work: &str, socket: &Path, server: &str, columns: &str) {
+/// Runs one of our programs and the raw query for what it asks for in turn.
+fn compare(
+    report: &mut Report,
+    work: &str,
+    program: &str,
+    socket: &Path,
+    server: &str,
+    columns: &str,
+) {
     let directory = tempfile::tempdir().expect("a directory");
     let query = directory.path().join("query");
     let text = format!(
@@ -167,18 +195,18 @@ fn compare(report: &mut Report, work: &str, socket: &Path, server: &str, columns
          GET services\nColumns: host_name description {columns}\nOutputFormat: json\nResponseHeader: fixed16\n\n"
     );
     std::fs::write(&query, text).expect("a file");
-    let (cmcdump, unixcat) = (built("cmcdump"), built("unixcat"));
+    let (ours, unixcat) = (built(program), built("unixcat"));
     let at = socket.to_str().expect("ASCII");
     // A process can be slow for reasons of its own, so the two take turns.
     let rounds: Vec<(Cost, Cost)> = (0..ROUNDS)
         .map(|_| {
-            let dump = run(&cmcdump, &["--site", "bench", "-s", at], None);
+            let dump = run(&ours, &["--site", "bench", "-s", at], None);
             let raw = run(&unixcat, &[at], Some(&query));
             (dump, raw)
         })
         .collect();
     let of = |pick: fn(&(Cost, Cost)) -> f64| Some(median(rounds.iter().map(pick).collect()));
-    let note = format!("median of {ROUNDS}, server {server}");
+    let note = format!("{program}, median of {ROUNDS}, server {server}");
     let mut add = |program: &str, figure, unit, note: &str| {
         report.add(Row {
             work: work.into(),

@@ -2,11 +2,14 @@
 
 mod broken_input;
 mod clients;
+mod config_import;
+mod dump_and_load;
 mod dump_through_ssh;
 mod icinga2_contacts;
 mod icinga2_dump;
 mod icinga2_spared;
 mod isolation;
+mod livedump_nagios;
 mod livestatus_queries;
 mod lq_people;
 mod manual;
@@ -17,3 +20,4 @@ mod notify_sites;
 mod openssl;
 mod readme_walk;
 mod remote_site;
+mod wires;

@@ -17,6 +17,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("wire", &["objects"]),
     ("agent", &["objects"]),
     ("net", &["objects", "wire", "livestatus"]),
+    ("transfer", &["objects", "program"]),
+    ("source", &["objects", "program", "livestatus"]),
 ];
 
 /// Crates and programs in whose dependencies no runtime may turn up, however
@@ -29,6 +31,12 @@ const WITHOUT_RUNTIME: &[&str] = &[
     "nagios",
     "wire",
     "agent",
+    "transfer",
+    "source",
+    "cmcdump",
+    "cmcload",
+    "livedump",
+    "liveload",
     "lq",
     "unixcat",
     "notify",

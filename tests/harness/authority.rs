@@ -39,6 +39,11 @@ impl Authority {
         Self { site }
     }
 
+    /// Where `ca.crt`, and `SITE.crt` and `SITE.key` of each site are.
+    pub fn directory(&self) -> std::path::PathBuf {
+        self.site.path("etc")
+    }
+
     /// The table `[tls]` of the configuration of `site`.
     pub fn tls_table(&self, site: &str) -> String {
         let at = self.site.path("etc");

@@ -16,6 +16,12 @@ impl Sshd {
     /// Starts one; `None` where OpenSSH is not installed.
     #[track_caller]
     pub fn start() -> Option<Self> {
+        Self::start_with("")
+    }
+
+    /// As [`Sshd::start`], with more lines at the end of `sshd_config`.
+    #[track_caller]
+    pub fn start_with(more: &str) -> Option<Self> {
         if !peer::available("sshd", "openssh-server") || !peer::available("ssh", "openssh-client") {
             return None;
         }
@@ -48,7 +54,8 @@ impl Sshd {
                 "ListenAddress 127.0.0.1\nPort {port}\nHostKey {at}/etc/host_key\nPidFile none\n\
                  AuthorizedKeysFile {at}/etc/authorized_keys\nStrictModes no\nUsePAM no\n\
                  PermitRootLogin yes\nPasswordAuthentication no\n\
-                 SetEnv PATH={}:/usr/bin:/bin\n",
+                 Subsystem sftp internal-sftp\n\
+                 SetEnv PATH={}:/usr/bin:/bin\n{more}\n",
                 programs.display()
             ),
         );
@@ -60,11 +67,12 @@ impl Sshd {
                  \x20 StrictHostKeyChecking accept-new\n  BatchMode yes\n  LogLevel ERROR\n"
             ),
         );
-        site.write(
-            "bin/ssh",
-            format!("#!/bin/sh\nexec /usr/bin/ssh -F {at}/etc/ssh_config \"$@\"\n"),
-        );
-        site.make_executable("bin/ssh");
+        for client in ["ssh", "scp", "sftp"] {
+            let script =
+                format!("#!/bin/sh\nexec /usr/bin/{client} -F {at}/etc/ssh_config \"$@\"\n");
+            site.write(format!("bin/{client}"), script);
+            site.make_executable(format!("bin/{client}"));
+        }
         let mut process = Program::foreign(peer::find("sshd").expect("looked for above"), "sshd")
             .args(["-D", "-e", "-f"])
             .arg(site.path("etc/sshd_config"))
@@ -73,17 +81,25 @@ impl Sshd {
         Some(Self { process, site })
     }
 
-    /// A directory in which `ssh` is a client that knows this server as
-    /// `localhost`.
+    /// A directory in which `ssh`, `scp` and `sftp` are clients that know this
+    /// server as `localhost`.
     pub fn client_directory(&self) -> PathBuf {
         self.site.path("bin")
     }
 
     /// Restricts the key to one command, whatever the client asks for.
     pub fn force_command(&self, command: &str) {
-        let key = String::from_utf8(self.site.read("etc/user_key.pub")).expect("a key is text");
-        let line = format!("restrict,command=\"{command}\" {key}");
-        self.site.write("etc/authorized_keys", line);
+        self.authorize(&format!("restrict,command=\"{command}\" {}", self.key()));
+    }
+
+    /// The public key of the client.
+    pub fn key(&self) -> String {
+        String::from_utf8(self.site.read("etc/user_key.pub")).expect("a key is text")
+    }
+
+    /// Lets in whom these lines of `authorized_keys` let in.
+    pub fn authorize(&self, lines: &str) {
+        self.site.write("etc/authorized_keys", lines);
     }
 
     /// A line of shell in which `ssh localhost` reaches this server.

@@ -20,6 +20,7 @@ use program::Address;
 Examples:
   cmcdump -C > remote1.mk
   cmcdump | ssh central unixcat /run/sitewire/ingest.d/remote1
+  cmcdump --since-file F | ssh central | cmcdump --since-file F --confirm
 
 Exit status: 0 done, 1 failed, 2 used wrongly, 3 incomplete, 75 try again.
 Manual: cmcdump(1), sitewire-dump(5), sitewire(7)")]
@@ -49,6 +50,39 @@ pub(crate) struct Args {
     /// FILE is the configuration dump that the central site was given.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["config", "what"])]
     pub(crate) config_hash: Option<PathBuf>,
+
+    /// Dump only what has changed since the last dump that FILE knows of
+    ///
+    /// What this dump says goes to FILE.next, and --confirm makes that FILE when
+    /// the dump has arrived. Without confirmation the next dump is a full one.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["config", "what"])]
+    pub(crate) since_file: Option<PathBuf>,
+
+    /// With --since-file: every so many dumps a full one
+    #[arg(long, value_name = "N", default_value_t = 60, requires = "since_file",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) full_every: u32,
+
+    /// With --since-file: the dump has arrived, if standard input says so
+    ///
+    /// Reads what the central site answered, prints it, and fails unless it
+    /// begins with "taken".
+    #[arg(long, requires = "since_file")]
+    pub(crate) confirm: bool,
+
+    /// Lay out the states as the map in FILE says
+    ///
+    /// For a core that expects other arguments than those of this suite.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["config", "what"])]
+    pub(crate) field_map: Option<PathBuf>,
+
+    /// Sign the dump with the key in FILE
+    #[arg(long, value_name = "FILE", requires = "sign_certificate")]
+    pub(crate) sign_key: Option<PathBuf>,
+
+    /// Certificate of the site that signs
+    #[arg(long, value_name = "FILE", requires = "sign_key")]
+    pub(crate) sign_certificate: Option<PathBuf>,
 
     /// Longest wait for a connection
     ///

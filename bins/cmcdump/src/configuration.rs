@@ -11,12 +11,11 @@ use livestatus::json::{Cell, Row};
 use nagios::shadow::{Definitions, PrintedServices, Printer, is_name};
 use objects::{DumpBegin, Host, Service};
 use program::Failure;
+use source::cells::text;
+use source::{Columns, Scope, Source, each_row};
+use transfer::Output;
 
-use crate::columns::Columns;
-use crate::output::{self, Output};
-use crate::site::Scope;
-use crate::source::Source;
-use crate::{definitions, pieces};
+use crate::definitions;
 
 /// In the order in which [`read_host`] expects them.
 const HOST: [&str; 17] = [
@@ -68,7 +67,7 @@ pub(crate) fn dump(
 ) -> Result<(), Failure> {
     let mut columns = Columns::choose(source, "hosts", &HOST)?;
     let mut hosts = BTreeMap::new();
-    pieces::each_row(source, scope, &mut columns, |columns, row| {
+    each_row(source, scope, &mut columns, |columns, row| {
         let (name, host) = read_host(columns, row);
         if is_name(&name) {
             hosts.insert(name, (host, PrintedServices::default()));
@@ -77,7 +76,7 @@ pub(crate) fn dump(
     })?;
     let mut columns = Columns::choose(source, "services", &SERVICE)?;
     let mut strangers = 0;
-    pieces::each_row(source, scope, &mut columns, |columns, row| {
+    each_row(source, scope, &mut columns, |columns, row| {
         let (host_name, description, service) = read_service(columns, row);
         match hosts.get_mut(host_name.as_ref()) {
             Some((_, services)) if is_name(&description) => services.insert(description, &service),
@@ -93,7 +92,7 @@ pub(crate) fn dump(
             "cmcdump: {strangers} services of hosts that the server did not list, or without a usable name, are left out"
         );
     }
-    print(&hosts, &definitions, begin, out).map_err(output::failure)
+    print(&hosts, &definitions, begin, out).map_err(|error| out.failure(error))
 }
 
 fn print(
@@ -161,10 +160,6 @@ fn read_service<'r>(columns: &Columns, row: &'r Row) -> (Name<'r>, BString, Serv
 }
 
 type Name<'r> = std::borrow::Cow<'r, BStr>;
-
-fn text(cell: Cell<'_>) -> BString {
-    cell.text().into_owned()
-}
 
 /// A display name that only repeats the name is none.
 fn text_unless(name: &BString, cell: Cell<'_>) -> BString {

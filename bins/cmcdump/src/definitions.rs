@@ -3,15 +3,12 @@
 use std::collections::BTreeMap;
 
 use bstr::BString;
-use livestatus::json::{Cell, Row};
+use livestatus::json::Row;
 use nagios::shadow::{Definitions, is_name};
 use objects::Contact;
 use program::Failure;
-
-use crate::columns::Columns;
-use crate::pieces;
-use crate::site::Scope;
-use crate::source::{Error, Source};
+use source::cells::text;
+use source::{Columns, Scope, Source, each_row_if_any};
 
 /// In the order in which [`read_contact`] expects them.
 const CONTACT: [&str; 7] = [
@@ -98,14 +95,10 @@ fn each_row(
     mut visit: impl FnMut(&Columns, &Row),
 ) -> Result<(), Failure> {
     let mut columns = Columns::choose(source, table, wanted)?;
-    let asked = pieces::each_row(source, scope, &mut columns, |columns, row| {
+    each_row_if_any(source, scope, &mut columns, |columns, row| {
         visit(columns, row);
         Ok(())
-    });
-    match asked {
-        Err(Error::Refused(refusal)) if refusal.status == 404 => Ok(()),
-        done => Ok(done?),
-    }
+    })
 }
 
 /// A name that nobody could ask for would make the whole dump unreadable.
@@ -114,8 +107,4 @@ fn leave_out_odd_names(definitions: &mut Definitions) {
     definitions.hostgroups.retain(|name, _| is_name(name));
     definitions.servicegroups.retain(|name, _| is_name(name));
     definitions.contactgroups.retain(|name, _| is_name(name));
-}
-
-fn text(cell: Cell<'_>) -> BString {
-    cell.text().into_owned()
 }

@@ -1,14 +1,12 @@
 //! Dumps the configuration or the complete state of a site. See cmcdump(1).
 
+mod checked;
 mod cli;
-mod columns;
 mod configuration;
 mod definitions;
-mod output;
-mod pieces;
+mod dump;
 mod run;
-mod site;
-mod source;
+mod since;
 mod state;
 
 use std::process::ExitCode;

@@ -1,6 +1,7 @@
 //! Servers that refuse what they are asked: a column, a table, or so many rows
 //! at once.
 
+#[path = "../../../common/source/tests/server/mod.rs"]
 mod server;
 
 use std::collections::BTreeSet;
@@ -73,6 +74,7 @@ fn objects_of_state(bytes: &[u8]) -> BTreeSet<String> {
                 } => {
                     format!("{host_name};{service_description}")
                 }
+                other => panic!("{other:?}"),
             },
             Item::Refused(error) => panic!("{error}"),
             Item::End(end) => {

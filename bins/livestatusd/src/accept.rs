@@ -135,10 +135,7 @@ impl Door {
             return None;
         }
         if let Offer::Asked(entrance) = &self.offer
-            && entrance
-                .endpoint
-                .connections
-                .is_some_and(|limit| here >= limit)
+            && here >= entrance.endpoint.connections(limit)
         {
             self.refusals.say(format_args!(
                 "{name}: refused a connection: {here} are open, as many as its `connections` allows"

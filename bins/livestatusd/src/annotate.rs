@@ -341,7 +341,7 @@ impl Order {
                 Ok(())
             }
             Self::RemoveAllComments => {
-                object.remove_comments(&|_| true, now);
+                object.remove_comments(&|comment| comment.origin == Origin::Here, now);
                 Ok(())
             }
         }

@@ -6,6 +6,7 @@
 //! began, and removes what is over.
 
 use bstr::BString;
+pub(crate) use objects::EntryType;
 use objects::{AcknowledgementType, StateCode, UnixTime};
 
 use crate::check::{Source, State};
@@ -50,19 +51,6 @@ pub(crate) enum Origin {
         /// The dump that named it last, as [`State::dump`] counts them.
         dump: u64,
     },
-}
-
-/// Why there is a comment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum EntryType {
-    /// Somebody wrote it: 1.
-    User,
-    /// It came with a downtime: 2.
-    Downtime,
-    /// It came because the object flaps: 3.
-    Flapping,
-    /// It came with an acknowledgement: 4.
-    Acknowledgement,
 }
 
 /// A downtime.
@@ -114,30 +102,24 @@ impl Annotations {
     }
 }
 
-impl EntryType {
-    /// The number in the `entry_type` column.
-    pub(crate) fn code(self) -> i64 {
-        match self {
-            Self::User => 1,
-            Self::Downtime => 2,
-            Self::Flapping => 3,
-            Self::Acknowledgement => 4,
-        }
-    }
-
-    /// The type of that number.
-    pub(crate) fn from_code(code: i64) -> Option<Self> {
-        match code {
-            1 => Some(Self::User),
-            2 => Some(Self::Downtime),
-            3 => Some(Self::Flapping),
-            4 => Some(Self::Acknowledgement),
-            _ => None,
-        }
-    }
-}
-
 impl Comment {
+    /// What a site has said, under an id of ours.
+    pub(crate) fn of_site(comment: objects::Comment, id: u64, dump: u64) -> Self {
+        Self {
+            id,
+            origin: Origin::Site {
+                id: comment.id,
+                dump,
+            },
+            author: comment.author,
+            comment: comment.comment,
+            entry_time: comment.entry_time,
+            entry_type: comment.entry_type,
+            persistent: comment.persistent,
+            expire_time: comment.expire_time,
+        }
+    }
+
     /// Whether its time has come.
     pub(crate) fn is_over(&self, now: UnixTime) -> bool {
         !self.expire_time.is_never() && now >= self.expire_time
@@ -145,6 +127,29 @@ impl Comment {
 }
 
 impl Downtime {
+    /// What a site has said, under an id of ours.
+    pub(crate) fn of_site(downtime: objects::Downtime, id: u64, dump: u64) -> Self {
+        Self {
+            id,
+            origin: Origin::Site {
+                id: downtime.id,
+                dump,
+            },
+            author: downtime.author,
+            comment: downtime.comment,
+            entry_time: downtime.entry_time,
+            start_time: downtime.start_time,
+            end_time: downtime.end_time,
+            duration: downtime.duration,
+            kind: match downtime.kind {
+                objects::DowntimeKind::Fixed => DowntimeKind::Fixed,
+                objects::DowntimeKind::Flexible { began } => DowntimeKind::Flexible { began },
+            },
+            comment_id: 0,
+            has_begun: false,
+        }
+    }
+
     /// Whether it is in effect at that moment.
     pub(crate) fn is_in_effect(&self, now: UnixTime) -> bool {
         let (from, until) = self.span();
@@ -270,10 +275,9 @@ impl<S: StateCode> Annotated for State<S> {
             return false;
         }
         self.touch(at);
-        self.annotations
-            .get_or_insert_default()
-            .comments
-            .push(comment);
+        let comments = &mut self.annotations.get_or_insert_default().comments;
+        let place = comments.partition_point(|other| other.id < comment.id);
+        comments.insert(place, comment);
         true
     }
 
@@ -285,10 +289,9 @@ impl<S: StateCode> Annotated for State<S> {
             downtime.see_problem(at);
         }
         self.touch(at);
-        self.annotations
-            .get_or_insert_default()
-            .downtimes
-            .push(downtime);
+        let downtimes = &mut self.annotations.get_or_insert_default().downtimes;
+        let place = downtimes.partition_point(|other| other.id < downtime.id);
+        downtimes.insert(place, downtime);
         true
     }
 
@@ -306,7 +309,12 @@ impl<S: StateCode> Annotated for State<S> {
     fn remove_acknowledgement(&mut self, at: UnixTime) {
         self.now.acknowledgement = None;
         self.remove_comments(
-            &|comment| comment.entry_type == EntryType::Acknowledgement && !comment.persistent,
+            &|comment| {
+                // What a site has said it takes back itself.
+                comment.entry_type == EntryType::Acknowledgement
+                    && !comment.persistent
+                    && comment.origin == Origin::Here
+            },
             at,
         );
         self.touch(at);

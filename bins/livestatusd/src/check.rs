@@ -102,6 +102,27 @@ impl<S: StateCode> State<S> {
         }
     }
 
+    /// Takes the time of another check of a shadow after which it is as it was.
+    /// False if it is none.
+    pub(crate) fn take_check_time(&mut self, time: UnixTime, dump: u64, at: UnixTime) -> bool {
+        if self.source != Source::Shadow || !self.now.has_been_checked {
+            return false;
+        }
+        self.now.last_check = time;
+        if let Some(last_time) = self
+            .now
+            .past
+            .last_time
+            .get_mut(usize::from(self.now.state.code()))
+        {
+            *last_time = time.max(*last_time);
+        }
+        self.now.staleness = None;
+        self.now.past.last_update = at;
+        self.dump = dump;
+        true
+    }
+
     /// Takes back a state that survived a restart.
     pub(crate) fn restore(&mut self, source: Source, state: ShadowState<S>) {
         // Older snapshots do not have it.

@@ -18,12 +18,13 @@ use bstr::ByteSlice;
 use livestatus::dump::{DumpReader, Item, Record};
 use objects::{DumpBegin, DumpContent, DumpMode, UnixTime};
 use program::log::quote;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
 use crate::client::Service;
 use crate::counters::Counters;
+use crate::remarks::{Extent, Remarks, TooMany};
 use crate::store::{DumpCounts, Receiving, Site, Store};
 use crate::stream::Stream;
 
@@ -49,7 +50,7 @@ async fn converse(stream: &mut Stream, first: &[u8], source: Source, service: &S
     let mut intake = Intake::new(source, service);
     let mut answers = intake.push(first, now(), &service.counters);
     let mut ended = false;
-    let mut buffer = vec![0; 64 * 1024];
+    let mut buffer = Vec::new();
     loop {
         if !tell(stream, &answers.lines.concat(), service).await {
             debug!(site = %intake.site.id, "the sender of a dump did not wait for the answer");
@@ -95,7 +96,7 @@ async fn tell(stream: &mut Stream, text: &str, service: &Service) -> bool {
 /// Listens on without taking anything, until the sender stops.
 async fn drain(stream: &mut Stream, service: &Service) {
     let _ = stream.shutdown().await;
-    let mut buffer = vec![0; 64 * 1024];
+    let mut buffer = Vec::new();
     let until_it_stops =
         async { while matches!(hear(stream, &mut buffer, service).await, Heard::Bytes(_)) {} };
     let _ = timeout(DRAIN, until_it_stops).await;
@@ -110,10 +111,13 @@ enum Heard {
     Nothing(String),
 }
 
-async fn hear(stream: &mut Stream, buffer: &mut [u8], service: &Service) -> Heard {
+async fn hear(stream: &mut Stream, buffer: &mut Vec<u8>, service: &Service) -> Heard {
+    // It takes room only once there is something to hear.
+    buffer.clear();
+    let heard = stream.receive(|bytes| buffer.extend_from_slice(bytes));
     let mut stopping = service.stopping.clone();
     tokio::select! {
-        read = timeout(service.limits.idle_timeout, stream.read(buffer)) => match read {
+        heard = timeout(service.limits.idle_timeout, heard) => match heard {
             Ok(Ok(0)) => Heard::End,
             Ok(Ok(length)) => Heard::Bytes(length),
             Ok(Err(error)) => Heard::Nothing(format!("the connection broke: {error}")),
@@ -167,6 +171,7 @@ struct Dump {
     /// `None` if records came without a frame.
     begin: Option<DumpBegin>,
     counts: DumpCounts,
+    remarks: Remarks,
     number: u64,
     _receiving: Receiving,
 }
@@ -239,7 +244,7 @@ impl Intake {
         while let Some(item) = self.reader.poll_item() {
             match (item, &mut self.phase) {
                 (_, Phase::Closed) => break,
-                (Item::Begin(begin), _) => self.begin(*begin, &mut answers),
+                (Item::Begin(begin), _) => self.begin(*begin, now, &mut answers),
                 (Item::Record(record), Phase::Inside(dump)) => {
                     apply(&self.site, *record, dump, now, counters);
                 }
@@ -267,7 +272,7 @@ impl Intake {
         answers
     }
 
-    fn begin(&mut self, begin: DumpBegin, answers: &mut Answers) {
+    fn begin(&mut self, begin: DumpBegin, now: UnixTime, answers: &mut Answers) {
         // The reader reports the end of a dump before it begins the next.
         if let Some(sites) = &self.sites {
             match sites.site(&begin.site) {
@@ -294,17 +299,24 @@ impl Intake {
             let reason = format!("older than the dump of epoch {epoch}, sequence {sequence}");
             return self.refuse(&reason, answers);
         }
+        // Nothing may have come since its base, not even a part of a dump: what
+        // that has changed the delta does not know.
         if let DumpMode::Delta { base } = begin.mode
-            && status.dumps.last_complete != Some((begin.epoch, base))
+            && (status.dumps.last_complete != Some((begin.epoch, base))
+                || status.dumps.newest != status.dumps.last_complete
+                || status.dumps.completeness.is_err())
         {
-            drop(status);
             let reason =
                 format!("it builds upon sequence {base}, which is not the last complete dump here");
+            status.dumps.completeness = Err(format!("a delta was refused: {reason}"));
+            status.dumps.received_at = now;
+            drop(status);
+            self.site.changed();
             return self.refuse(&reason, answers);
         }
         status.dumps.newest = Some(version);
         drop(status);
-        let ahead = begin.time.as_secs_f64() - now().as_secs_f64();
+        let ahead = begin.time.as_secs_f64() - now.as_secs_f64();
         if ahead > CLOCK_TOLERANCE {
             warn!(
                 site = %self.site.id,
@@ -314,6 +326,7 @@ impl Intake {
         self.phase = Phase::Inside(Box::new(Dump {
             begin: Some(begin),
             counts: DumpCounts::default(),
+            remarks: Remarks::default(),
             number: self.site.next_dump(),
             _receiving: receiving,
         }));
@@ -351,6 +364,7 @@ impl Intake {
         let mut dump = Box::new(Dump {
             begin: None,
             counts: DumpCounts::default(),
+            remarks: Remarks::default(),
             number: self.site.next_dump(),
             _receiving: receiving,
         });
@@ -360,17 +374,37 @@ impl Intake {
 
     /// Ends the dump, if one began, and notes what became of it.
     fn end(&mut self, end: Result<(), String>, now: UnixTime, answers: &mut Answers) {
-        let phase = std::mem::replace(&mut self.phase, Phase::Outside);
-        let (begin, mut counts, number) = match &phase {
-            Phase::Inside(dump) => (dump.begin.as_ref(), dump.counts, dump.number),
-            Phase::Outside | Phase::Closed => (None, DumpCounts::default(), 0),
-        };
+        // The right to receive is given back at the end, not before.
+        let (begin, mut counts, number, remarks, _receiving) =
+            match std::mem::replace(&mut self.phase, Phase::Outside) {
+                Phase::Inside(dump) => {
+                    let dump = *dump;
+                    let receiving = Some(dump._receiving);
+                    (
+                        dump.begin,
+                        dump.counts,
+                        dump.number,
+                        dump.remarks,
+                        receiving,
+                    )
+                }
+                Phase::Outside | Phase::Closed => Default::default(),
+            };
         let completeness = end.and_then(|()| match counts.refused {
             0 => Ok(()),
             refused => Err(format!("{refused} records were refused")),
         });
-        if completeness.is_ok() && begin.is_some_and(|begin| begin.mode == DumpMode::Full) {
-            counts.missing = self.site.objects().not_in_dump(number);
+        if let (Ok(()), Some(begin)) = (&completeness, &begin) {
+            let extent = if begin.mode == DumpMode::Full {
+                counts.missing = self.site.objects().not_in_dump(number);
+                Extent::All
+            } else {
+                counts.missing = self.site.status().dumps.counts.missing;
+                Extent::Changes
+            };
+            let outcome = remarks.apply(&self.site, number, extent, now);
+            counts.taken += outcome.taken;
+            counts.unknown += outcome.unknown;
         }
         let line = format!(
             "taken {}, unknown {}, refused {}\n",
@@ -390,7 +424,7 @@ impl Intake {
             let mut status = self.site.status();
             let dumps = &mut status.dumps;
             dumps.received_at = now;
-            if let Some(begin) = begin {
+            if let Some(begin) = &begin {
                 dumps.claimed_site = Some(begin.site.clone());
                 if completeness.is_ok() {
                     dumps.last_complete = Some((begin.epoch, begin.sequence));
@@ -442,10 +476,35 @@ fn apply(site: &Site, record: Record, dump: &mut Dump, now: UnixTime, counters: 
                 },
             )
         }
+        Record::Comment(owner, comment) => return keep(dump.remarks.comment(owner, comment), dump),
+        Record::Downtime(owner, downtime) => {
+            return keep(dump.remarks.downtime(owner, downtime), dump);
+        }
+        Record::CommentGone(id) => return keep(dump.remarks.comment_gone(id), dump),
+        Record::DowntimeGone(id) => return keep(dump.remarks.downtime_gone(id), dump),
+        Record::Checked(hosts) => {
+            for host in hosts {
+                match site.take_check_times(&host, number, now) {
+                    Some(count) => dump.counts.taken += count,
+                    None => dump.counts.unknown += host.last_checks.iter().flatten().count() as u64,
+                }
+            }
+            return;
+        }
     };
     if known {
         dump.counts.taken += 1;
     } else {
         dump.counts.unknown += 1;
+    }
+}
+
+/// Comments and downtimes are counted at the end of the dump.
+fn keep(kept: Result<(), TooMany>, dump: &mut Dump) {
+    if kept == Err(TooMany) {
+        dump.counts.refused += 1;
+        if dump.counts.refused == 1 {
+            warn!("refused comments and downtimes of a dump: there are too many");
+        }
     }
 }

@@ -31,6 +31,7 @@ mod merged;
 mod notes;
 mod owners;
 mod query;
+mod remarks;
 mod run;
 mod snapshot;
 mod store;

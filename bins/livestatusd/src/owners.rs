@@ -4,22 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use bstr::{BString, ByteSlice};
+use bstr::ByteSlice;
 use livestatus::query::Trigger;
+pub(crate) use objects::ObjectName as Owner;
 use objects::UnixTime;
 
 use crate::annotations::Annotated;
 use crate::history::Step;
 use crate::store::Site;
-
-/// What a comment or downtime belongs to.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Owner {
-    /// The host.
-    pub(crate) host_name: BString,
-    /// The service, or `None` for the host itself.
-    pub(crate) service_description: Option<BString>,
-}
 
 /// The owners of all comments and downtimes of a site.
 #[derive(Default)]
@@ -41,6 +33,11 @@ impl Owners {
     /// What the comment or downtime of that id belongs to.
     pub(crate) fn of(&self, id: u64) -> Option<Owner> {
         self.known().by_id.get(&id).cloned()
+    }
+
+    /// The objects that have comments or downtimes, each once.
+    pub(crate) fn objects(&self) -> BTreeSet<Owner> {
+        self.known().by_id.values().cloned().collect()
     }
 
     /// Notes what a new comment or downtime belongs to.
@@ -178,24 +175,6 @@ impl Site {
         for id in gone {
             known.by_id.remove(&id);
             known.waiting.remove(&id);
-        }
-    }
-}
-
-impl Owner {
-    /// The host itself.
-    pub(crate) fn host(name: &[u8]) -> Self {
-        Self {
-            host_name: name.into(),
-            service_description: None,
-        }
-    }
-
-    /// A service.
-    pub(crate) fn service(host_name: &[u8], description: &[u8]) -> Self {
-        Self {
-            host_name: host_name.into(),
-            service_description: Some(description.as_bstr().to_owned()),
         }
     }
 }

@@ -34,7 +34,7 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
 use bstr::BString;
-use livestatus::dump::{DumpReader, DumpWriter, Item, Record};
+use livestatus::dump::{DumpReader, DumpWriter, Item};
 use objects::{DumpBegin, DumpContent, DumpMode, SiteId, UnixTime};
 use tracing::{error, info, warn};
 
@@ -249,14 +249,7 @@ fn save_states(
             Saved::State(parked, record) if *parked == source => record,
             _ => continue,
         };
-        let result = match record {
-            Record::Host { host_name, state } => writer.host(host_name, state, &mut out.buffer),
-            Record::Service {
-                host_name,
-                service_description,
-                state,
-            } => writer.service(host_name, service_description, state, &mut out.buffer),
-        };
+        let result = writer.record(record, &mut out.buffer);
         too_long += u64::from(result.is_err());
         out.flush_if_large()?;
     }

@@ -11,13 +11,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bstr::{BStr, BString, ByteSlice};
-use livestatus::dump::Record;
+use livestatus::dump::{CheckedHost, Record, names_sum};
 use livestatus::query::Trigger;
 use nagios::shadow::ShadowConfiguration;
 use objects::{Host, HostState, Service, ServiceState, SiteId, StateCode, UnixTime};
 
 use crate::alike::Alike;
-use crate::annotations::{Annotated, Comment, Downtime};
+use crate::annotations::{Annotated, Annotations, Comment, Downtime};
 use crate::check::{Source, State};
 use crate::events::Events;
 use crate::groups::Groups;
@@ -331,6 +331,8 @@ impl Site {
                     service.restore(source, state);
                 },
             ),
+            // A snapshot has none of these.
+            _ => false,
         }
     }
 
@@ -438,6 +440,57 @@ impl Site {
                 self.change_service(host_name, description.as_bstr(), |_, service| {
                     change(service);
                 })
+            }
+        }
+    }
+
+    /// Takes when a host and its services were checked that are otherwise as they
+    /// were. Returns how many objects that is, or `None` if the times belong to
+    /// other services than those that are configured.
+    pub(crate) fn take_check_times(
+        &self,
+        checked: &CheckedHost,
+        dump: u64,
+        at: UnixTime,
+    ) -> Option<u64> {
+        let objects = read(&self.objects);
+        let host = objects.host(checked.host_name.as_bstr())?;
+        let descriptions = host.services.iter().map(|service| &service.description[..]);
+        if checked.last_checks.len() != 1 + host.services.len()
+            || checked.names != names_sum(descriptions)
+        {
+            return None;
+        }
+        let mut states = write(&host.states);
+        let mut count = 0;
+        let mut times = checked.last_checks.iter();
+        if let Some(Some(last_check)) = times.next() {
+            count += u64::from(states.host.take_check_time(*last_check, dump, at));
+        }
+        for (service, last_check) in states.services.iter_mut().zip(times) {
+            if let Some(last_check) = last_check {
+                count += u64::from(service.take_check_time(*last_check, dump, at));
+            }
+        }
+        drop(states);
+        self.changed();
+        self.shared.events.happened(Trigger::Check);
+        Some(count)
+    }
+
+    /// Shows the comments and downtimes of an object, if there is such an object.
+    pub(crate) fn look_at(&self, owner: &Owner, look: &mut dyn FnMut(&Annotations)) {
+        let objects = self.objects();
+        let Some(host) = objects.host(owner.host_name.as_bstr()) else {
+            return;
+        };
+        let states = host.states();
+        match &owner.service_description {
+            None => look(states.host.annotations()),
+            Some(description) => {
+                if let Some(index) = host.service_index(description.as_bstr()) {
+                    look(states.services[index].annotations());
+                }
             }
         }
     }

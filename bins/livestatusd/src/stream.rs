@@ -13,7 +13,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
 /// How much is read at once.
-const READ: usize = 16 * 1024;
+const READ: usize = 64 * 1024;
 
 /// How long a peer is listened to once it was told that nothing more comes. Who
 /// closes while bytes of the peer lie unread takes back over TCP what is still

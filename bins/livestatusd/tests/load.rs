@@ -93,6 +93,7 @@ fn a_thousand_idle_and_a_hundred_stuck_clients_do_no_harm() {
     }
     for _ in 0..200 {
         idle.push(Box::new(tls::connect(tls, None).unwrap()));
+        idle.push(Box::new(daemon.connect("ingest.d/a")));
     }
     let count = |daemon: &Daemon| -> usize {
         let query = "GET status\nColumns: livestatus_active_connections\n";
@@ -140,7 +141,7 @@ fn a_thousand_idle_and_a_hundred_stuck_clients_do_no_harm() {
         "slowest of 50: {alone:?} alone, {beside_idle:?} beside idle, {beside_stuck:?} beside stuck clients; \
          idle clients take {idle_takes} KiB, stuck ones {stuck_take} KiB"
     );
-    assert!(idle_takes < 1000 * 64, "{idle_takes} KiB for idle clients");
+    assert!(idle_takes < 20 * 1024, "{idle_takes} KiB for idle clients");
     // 60 answers would be 450 MB.
     assert!(
         stuck_take < 60 * 1024 * 2,

@@ -1,19 +1,27 @@
 //! State dumps: complete states of a site as a stream of commands in a frame.
 //! sitewire-dump(5) describes the format.
 
+mod field;
+mod remark;
+
 use std::fmt;
 use std::io::Write as _;
 
 use bstr::{BString, ByteSlice};
 use objects::{
-    AcknowledgementType, DumpBegin, DumpContent, DumpEnd, DumpMode, HostState, ServiceState,
-    ShadowState, SiteId, StateCode, StateType, UnixTime, dump::FORMAT,
+    Comment, Downtime, DumpBegin, DumpContent, DumpEnd, DumpMode, HostState, ObjectName,
+    ServiceState, ShadowState, SiteId, StateCode, UnixTime, dump::FORMAT,
 };
 
 use crate::command::Parts;
 use crate::error::{Error, excerpt};
 use crate::lines::{Line, Lines};
-use crate::number::{parse_count, parse_float, push_float};
+use crate::number::parse_count;
+
+pub use field::{Layout, print_content};
+pub use remark::{CheckedHost, names_sum};
+
+use field::{escape, unescape};
 
 /// Longest line of a dump in bytes, without line feed.
 pub const MAX_LINE: usize = 1 << 20;
@@ -22,8 +30,11 @@ const MAX_HASH: usize = 128;
 
 const BEGIN: &str = "SITEWIRE_BEGIN";
 const END: &str = "SITEWIRE_END";
-const HOST: &str = "UPDATE_SHADOW_HOST_STATE";
-const SERVICE: &str = "UPDATE_SHADOW_SERVICE_STATE";
+/// What a signature is called; it is checked before anything is read here.
+const SIGNATURE: &str = "SITEWIRE_SIGNATURE";
+/// What the commands of this suite begin with. A reader passes over those that
+/// it does not know.
+const OURS: &str = "SITEWIRE_";
 
 /// Writes a dump, piece by piece, to the end of a buffer that the caller empties.
 #[derive(Debug)]
@@ -33,33 +44,45 @@ pub struct DumpWriter {
     time: i64,
     records: u64,
     crc: u32,
+    layout: Layout,
+    /// The line of check times that has begun.
+    checked: Vec<u8>,
 }
 
 impl DumpWriter {
     /// Begins a dump.
     pub fn begin(begin: &DumpBegin, out: &mut Vec<u8>) -> Self {
+        Self::begin_as(begin, Layout::default(), out)
+    }
+
+    /// Begins a dump for somebody who expects another layout.
+    pub fn begin_as(begin: &DumpBegin, layout: Layout, out: &mut Vec<u8>) -> Self {
         let time = begin.time.secs();
         let (mode, base) = match begin.mode {
             DumpMode::Full => ("full", String::new()),
             DumpMode::Delta { base } => ("delta", base.to_string()),
         };
-        put(
-            out,
-            format_args!(
-                "COMMAND [{time}] {BEGIN};{FORMAT};{};{};{};{};{};{mode};{base};{}\n\n",
-                begin.site,
-                begin.content.word(),
-                begin.sequence,
-                begin.config_hash.as_deref().unwrap_or_default(),
-                begin.epoch,
-                begin.time,
-            ),
-        );
+        if layout.frame {
+            put(
+                out,
+                format_args!(
+                    "COMMAND [{time}] {BEGIN};{FORMAT};{};{};{};{};{};{mode};{base};{}\n\n",
+                    begin.site,
+                    begin.content.word(),
+                    begin.sequence,
+                    begin.config_hash.as_deref().unwrap_or_default(),
+                    begin.epoch,
+                    begin.time,
+                ),
+            );
+        }
         Self {
             sequence: begin.sequence,
             time,
             records: 0,
             crc: 0,
+            layout,
+            checked: Vec::new(),
         }
     }
 
@@ -71,7 +94,7 @@ impl DumpWriter {
         state: &ShadowState<HostState>,
         out: &mut Vec<u8>,
     ) -> Result<(), Error> {
-        self.record(HOST, &[host_name], state, out)
+        self.state(false, &[host_name], state, out)
     }
 
     /// Adds a service's state.
@@ -82,32 +105,146 @@ impl DumpWriter {
         state: &ShadowState<ServiceState>,
         out: &mut Vec<u8>,
     ) -> Result<(), Error> {
-        self.record(SERVICE, &[host_name, service_description], state, out)
+        self.state(true, &[host_name, service_description], state, out)
     }
 
-    fn record<S: StateCode>(
+    fn state<S: StateCode>(
         &mut self,
-        name: &str,
+        of_service: bool,
         object: &[&[u8]],
         state: &ShadowState<S>,
         out: &mut Vec<u8>,
     ) -> Result<(), Error> {
         let start = out.len();
+        let name = if of_service {
+            &self.layout.service
+        } else {
+            &self.layout.host
+        };
         put(out, format_args!("COMMAND [{}] {name}", self.time));
         for part in object {
             out.push(b';');
             escape(out, part);
         }
-        for field in FIELDS {
-            out.push(b';');
-            field.print(state, out);
+        self.layout.print(state, out);
+        self.end_record(start, out)
+            .map_err(|()| remark::too_long(&object.join(&b";"[..])))
+    }
+
+    /// Adds a comment of the object.
+    pub fn comment(
+        &mut self,
+        object: &ObjectName,
+        comment: &Comment,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Error> {
+        self.remark(remark::COMMENT, out, |out| {
+            remark::print_comment(object, comment, out);
+        })
+        .map_err(|()| remark::too_long(&object.host_name))
+    }
+
+    /// Adds a downtime of the object.
+    pub fn downtime(
+        &mut self,
+        object: &ObjectName,
+        downtime: &Downtime,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Error> {
+        self.remark(remark::DOWNTIME, out, |out| {
+            remark::print_downtime(object, downtime, out);
+        })
+        .map_err(|()| remark::too_long(&object.host_name))
+    }
+
+    /// Says in a delta that there is no comment of that id any more.
+    pub fn comment_gone(&mut self, id: u64, out: &mut Vec<u8>) {
+        // A number fits in any line.
+        let _ = self.remark(remark::COMMENT_GONE, out, |out| {
+            put(out, format_args!(";{id}"));
+        });
+    }
+
+    /// Says in a delta that there is no downtime of that id any more.
+    pub fn downtime_gone(&mut self, id: u64, out: &mut Vec<u8>) {
+        let _ = self.remark(remark::DOWNTIME_GONE, out, |out| {
+            put(out, format_args!(";{id}"));
+        });
+    }
+
+    /// Says in a delta when a host and its services were checked. Several hosts
+    /// share a line: other records must not come between before
+    /// [`end_checked`](Self::end_checked).
+    pub fn checked(&mut self, host: &CheckedHost, out: &mut Vec<u8>) -> Result<(), Error> {
+        let start = self.checked.len();
+        remark::print_checked(host, self.time, &mut self.checked);
+        if start > 0 && self.checked.len() > remark::CHECKED_LINE {
+            let rest = self.checked.split_off(start);
+            self.end_checked(out)?;
+            self.checked = rest;
         }
+        Ok(())
+    }
+
+    /// Ends a line of check times, if one has begun.
+    pub fn end_checked(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
+        if self.checked.is_empty() {
+            return Ok(());
+        }
+        let line = std::mem::take(&mut self.checked);
+        self.remark(remark::CHECKED, out, |out| out.extend_from_slice(&line))
+            .map_err(|()| remark::too_long(&line))
+    }
+
+    /// Adds any record.
+    pub fn record(&mut self, record: &Record, out: &mut Vec<u8>) -> Result<(), Error> {
+        match record {
+            Record::Host { host_name, state } => self.host(host_name, state, out),
+            Record::Service {
+                host_name,
+                service_description,
+                state,
+            } => self.service(host_name, service_description, state, out),
+            Record::Comment(object, comment) => self.comment(object, comment, out),
+            Record::Downtime(object, downtime) => self.downtime(object, downtime, out),
+            Record::CommentGone(id) => {
+                self.comment_gone(*id, out);
+                Ok(())
+            }
+            Record::DowntimeGone(id) => {
+                self.downtime_gone(*id, out);
+                Ok(())
+            }
+            Record::Checked(hosts) => {
+                for host in hosts {
+                    self.checked(host, out)?;
+                }
+                self.end_checked(out)
+            }
+        }
+    }
+
+    /// Adds a record of our own, where the layout has such.
+    fn remark(
+        &mut self,
+        name: &str,
+        out: &mut Vec<u8>,
+        print: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<(), ()> {
+        if !self.layout.frame {
+            return Ok(());
+        }
+        let start = out.len();
+        put(out, format_args!("COMMAND [{}] {name}", self.time));
+        print(out);
+        self.end_record(start, out)
+    }
+
+    /// Ends the record that began at `start`, or takes it back if it is too long.
+    fn end_record(&mut self, start: usize, out: &mut Vec<u8>) -> Result<(), ()> {
         if out.len() - start > MAX_LINE {
             out.truncate(start);
-            return Err(Error::BadRecord {
-                object: excerpt(&object.join(&b";"[..]), 200),
-                what: format!("its state does not fit in a line of {MAX_LINE} bytes"),
-            });
+            return Err(());
         }
         out.extend_from_slice(b"\n\n");
         self.crc = crc32c::crc32c_append(self.crc, &out[start..]);
@@ -127,11 +264,15 @@ impl DumpWriter {
             time,
             records,
             crc: crc32c,
+            layout,
+            checked: _,
         } = self;
-        put(
-            out,
-            format_args!("COMMAND [{time}] {END};{sequence};{records};{crc32c:08x}\n\n"),
-        );
+        if layout.frame {
+            put(
+                out,
+                format_args!("COMMAND [{time}] {END};{sequence};{records};{crc32c:08x}\n\n"),
+            );
+        }
         DumpEnd {
             sequence,
             records,
@@ -157,17 +298,17 @@ pub enum Item {
     End(Result<DumpEnd, Incomplete>),
 }
 
-/// The state of one object.
+/// What a line of a dump says.
 #[derive(Debug, PartialEq)]
 pub enum Record {
-    /// Of a host.
+    /// The state of a host.
     Host {
         /// Its name.
         host_name: BString,
         /// Its state.
         state: ShadowState<HostState>,
     },
-    /// Of a service.
+    /// The state of a service.
     Service {
         /// Its host.
         host_name: BString,
@@ -176,6 +317,16 @@ pub enum Record {
         /// Its state.
         state: ShadowState<ServiceState>,
     },
+    /// A comment; an acknowledgement has one, too. The id is that of its site.
+    Comment(ObjectName, Comment),
+    /// A downtime.
+    Downtime(ObjectName, Downtime),
+    /// In a delta: there is no comment of that id any more.
+    CommentGone(u64),
+    /// In a delta: there is no downtime of that id any more.
+    DowntimeGone(u64),
+    /// In a delta: when objects were checked that are otherwise as they were.
+    Checked(Vec<CheckedHost>),
 }
 
 /// Why a dump is not complete.
@@ -229,6 +380,7 @@ impl fmt::Display for Incomplete {
 #[derive(Debug)]
 pub struct DumpReader {
     lines: Lines,
+    layout: Layout,
     frame: Option<Frame>,
 }
 
@@ -251,8 +403,14 @@ impl Default for DumpReader {
 impl DumpReader {
     /// A reader at the beginning of a stream.
     pub fn new() -> Self {
+        Self::of_layout(Layout::default())
+    }
+
+    /// The same, for a dump whose states are laid out otherwise.
+    pub fn of_layout(layout: Layout) -> Self {
         Self {
             lines: Lines::new(MAX_LINE),
+            layout,
             frame: None,
         }
     }
@@ -287,7 +445,7 @@ impl DumpReader {
                 return over.then_some(Item::End(Err(Incomplete::NoEnd)));
             };
             match line {
-                Line::Whole(text) => match parse_line(text) {
+                Line::Whole(text) => match parse_line(text, &self.layout) {
                     Ok(Command::Begin(_)) if self.frame.is_some() => {
                         self.lines.unread();
                         self.frame = None;
@@ -299,7 +457,7 @@ impl DumpReader {
                         }
                     }
                 },
-                Line::Last(text) => match parse_line(text) {
+                Line::Last(text) => match parse_line(text, &self.layout) {
                     Ok(end @ Command::End(Some(_))) if self.frame.is_some() => {
                         return take_line(&mut self.frame, text, Ok(end));
                     }
@@ -331,6 +489,9 @@ enum Command {
     /// `None` if it cannot be read.
     End(Option<DumpEnd>),
     Record(Result<Box<Record>, Error>),
+    /// One of a later release.
+    Unknown,
+    Signature,
 }
 
 /// Deals with a line that does not begin a dump inside another one.
@@ -345,11 +506,15 @@ fn take_line(
         return Some(Item::End(verdict));
     }
     if let Some(frame) = frame {
-        let is_record = matches!(parsed, Ok(Command::Record(_)));
+        let is_record = matches!(parsed, Ok(Command::Record(_) | Command::Unknown));
         frame.count(text, is_record);
     }
     match parsed {
-        Ok(Command::Blank) => None,
+        // Outside a dump nobody knows whose that would be.
+        Ok(Command::Unknown) if frame.is_none() => {
+            Some(Item::Refused(bad_line(text, "not a line of a dump")))
+        }
+        Ok(Command::Blank | Command::Unknown | Command::Signature) => None,
         Ok(Command::Begin(begin)) => {
             *frame = Some(Frame {
                 sequence: begin.sequence,
@@ -395,7 +560,7 @@ impl Frame {
     }
 }
 
-fn parse_line(text: &[u8]) -> Result<Command, Error> {
+fn parse_line(text: &[u8], layout: &Layout) -> Result<Command, Error> {
     let text = text.strip_suffix(b"\r").unwrap_or(text);
     if text.trim_ascii().is_empty() {
         return Ok(Command::Blank);
@@ -405,12 +570,14 @@ fn parse_line(text: &[u8]) -> Result<Command, Error> {
     };
     let parts = Parts::parse(command)?;
     let name = parts.name;
-    if name == HOST.as_bytes() {
-        Ok(Command::Record(parse_host(parts.arguments).map(Box::new)))
-    } else if name == SERVICE.as_bytes() {
-        Ok(Command::Record(
-            parse_service(parts.arguments).map(Box::new),
-        ))
+    if name == layout.host.as_bytes() {
+        let record = parse_host(parts.arguments, layout);
+        Ok(Command::Record(record.map(Box::new)))
+    } else if name == layout.service.as_bytes() {
+        let record = parse_service(parts.arguments, layout);
+        Ok(Command::Record(record.map(Box::new)))
+    } else if let Some(record) = remark::parse(name, parts.arguments, parts.time) {
+        Ok(Command::Record(record.map(Box::new)))
     } else if name == BEGIN.as_bytes() {
         match parse_begin(parts.arguments) {
             Ok(begin) => Ok(Command::Begin(Box::new(begin))),
@@ -418,6 +585,10 @@ fn parse_line(text: &[u8]) -> Result<Command, Error> {
         }
     } else if name == END.as_bytes() {
         Ok(Command::End(parse_end(parts.arguments)))
+    } else if name == SIGNATURE.as_bytes() {
+        Ok(Command::Signature)
+    } else if name.starts_with(OURS.as_bytes()) {
+        Ok(Command::Unknown)
     } else {
         Err(Error::BadCommand(format!(
             "command {} is not part of a dump",
@@ -499,16 +670,16 @@ fn parse_end(arguments: &[u8]) -> Option<DumpEnd> {
     })
 }
 
-fn parse_host(arguments: &[u8]) -> Result<Record, Error> {
+fn parse_host(arguments: &[u8], layout: &Layout) -> Result<Record, Error> {
     let (host_name, fields) = split_name(arguments, "host name")?;
-    let state = parse_state(fields, || excerpt(&host_name, 200))?;
+    let state = layout.parse_state(fields, || excerpt(&host_name, 200))?;
     Ok(Record::Host { host_name, state })
 }
 
-fn parse_service(arguments: &[u8]) -> Result<Record, Error> {
+fn parse_service(arguments: &[u8], layout: &Layout) -> Result<Record, Error> {
     let (host_name, rest) = split_name(arguments, "host name")?;
     let (service_description, fields) = split_name(rest, "service description")?;
-    let state = parse_state(fields, || {
+    let state = layout.parse_state(fields, || {
         excerpt(&[&host_name[..], b";", &service_description].concat(), 200)
     })?;
     Ok(Record::Service {
@@ -531,302 +702,9 @@ fn split_name<'a>(text: &'a [u8], what: &str) -> Result<(BString, &'a [u8]), Err
     })
 }
 
-fn parse_state<S: StateCode + Default>(
-    text: &[u8],
-    object: impl Fn() -> String,
-) -> Result<ShadowState<S>, Error> {
-    let mut state = ShadowState::default();
-    let mut texts = text.split_str(";");
-    // Fields of later releases follow and are left alone.
-    for (place, field) in FIELDS.into_iter().enumerate() {
-        let bad = |what: &str| Error::BadRecord {
-            object: object(),
-            what: format!("{} {what}", field.name()),
-        };
-        let text = match texts.next() {
-            Some(text) => text,
-            None if place >= REQUIRED => break,
-            None => return Err(bad("is missing")),
-        };
-        field
-            .parse(text, &mut state)
-            .ok_or_else(|| bad(&format!("is '{}'", excerpt(text, 40))))?;
-    }
-    Ok(state)
-}
-
-/// A field of a record.
-#[derive(Debug, Clone, Copy)]
-enum Field {
-    HasBeenChecked,
-    State,
-    StateType,
-    CurrentAttempt,
-    LastCheck,
-    LastStateChange,
-    LastHardStateChange,
-    ExecutionTime,
-    Latency,
-    IsFlapping,
-    PercentStateChange,
-    Acknowledged,
-    AcknowledgementType,
-    ScheduledDowntimeDepth,
-    Staleness,
-    PluginOutput,
-    LongPluginOutput,
-    PerfData,
-    LastState,
-    LastHardState,
-    /// When the state of that number was last seen.
-    LastTime(usize),
-    LastUpdate,
-}
-
-/// Fields that every release has written; older ones end there.
-const REQUIRED: usize = 18;
-
-/// The order of the fields in a record. This table is the format: both
-/// directions follow it.
-const FIELDS: [Field; 25] = [
-    Field::HasBeenChecked,
-    Field::State,
-    Field::StateType,
-    Field::CurrentAttempt,
-    Field::LastCheck,
-    Field::LastStateChange,
-    Field::LastHardStateChange,
-    Field::ExecutionTime,
-    Field::Latency,
-    Field::IsFlapping,
-    Field::PercentStateChange,
-    Field::Acknowledged,
-    Field::AcknowledgementType,
-    Field::ScheduledDowntimeDepth,
-    Field::Staleness,
-    Field::PluginOutput,
-    Field::LongPluginOutput,
-    Field::PerfData,
-    Field::LastState,
-    Field::LastHardState,
-    Field::LastTime(0),
-    Field::LastTime(1),
-    Field::LastTime(2),
-    Field::LastTime(3),
-    Field::LastUpdate,
-];
-
-impl Field {
-    fn name(self) -> &'static str {
-        match self {
-            Self::HasBeenChecked => "has_been_checked",
-            Self::State => "state",
-            Self::StateType => "state_type",
-            Self::CurrentAttempt => "current_attempt",
-            Self::LastCheck => "last_check",
-            Self::LastStateChange => "last_state_change",
-            Self::LastHardStateChange => "last_hard_state_change",
-            Self::ExecutionTime => "execution_time",
-            Self::Latency => "latency",
-            Self::IsFlapping => "is_flapping",
-            Self::PercentStateChange => "percent_state_change",
-            Self::Acknowledged => "acknowledged",
-            Self::AcknowledgementType => "acknowledgement_type",
-            Self::ScheduledDowntimeDepth => "scheduled_downtime_depth",
-            Self::Staleness => "staleness",
-            Self::PluginOutput => "plugin_output",
-            Self::LongPluginOutput => "long_plugin_output",
-            Self::PerfData => "perf_data",
-            Self::LastState => "last_state",
-            Self::LastHardState => "last_hard_state",
-            Self::LastTime(_) => "last_time",
-            Self::LastUpdate => "last_update",
-        }
-    }
-
-    fn print<S: StateCode>(self, state: &ShadowState<S>, out: &mut Vec<u8>) {
-        match self {
-            Self::HasBeenChecked => print_bool(out, state.has_been_checked),
-            Self::State => print_count(out, state.state.code()),
-            Self::StateType => print_bool(out, state.state_type == StateType::Hard),
-            Self::CurrentAttempt => print_count(out, state.current_attempt),
-            Self::LastCheck => print_count(out, state.last_check),
-            Self::LastStateChange => print_count(out, state.last_state_change),
-            Self::LastHardStateChange => print_count(out, state.last_hard_state_change),
-            Self::ExecutionTime => print_number(out, state.execution_time),
-            Self::Latency => print_number(out, state.latency),
-            Self::IsFlapping => print_bool(out, state.is_flapping),
-            Self::PercentStateChange => print_number(out, state.percent_state_change),
-            Self::Acknowledged => print_bool(out, state.acknowledgement.is_some()),
-            Self::AcknowledgementType => {
-                print_count(out, AcknowledgementType::code(state.acknowledgement));
-            }
-            Self::ScheduledDowntimeDepth => print_count(out, state.scheduled_downtime_depth),
-            Self::Staleness => print_number(out, state.staleness),
-            Self::PluginOutput => escape(out, &state.plugin_output),
-            Self::LongPluginOutput => escape(out, &state.long_plugin_output),
-            Self::PerfData => escape(out, &state.perf_data),
-            Self::LastState => print_state(out, state.past.last_state),
-            Self::LastHardState => print_state(out, state.past.last_hard_state),
-            Self::LastTime(code) => print_known(out, state.past.last_time[code]),
-            Self::LastUpdate => print_known(out, state.past.last_update),
-        }
-    }
-
-    /// `None` if the text is not a value of this field.
-    fn parse<S: StateCode>(self, text: &[u8], state: &mut ShadowState<S>) -> Option<()> {
-        match self {
-            Self::HasBeenChecked => state.has_been_checked = parse_bool(text)?,
-            Self::State => state.state = parse_code(text)?,
-            Self::StateType => {
-                state.state_type = if parse_bool(text)? {
-                    StateType::Hard
-                } else {
-                    StateType::Soft
-                };
-            }
-            Self::CurrentAttempt => state.current_attempt = parse_u32(text)?,
-            Self::LastCheck => state.last_check = parse_time(text)?,
-            Self::LastStateChange => state.last_state_change = parse_time(text)?,
-            Self::LastHardStateChange => state.last_hard_state_change = parse_time(text)?,
-            Self::ExecutionTime => state.execution_time = parse_number(text)?,
-            Self::Latency => state.latency = parse_number(text)?,
-            Self::IsFlapping => state.is_flapping = parse_bool(text)?,
-            Self::PercentStateChange => state.percent_state_change = parse_number(text)?,
-            Self::Acknowledged => {
-                state.acknowledgement = parse_bool(text)?.then_some(AcknowledgementType::Normal);
-            }
-            // Only says more about what the field before it said.
-            Self::AcknowledgementType => match text {
-                b"" | b"0" | b"1" => {}
-                b"2" => {
-                    state.acknowledgement =
-                        state.acknowledgement.map(|_| AcknowledgementType::Sticky);
-                }
-                _ => return None,
-            },
-            Self::ScheduledDowntimeDepth => state.scheduled_downtime_depth = parse_u32(text)?,
-            Self::Staleness => state.staleness = parse_number(text)?,
-            Self::PluginOutput => state.plugin_output = unescape(text),
-            Self::LongPluginOutput => state.long_plugin_output = unescape(text),
-            Self::PerfData => state.perf_data = unescape(text),
-            Self::LastState => state.past.last_state = parse_known_code(text)?,
-            Self::LastHardState => state.past.last_hard_state = parse_known_code(text)?,
-            Self::LastTime(code) => state.past.last_time[code] = parse_time(text)?,
-            Self::LastUpdate => state.past.last_update = parse_time(text)?,
-        }
-        Some(())
-    }
-}
-
-fn print_bool(out: &mut Vec<u8>, yes: bool) {
-    out.push(if yes { b'1' } else { b'0' });
-}
-
-fn print_count(out: &mut Vec<u8>, count: impl fmt::Display) {
-    put(out, format_args!("{count}"));
-}
-
-fn print_state(out: &mut Vec<u8>, state: Option<impl StateCode>) {
-    if let Some(state) = state {
-        print_count(out, state.code());
-    }
-}
-
-/// A time that few sources know: nothing, where others are 0.
-fn print_known(out: &mut Vec<u8>, time: UnixTime) {
-    if !time.is_never() {
-        print_count(out, time);
-    }
-}
-
-fn print_number(out: &mut Vec<u8>, number: Option<f64>) {
-    if let Some(number) = number.filter(|number| number.is_finite()) {
-        push_float(out, number);
-    }
-}
-
-/// Numbers that the source does not know are empty: a flag is then off.
-fn parse_bool(text: &[u8]) -> Option<bool> {
-    match text {
-        b"" | b"0" => Some(false),
-        b"1" => Some(true),
-        _ => None,
-    }
-}
-
-fn parse_code<S: StateCode>(text: &[u8]) -> Option<S> {
-    S::from_code(i64::try_from(parse_count(text)?).ok()?)
-}
-
-fn parse_known_code<S: StateCode>(text: &[u8]) -> Option<Option<S>> {
-    if text.is_empty() {
-        return Some(None);
-    }
-    parse_code(text).map(Some)
-}
-
-fn parse_u32(text: &[u8]) -> Option<u32> {
-    if text.is_empty() {
-        return Some(0);
-    }
-    u32::try_from(parse_count(text)?).ok()
-}
-
-fn parse_time(text: &[u8]) -> Option<UnixTime> {
-    if text.is_empty() {
-        return Some(UnixTime::NEVER);
-    }
-    UnixTime::parse(text)
-}
-
-fn parse_number(text: &[u8]) -> Option<Option<f64>> {
-    if text.is_empty() {
-        return Some(None);
-    }
-    parse_float(text).map(Some)
-}
-
-fn escape(out: &mut Vec<u8>, text: &[u8]) {
-    let mut rest = text;
-    while let Some(at) = rest.find_byteset(b"\\\n;\r\0") {
-        out.extend_from_slice(&rest[..at]);
-        match rest[at] {
-            b'\\' => out.extend_from_slice(b"\\\\"),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b';' => out.extend_from_slice(b"\\s"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            _ => {}
-        }
-        rest = &rest[at + 1..];
-    }
-    out.extend_from_slice(rest);
-}
-
-fn unescape(text: &[u8]) -> BString {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = memchr::memchr2(b'\\', 0, rest) {
-        out.extend_from_slice(&rest[..at]);
-        let (plain, taken) = match (rest[at], rest.get(at + 1)) {
-            // No core keeps text behind a NUL, so none is let in.
-            (0, _) => (None, 1),
-            (_, Some(b'\\')) => (Some(b'\\'), 2),
-            (_, Some(b'n')) => (Some(b'\n'), 2),
-            (_, Some(b's')) => (Some(b';'), 2),
-            (_, Some(b'r')) => (Some(b'\r'), 2),
-            _ => (Some(b'\\'), 1),
-        };
-        out.extend(plain);
-        rest = &rest[at + taken..];
-    }
-    out.extend_from_slice(rest);
-    out.into()
-}
-
 #[cfg(test)]
 mod tests {
-    use objects::Past;
+    use objects::{AcknowledgementType, Past, StateType};
 
     use super::*;
 
@@ -998,7 +876,7 @@ mod tests {
             let got = match &read(line.as_bytes())[..] {
                 [Item::Record(record)] => match &**record {
                     Record::Service { state, .. } => Some(state.past),
-                    Record::Host { .. } => panic!("a host"),
+                    other => panic!("{other:?}"),
                 },
                 [Item::Refused(_)] => None,
                 other => panic!("{other:?}"),

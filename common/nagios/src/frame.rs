@@ -1,8 +1,10 @@
-//! The two comment lines that frame a configuration dump, described in
-//! sitewire-dump(5).
+//! The two comment lines that frame a dump in a format of Nagios or Checkmk,
+//! described in sitewire-dump(5).
 //!
-//! To Python they are comments; to us they tell whether the file is whole.
+//! To Python, Nagios and Naemon they are comments; to us they tell whether the
+//! file is whole.
 
+use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use bstr::ByteSlice;
@@ -14,11 +16,16 @@ use crate::python::Position;
 
 const BEGIN: &[u8] = b"# sitewire ";
 const END: &[u8] = b"# sitewire-end ";
+/// Begins a line behind the last one, by which somebody vouches for the rest.
+const SIGNATURE: &[u8] = b"# sitewire-signature ";
+/// Longest hash of a configuration, in digits.
+const MAX_HASH: usize = 128;
 
 /// Looks for the marks around a text and checks that they fit the bytes between
 /// them. `None` if there are none. Whether the number of records is right is
 /// known only after reading.
-pub(crate) fn check(bytes: &[u8]) -> Result<Option<(DumpBegin, DumpEnd)>, Error> {
+pub fn check(bytes: &[u8]) -> Result<Option<(DumpBegin, DumpEnd)>, Error> {
+    let bytes = without_signature(bytes);
     let (first, rest) = split_line(bytes);
     if !first.starts_with(BEGIN) {
         return Ok(None);
@@ -28,6 +35,10 @@ pub(crate) fn check(bytes: &[u8]) -> Result<Option<(DumpBegin, DumpEnd)>, Error>
         what,
     };
     let begin = parse_begin(first).map_err(|what| damaged(0, what))?;
+    if begin.content != DumpContent::Configuration {
+        let what = "this is a dump of states, not of a configuration";
+        return Err(damaged(0, what.to_owned()));
+    }
     let last_at = last_line(bytes);
     let last = &bytes[last_at..];
     let Some(last) = last
@@ -50,30 +61,67 @@ pub(crate) fn check(bytes: &[u8]) -> Result<Option<(DumpBegin, DumpEnd)>, Error>
     Ok(Some((begin, end)))
 }
 
-/// Prints the first line.
-pub(crate) fn print_begin(out: &mut dyn Write, begin: &DumpBegin) -> io::Result<()> {
-    write!(
-        out,
+/// Whether a line says how a dump begins.
+pub(crate) fn is_begin(line: &[u8]) -> bool {
+    line.starts_with(BEGIN)
+}
+
+/// Whether a line says how a dump ends.
+pub(crate) fn is_end(line: &[u8]) -> bool {
+    line.starts_with(END)
+}
+
+/// The first line, without line feed.
+pub(crate) fn begin_line(begin: &DumpBegin) -> String {
+    let mut line = format!(
         "# sitewire {FORMAT} {} site={} seq={} epoch={}",
         begin.content.word(),
         begin.site,
         begin.sequence,
         begin.epoch
-    )?;
-    match begin.mode {
-        DumpMode::Full => write!(out, " mode=full")?,
-        DumpMode::Delta { base } => write!(out, " mode=delta base={base}")?,
+    );
+    let written = match begin.mode {
+        DumpMode::Full => write!(line, " mode=full time={}", begin.time),
+        DumpMode::Delta { base } => write!(line, " mode=delta base={base} time={}", begin.time),
+    };
+    written.expect("memory takes all");
+    if let Some(hash) = &begin.config_hash {
+        line.push_str(" config=");
+        line.push_str(hash);
     }
-    writeln!(out, " time={}", begin.time)
+    line
+}
+
+/// The last line, without line feed.
+pub(crate) fn end_line(end: &DumpEnd) -> String {
+    format!(
+        "# sitewire-end records={} crc32c={:08x}",
+        end.records, end.crc32c
+    )
+}
+
+/// Prints the first line.
+pub(crate) fn print_begin(out: &mut dyn Write, begin: &DumpBegin) -> io::Result<()> {
+    writeln!(out, "{}", begin_line(begin))
 }
 
 /// Prints the last line.
 pub(crate) fn print_end(out: &mut dyn Write, end: &DumpEnd) -> io::Result<()> {
-    writeln!(
-        out,
-        "# sitewire-end records={} crc32c={:08x}",
-        end.records, end.crc32c
-    )
+    writeln!(out, "{}", end_line(end))
+}
+
+/// Whether a line is a signature.
+pub(crate) fn is_signature(line: &[u8]) -> bool {
+    line.starts_with(SIGNATURE)
+}
+
+fn without_signature(bytes: &[u8]) -> &[u8] {
+    let last = last_line(bytes);
+    if is_signature(&bytes[last..]) {
+        &bytes[..last]
+    } else {
+        bytes
+    }
 }
 
 fn split_line(bytes: &[u8]) -> (&[u8], &[u8]) {
@@ -86,7 +134,8 @@ fn last_line(bytes: &[u8]) -> usize {
     text.rfind_byte(b'\n').map_or(0, |newline| newline + 1)
 }
 
-fn parse_begin(line: &[u8]) -> Result<DumpBegin, String> {
+/// Reads the first line.
+pub(crate) fn parse_begin(line: &[u8]) -> Result<DumpBegin, String> {
     let words = Words::new(&line[BEGIN.len()..]);
     let format = words.word(0);
     if parse_number(format) != Some(u64::from(FORMAT)) {
@@ -96,18 +145,8 @@ fn parse_begin(line: &[u8]) -> Result<DumpBegin, String> {
         ));
     }
     let content = words.word(1);
-    match DumpContent::from_word(content) {
-        Some(DumpContent::Configuration) => {}
-        Some(DumpContent::State) => {
-            return Err("this is a dump of states, not of a configuration".to_owned());
-        }
-        None => {
-            let content = content.as_bstr();
-            return Err(format!(
-                "this is a dump of {content:?}, not of a configuration"
-            ));
-        }
-    }
+    let content = DumpContent::from_word(content)
+        .ok_or_else(|| format!("a dump of {:?} is not known here", content.as_bstr()))?;
     let site = words.value("site")?;
     let site = site.to_str().ok().and_then(|site| SiteId::new(site).ok());
     let mode = match words.value("mode")? {
@@ -119,16 +158,22 @@ fn parse_begin(line: &[u8]) -> Result<DumpBegin, String> {
     };
     Ok(DumpBegin {
         site: site.ok_or("the mark's `site` is not a site id")?,
-        content: DumpContent::Configuration,
+        content,
         epoch: words.number("epoch")?,
         sequence: words.number("seq")?,
         mode,
         time: UnixTime::parse(words.value("time")?).ok_or("the mark's `time` is not a time")?,
-        config_hash: None,
+        config_hash: words.config_hash()?,
     })
 }
 
-fn parse_end(line: &[u8], sequence: u64) -> Result<DumpEnd, String> {
+/// What the first line says behind `KEY=`, if it does.
+pub(crate) fn begin_word<'a>(line: &'a [u8], key: &str) -> Option<&'a [u8]> {
+    Words::new(&line[BEGIN.len()..]).value(key).ok()
+}
+
+/// Reads the last line.
+pub(crate) fn parse_end(line: &[u8], sequence: u64) -> Result<DumpEnd, String> {
     let words = Words::new(&line[END.len()..]);
     let crc32c = words.value("crc32c")?;
     let crc32c = (crc32c.len() == 8)
@@ -161,6 +206,17 @@ impl<'a> Words<'a> {
             .iter()
             .find_map(|word| word.strip_prefix(key.as_bytes())?.strip_prefix(b"="))
             .ok_or_else(|| format!("the mark has no `{key}`"))
+    }
+
+    fn config_hash(&self) -> Result<Option<String>, String> {
+        let Ok(hash) = self.value("config") else {
+            return Ok(None);
+        };
+        let is_hash = hash.len() <= MAX_HASH && hash.iter().all(u8::is_ascii_hexdigit);
+        match hash.to_str() {
+            Ok(hash) if is_hash => Ok(Some(hash.to_owned())),
+            _ => Err("the mark's `config` is not a hash".to_owned()),
+        }
     }
 
     fn number(&self, key: &str) -> Result<u64, String> {

@@ -1,12 +1,15 @@
-//! Configuration formats of Checkmk and Nagios: text to values and back.
+//! Formats of Nagios and Checkmk, of configurations and of check results: text
+//! to values and back.
 //!
 //! Nothing in here opens a file or a socket, and nothing evaluates what it
 //! reads: a `.mk` file is Python to Checkmk, to us it is data.
 
 #![warn(missing_docs)]
 
+pub mod check_result;
 mod error;
-mod frame;
+pub mod frame;
+pub mod object;
 pub mod python;
 pub mod shadow;
 

@@ -1,5 +1,5 @@
 //! What a monitoring core knows, as values: hosts and services with their
-//! states, contacts, check results, performance data, sites, notifications, and the
+//! states, comments, contacts, check results, performance data, sites, notifications, and the
 //! frame that a dump of them carries.
 //!
 //! Nothing in here opens a file or a socket or asks for the time. Text that
@@ -8,6 +8,7 @@
 
 #![warn(missing_docs)]
 
+pub mod annotation;
 pub mod check_result;
 pub mod contact;
 pub mod dump;
@@ -18,6 +19,7 @@ pub mod site;
 pub mod state;
 pub mod time;
 
+pub use annotation::{Comment, Downtime, DowntimeKind, EntryType, ObjectName};
 pub use check_result::CheckResult;
 pub use contact::Contact;
 pub use dump::{DumpBegin, DumpContent, DumpEnd, DumpMode};

@@ -13,15 +13,69 @@ pub fn replace(
     mode: u32,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> io::Result<()> {
-    let temporary = temporary_name(path)?;
-    let result = write_synced(&temporary, mode, write).and_then(|()| {
-        std::fs::rename(&temporary, path)?;
-        sync_directory(path)
-    });
-    if result.is_err() {
-        let _ = std::fs::remove_file(&temporary);
+    let mut replacement = Replacement::create(path, mode)?;
+    let mut buffered = io::BufWriter::with_capacity(1 << 16, &mut replacement);
+    write(&mut buffered)?;
+    buffered
+        .into_inner()
+        .map_err(io::IntoInnerError::into_error)?;
+    replacement.commit()
+}
+
+/// A file that is written aside, and takes its place when it is committed. One
+/// that is dropped before leaves nothing behind.
+#[derive(Debug)]
+pub struct Replacement {
+    path: PathBuf,
+    /// Its name as long as it is not committed.
+    temporary: Option<PathBuf>,
+    file: File,
+}
+
+impl Replacement {
+    /// Begins a file that is to become `path`.
+    pub fn create(path: &Path, mode: u32) -> io::Result<Self> {
+        let temporary = temporary_name(path)?;
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(mode)
+            .open(&temporary)?;
+        Ok(Self {
+            path: path.to_owned(),
+            temporary: Some(temporary),
+            file,
+        })
     }
-    result
+
+    /// Makes it durable, in its place.
+    pub fn commit(mut self) -> io::Result<()> {
+        self.file.sync_all()?;
+        if let Some(temporary) = &self.temporary {
+            std::fs::rename(temporary, &self.path)?;
+        }
+        self.temporary = None;
+        sync_directory(&self.path)
+    }
+}
+
+impl Write for Replacement {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Drop for Replacement {
+    fn drop(&mut self) {
+        if let Some(temporary) = &self.temporary {
+            let _ = std::fs::remove_file(temporary);
+        }
+    }
 }
 
 fn temporary_name(path: &Path) -> io::Result<PathBuf> {
@@ -32,25 +86,6 @@ fn temporary_name(path: &Path) -> io::Result<PathBuf> {
     hidden.push(name);
     hidden.push(format!(".{}.tmp", std::process::id()));
     Ok(path.with_file_name(hidden))
-}
-
-fn write_synced(
-    path: &Path,
-    mode: u32,
-    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
-) -> io::Result<()> {
-    let file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(mode)
-        .open(path)?;
-    let mut buffered = io::BufWriter::with_capacity(1 << 16, file);
-    write(&mut buffered)?;
-    buffered
-        .into_inner()
-        .map_err(io::IntoInnerError::into_error)?
-        .sync_all()
 }
 
 /// Makes the entries of the directory that holds `path` durable.

@@ -4,8 +4,13 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
+
+/// Between two looks at a lock that somebody else has: flock(2) cannot wait
+/// for a limited time.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// A lock that ends with this value, or with the process, however it ends.
 ///
@@ -36,6 +41,19 @@ pub enum Error {
 }
 
 impl Lock {
+    /// Takes the lock at `path`; waits at most that long for it.
+    pub fn take_within(path: &Path, wait: Duration) -> Result<Self, Error> {
+        let deadline = Instant::now() + wait;
+        loop {
+            match Self::take(path) {
+                Err(Error::InUse { .. }) if Instant::now() < deadline => {
+                    std::thread::sleep(PAUSE);
+                }
+                result => return result,
+            }
+        }
+    }
+
     /// Takes the lock at `path`, without waiting.
     pub fn take(path: &Path) -> Result<Self, Error> {
         let failed = |source| Error::Io {

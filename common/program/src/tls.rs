@@ -27,7 +27,8 @@ use rustls::{
     ClientConfig, ClientConnection, DigitallySignedStruct, IoState, RootCertStore, SignatureScheme,
 };
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+pub use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use rustls_pki_types::{ServerName, UnixTime};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 use fault::Asked;
@@ -355,7 +356,7 @@ impl ServerCertVerifier for Verifier {
             now,
             self.provider.signature_verification_algorithms.all,
         )?;
-        if !is_for_site(end_entity, &self.expected) {
+        if site_of(end_entity).as_deref() != Some(&*self.expected) {
             verify_server_name(&certificate, name)
                 .map_err(|_| fault::wrong_name(end_entity, &self.expected))?;
         }
@@ -389,14 +390,10 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// Whether the certificate names this site, and no other.
-fn is_for_site(certificate: &[u8], expected: &str) -> bool {
-    let Ok((_, certificate)) = X509Certificate::from_der(certificate) else {
-        return false;
-    };
-    let Ok(Some(names)) = certificate.subject_alternative_name() else {
-        return false;
-    };
+/// The one site that a certificate names, if it names one.
+pub fn site_of(certificate: &[u8]) -> Option<String> {
+    let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
+    let names = certificate.subject_alternative_name().ok()??;
     let mut sites = names
         .value
         .general_names
@@ -405,7 +402,66 @@ fn is_for_site(certificate: &[u8], expected: &str) -> bool {
             GeneralName::URI(uri) => uri.strip_prefix(SITE_URI),
             _ => None,
         });
-    sites.next() == Some(expected) && sites.next().is_none()
+    let site = sites.next()?;
+    sites.next().is_none().then(|| site.to_owned())
+}
+
+/// The public key in a certificate, as its algorithm has it.
+pub fn public_key_of(certificate: &[u8]) -> Option<Vec<u8>> {
+    let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
+    Some(certificate.public_key().subject_public_key.data.to_vec())
+}
+
+/// Authorities that may sign for sites, for those who check a certificate
+/// without a connection.
+#[derive(Debug)]
+pub struct Roots {
+    store: RootCertStore,
+    provider: CryptoProvider,
+}
+
+impl Roots {
+    /// Takes those of the certificates that are authorities: what others have
+    /// signed is not believed.
+    pub fn new(certificates: &[CertificateDer<'static>]) -> Self {
+        let mut store = RootCertStore::empty();
+        let is_ca = |certificate: &&CertificateDer<'_>| {
+            X509Certificate::from_der(certificate).is_ok_and(|(_, parsed)| parsed.is_ca())
+        };
+        store.add_parsable_certificates(certificates.iter().filter(is_ca).cloned());
+        Self {
+            store,
+            provider: aws_lc_rs::default_provider(),
+        }
+    }
+
+    /// Whether one of them has signed for this certificate, and it is valid now.
+    /// The error says why not.
+    pub fn vouch_for(&self, certificate: &CertificateDer<'_>) -> Result<(), String> {
+        let parsed = ParsedCertificate::try_from(certificate).map_err(|e| e.to_string())?;
+        verify_server_cert_signed_by_trust_anchor(
+            &parsed,
+            &self.store,
+            &[],
+            UnixTime::now(),
+            self.provider.signature_verification_algorithms.all,
+        )
+        .map_err(|error| error.to_string())
+    }
+}
+
+/// Whether a certificate is valid now. The error says why not.
+pub fn check_validity(certificate: &[u8]) -> Result<(), String> {
+    let (_, parsed) = X509Certificate::from_der(certificate).map_err(|e| e.to_string())?;
+    let now = i64::try_from(UnixTime::now().as_secs()).unwrap_or(i64::MAX);
+    let validity = parsed.validity();
+    if now > validity.not_after.timestamp() {
+        return Err("the certificate has expired".to_owned());
+    }
+    if now < validity.not_before.timestamp() {
+        return Err("the certificate is not valid yet".to_owned());
+    }
+    Ok(())
 }
 
 fn read_roots(path: &Path) -> Result<RootCertStore, Error> {
@@ -418,8 +474,8 @@ fn read_roots(path: &Path) -> Result<RootCertStore, Error> {
     Ok(roots)
 }
 
-/// At least one certificate.
-fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
+/// Reads a file that has at least one certificate, in PEM.
+pub fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
     let (bytes, _) = read_file(path)?;
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
     match certificates {
@@ -431,7 +487,8 @@ fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error>
     }
 }
 
-fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, Error> {
+/// Reads a private key, in PEM, that nobody else can read.
+pub fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, Error> {
     let (bytes, mode) = read_file(path)?;
     if mode & 0o077 != 0 {
         let what = format!("others than its owner may read it (mode {mode:04o}); chmod 600 it");

@@ -31,7 +31,7 @@ pub(crate) struct Endpoint {
     pub(crate) clients: Vec<SiteId>,
     /// Who may connect; everybody if it is empty.
     pub(crate) only_from: Vec<IpNet>,
-    /// Connections at the same time, if fewer than everywhere together.
+    /// Connections at the same time, see [`Endpoint::connections`].
     pub(crate) connections: Option<usize>,
 }
 
@@ -73,6 +73,16 @@ impl Endpoint {
         // An IPv6 socket may show IPv4 clients in its own way.
         let client = client.to_canonical();
         self.only_from.is_empty() || self.only_from.iter().any(|net| net.contains(&client))
+    }
+
+    /// How many connections there may be at the same time, of `all` everywhere.
+    /// A listener on the network leaves some for this machine.
+    pub(crate) fn connections(&self, all: usize) -> usize {
+        let default = match self.address {
+            Address::Unix(_) => all,
+            Address::Tcp(_) | Address::Tls(..) => all - all / 4,
+        };
+        self.connections.unwrap_or(default)
     }
 
     /// Whether clients must show certificates.
@@ -361,7 +371,8 @@ mod tests {
         let kinds: Vec<Serve> = endpoints.iter().map(|e| e.serve).collect();
         use Serve::{Ingest, Merged, Site};
         assert_eq!(kinds, [Merged, Site, Merged, Merged, Ingest]);
-        assert_eq!(endpoints[3].connections, Some(9));
+        let limits: Vec<usize> = endpoints.iter().map(|e| e.connections(4096)).collect();
+        assert_eq!(limits, [4096, 3072, 3072, 9, 3072]);
         let warned: Vec<usize> = endpoints.iter().map(|e| e.warnings().len()).collect();
         assert_eq!(warned, [0, 0, 1, 0, 0]);
     }
