@@ -2,6 +2,7 @@
 //! added to fetching the bytes at all.
 
 mod delta;
+mod import;
 mod livedump;
 
 use std::fmt::Write as _;
@@ -31,6 +32,7 @@ const PLAIN: &str = "has_been_checked state last_check execution_time latency \
 
 pub(crate) fn measure(report: &mut Report) {
     livedump::measure(report);
+    import::measure(report);
     let server = own_server();
     let columns = format!("{COLUMNS} staleness");
     let live = server.live("bench");
