@@ -3,9 +3,10 @@
 
 use std::path::PathBuf;
 
-use harness::{Nagios, Outcome, Program, wait_for};
+use harness::livestatus::rows;
+use harness::{Icinga2, Nagios, Outcome, Program, wait_for};
 
-use crate::livedump_nagios::{assert_same, livedump, source_states, start_source};
+use crate::livedump_nagios::{assert_same, livedump, name_at_centre, source_states, start_source};
 
 /// Nagios runs as another user than the tests, so the files are for everybody.
 fn liveload(nagios: &Nagios, more: &[&str], dump: &[u8]) -> Outcome {
@@ -31,7 +32,7 @@ fn nagios_knows_through_the_spool_what_icinga_knows() {
     let spool = spool.to_str().expect("ASCII");
     let cache = nagios.object_cache();
     let cache = cache.to_str().expect("ASCII");
-    let to_spool = ["--target", spool, "--objects", cache];
+    let to_spool = ["--full", "--target", spool, "--objects", cache];
 
     // Checks that were under way may still come to an end.
     let (dump, source) = wait_for("the source is quiet", || {
@@ -46,6 +47,7 @@ fn nagios_knows_through_the_spool_what_icinga_knows() {
         states.values().filter(checked).count() == source.len()
     });
     assert_same(&source, &nagios.states());
+    assert_same_age(&icinga, &nagios);
 
     // The same once more changes nothing, another site's claim even less.
     let attempts = |state: &str| {
@@ -74,6 +76,32 @@ fn nagios_knows_through_the_spool_what_icinga_knows() {
     assert_same(&source, &nagios.states());
     assert_eq!(attempts("2"), critical);
     assert!(!nagios.log().contains("Error"), "{}", nagios.log());
+}
+
+/// Hard or soft, and since when. Of a hard state Icinga 2 counts no attempts.
+#[track_caller]
+fn assert_same_age(icinga: &Icinga2, nagios: &Nagios) {
+    let states = nagios.states();
+    let checked = ["Filter: has_been_checked = 1"];
+    let columns = [
+        "host_name",
+        "description",
+        "state_type",
+        "last_state_change",
+    ];
+    for row in rows(&icinga.live(), "services", &columns, &checked) {
+        let text = |at: usize| row[at].as_str().expect("text").to_owned();
+        let name = (text(0), Some(name_at_centre(&text(1))));
+        let here = &states[&name];
+        for (at, key) in [(2, "state_type"), (3, "last_state_change")] {
+            let there = row[at].as_f64().expect("a number") as i64;
+            // It was born in that state: nothing has changed there.
+            if key == "last_state_change" && there == 0 {
+                continue;
+            }
+            assert_eq!(here[key], there.to_string(), "{name:?} {key}");
+        }
+    }
 }
 
 #[test]
