@@ -1,10 +1,10 @@
 //! What livedump writes of a real Icinga 2 goes through liveload into a real
 //! Nagios, which then knows what Icinga 2 knows.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use harness::livestatus::rows;
-use harness::{Icinga2, Nagios, Outcome, Program, wait_for};
+use harness::{Icinga2, Livestatusd, Nagios, Outcome, Program, wait_for};
 
 use crate::livedump_nagios::{assert_same, livedump, name_at_centre, source_states, start_source};
 
@@ -129,4 +129,55 @@ fn nagios_takes_commands_through_its_pipe_and_a_stopped_one_is_told_apart() {
     });
     nagios.stop();
     liveload(&nagios, &args, dump).expect(75);
+}
+
+#[test]
+fn livestatusd_takes_complete_states_and_commands_of_liveload() {
+    let server = Livestatusd::start_with(&["remote1"], "allow_unmarked = true");
+    server.configure(
+        "remote1",
+        b"shadow_hosts.update({\n'web': {'services': {'Disk': {}}},\n})\n",
+    );
+    let live = server.live("remote1");
+    let ask = |filter: &str| rows(&live, "services", &["state", "plugin_output"], &[filter]);
+    wait_for("the configuration is in force", || {
+        (rows(&live, "services", &["state"], &[]).len() == 1).then_some(())
+    });
+    let ingest = server.ingest("remote1");
+    let ledger = server.live("ledger");
+    let load = |backend: &str, target: &Path, dump: &str| {
+        Program::new("liveload")
+            .args([
+                "--site",
+                "remote1",
+                "--mode",
+                "state",
+                "--allow-unmarked",
+                "--ledger",
+            ])
+            .arg(&ledger)
+            .args(["--backend", backend, "--target"])
+            .arg(target)
+            .input(dump)
+            .run()
+            .success()
+    };
+    let dump = |code: u8, output: &str| {
+        format!(
+            "host_name=web\nservice_description=Disk\nstart_time=1700000000.000000\n\
+             finish_time=1700000000.500000\nreturn_code={code}\noutput={output}\n\n"
+        )
+    };
+    // The directory of the sockets will do: the site has one of its own.
+    let said = load(
+        "livestatusd",
+        ingest.parent().expect("a directory"),
+        &dump(2, "C:\\new"),
+    );
+    assert_eq!(said.errors(), "");
+    assert_eq!(ask("Filter: state = 2")[0][1], "C:\\new");
+    load("livestatus", &live, &dump(1, "by command"));
+    wait_for("the command is done", || {
+        (!ask("Filter: plugin_output = by command").is_empty()).then_some(())
+    });
 }
