@@ -45,8 +45,22 @@ pub(crate) fn import(
     mut input: Input,
 ) -> Result<Status, Failure> {
     let directory = config_dir(args)?;
-    let text = read_whole(&mut input, args.reading.max_bytes.min(MAX_BYTES))?;
-    let begin = nagios::frame::check(&text).map_err(|error| refuse(&input, error))?;
+    let read = read_whole(&mut input, args.reading.max_bytes.min(MAX_BYTES)).and_then(|text| {
+        let begin = nagios::frame::check(&text).map_err(|error| refuse(&input, error))?;
+        Ok((text, begin))
+    });
+    let (text, begin) = match (read, site) {
+        (Ok(read), _) => read,
+        (Err(failure), Some(site)) if !args.dry_run => {
+            let ledger = ledger_directory(args.ledger.as_ref());
+            let mut turn = Ledger::open(ledger)
+                .and_then(|ledger| ledger.turn(site, Kind::Configuration, args.wait))
+                .map_err(ledger_failure)?;
+            remember_refusal(&mut turn, &failure)?;
+            return Err(failure);
+        }
+        (Err(failure), _) => return Err(failure),
+    };
     let site = match (site, &begin) {
         (Some(site), _) => site.clone(),
         (None, Some((begin, _))) => begin.site.clone(),
@@ -72,34 +86,44 @@ pub(crate) fn import(
         && failure.status() != Status::TryAgain
         && !args.dry_run
     {
-        let mut entry = turn.entry().clone();
-        entry.refuse_dump(now(), &program::exit::chain(failure));
-        turn.store(entry).map_err(ledger_failure)?;
+        remember_refusal(&mut turn, failure)?;
     }
+    if args.dry_run {
+        return result;
+    }
+    result?;
     // The configuration may be in force already, and its reload still be due.
-    result.and_then(|status| {
-        if args.dry_run {
-            Ok(status)
-        } else {
-            finish(args)
-        }
-    })
+    if let Reload::Later(pause) = settle(args)? {
+        eprintln!(
+            "liveload: the next import in {} s or later reloads the core, or: liveload --reload-pending",
+            pause.as_secs() + 1
+        );
+    }
+    Ok(Status::Done)
+}
+
+fn remember_refusal(turn: &mut Turn, failure: &Failure) -> Result<(), Failure> {
+    let mut entry = turn.entry().clone();
+    entry.refuse_dump(now(), &program::exit::chain(failure));
+    turn.store(entry).map_err(ledger_failure)
 }
 
 /// Does what is due in the configuration directory: puts right what a crash
-/// left, and runs the reload that was too early.
+/// left, and runs the reload that was too early. What is still too early is
+/// nothing to talk about.
 pub(crate) fn finish(args: &cli::Import) -> Result<Status, Failure> {
+    settle(args).map(|_| Status::Done)
+}
+
+fn settle(args: &cli::Import) -> Result<Reload, Failure> {
     let directory = Directory::open(config_dir(args)?, commands(args))?;
-    match directory.reload_if_due()? {
-        Reload::Later(pause) => eprintln!(
-            "liveload: the next import in {} s or later reloads the core, or: liveload --reload-pending",
-            pause.as_secs() + 1
-        ),
+    let reload = directory.reload_if_due()?;
+    match reload {
         Reload::Done if args.verbose => println!("reloaded"),
         Reload::NoCommand if args.verbose => println!("not reloaded: there is no --reload-command"),
-        Reload::Done | Reload::NoCommand | Reload::NotNeeded => {}
+        _ => {}
     }
-    Ok(Status::Done)
+    Ok(reload)
 }
 
 fn commands(args: &cli::Import) -> Commands {

@@ -41,14 +41,19 @@ const UNFINISHED: [&[u8]; 4] = [b".tmp", b".part", b".filepart", b"~"];
 /// Takes what is in the inbox, once or for ever.
 pub(crate) fn run(args: &cli::Import, directory: &Path) -> Result<Status, Failure> {
     let inbox = Inbox::open(args, directory)?;
+    let mut told = String::new();
     loop {
         let round = inbox.round();
         if args.inbox.once {
             return round;
         }
-        if let Err(failure) = round {
-            eprintln!("liveload: {}", program::exit::chain(&failure));
+        // What keeps going wrong is told once.
+        let wrong = round.err().map(|failure| program::exit::chain(&failure));
+        let wrong = wrong.unwrap_or_default();
+        if !wrong.is_empty() && wrong != told {
+            eprintln!("liveload: {wrong}");
         }
+        told = wrong;
         std::thread::sleep(args.inbox.interval);
     }
 }

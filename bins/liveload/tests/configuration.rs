@@ -234,6 +234,11 @@ fn older_and_other_dumps_change_nothing() {
         assert!(!output.stderr.is_empty(), "cut at {cut}");
         assert_eq!(centre.file("a"), present, "cut at {cut}");
     }
+    let remembered = fs::read_to_string(centre.path("ledger/a.config")).unwrap();
+    // What is too short to be told from anything else is nobody's dump.
+    let known = newer.len() - "# sitewire 1 config".len();
+    let refused = format!("dumps_refused={}\n", 1 + known);
+    assert!(remembered.contains(&refused), "{remembered}");
     let unmarked = host("h") + &host("i");
     expect(&centre.load("a", unmarked.as_bytes(), &[]), 1, "");
     let more = ["--mode", "config"];
