@@ -37,7 +37,7 @@ const SERVICES: &[(&str, &[u8], u8)] = &[
 const HOSTS: &[&str] = &["localhost", "db-1", "Küche 2", "back\\slash\\"];
 
 /// What names become where Nagios does not take them.
-fn name_at_centre(name: &str) -> String {
+pub(crate) fn name_at_centre(name: &str) -> String {
     name.trim().replace(['(', ')', '\'', '"', '%', '$'], "_")
 }
 

@@ -181,6 +181,13 @@ pub(crate) struct States {
     #[arg(long, value_name = "MODE", default_value = "660", value_parser = file_mode)]
     pub(crate) file_mode: u32,
 
+    /// Also attempts, soft and hard states and the last change, by replay
+    ///
+    /// Of dumps that livedump --full or cmcdump wrote. livestatusd is given all
+    /// of that anyway.
+    #[arg(long)]
+    pub(crate) full: bool,
+
     /// Object cache of the core: records of other objects are dropped
     #[arg(long, value_name = "FILE", conflicts_with = "objects_socket")]
     pub(crate) objects: Option<PathBuf>,

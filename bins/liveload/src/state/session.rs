@@ -13,6 +13,7 @@ use super::connection::Place;
 use super::gate::{Gate, Verdict};
 use super::ingest::Ingest;
 use super::known::Known;
+use super::replay::Replay;
 use super::spool::Spool;
 use crate::cli::{self, Backend as Way};
 use crate::pattern::Pattern;
@@ -31,6 +32,8 @@ pub(crate) struct Session<'a> {
     begin: Option<Box<DumpBegin>>,
     gate: Gate,
     backend: Box<dyn Backend>,
+    /// Where complete states go to a core that knows check results only.
+    replay: Option<Replay>,
     counts: Counts,
 }
 
@@ -74,6 +77,8 @@ impl<'a> Session<'a> {
             Ok(ready) => ready,
             Err(failure) => return Err(remember_refusal(args, &mut turn, name, failure)),
         };
+        let is_replayed = args.states.full && args.states.backend != Way::Livestatusd;
+        let replay = is_replayed.then(|| Replay::open(ledger.file(&site, "replay")));
         let mut session = Self {
             args,
             name,
@@ -82,6 +87,7 @@ impl<'a> Session<'a> {
             begin,
             gate,
             backend,
+            replay,
             counts: Counts::default(),
         };
         session.remember(Outcome::Incomplete("the import broke off".to_owned()))?;
@@ -102,7 +108,11 @@ impl<'a> Session<'a> {
                     None => &mut self.counts.hosts,
                 };
                 *counter += 1;
-                match self.backend.take(std::slice::from_ref(&record)) {
+                let results = match &mut self.replay {
+                    Some(replay) => replay.results(&record, self.gate.known.as_ref()),
+                    None => std::slice::from_ref(&record),
+                };
+                match self.backend.take(results) {
                     Ok(Ok(())) => {}
                     Ok(Err(why)) => {
                         *counter -= 1;
@@ -131,6 +141,9 @@ impl<'a> Session<'a> {
             return Err(self.broken(failure));
         }
         let is_complete = end.is_ok();
+        if let Some(replay) = self.replay.as_ref().filter(|_| !self.args.dry_run) {
+            replay.store()?;
+        }
         let outcome = match &end {
             Ok(()) => Outcome::Complete,
             Err(why) => Outcome::Incomplete(why.clone()),
