@@ -107,7 +107,7 @@ impl<W: Write> Printer<W> {
         Ok(Self { out, end })
     }
 
-    /// Prints objects that [`print`](self::print) has made, of which so many
+    /// Prints objects that [`print()`] has made, of which so many
     /// count as records: hosts and services, but not templates, groups and such.
     pub fn objects(&mut self, text: &[u8], records: u64) -> io::Result<()> {
         self.end.records += records;
