@@ -2,6 +2,7 @@
 //! added to fetching the bytes at all.
 
 mod delta;
+mod import;
 mod livedump;
 
 use std::fmt::Write as _;
@@ -30,6 +31,8 @@ const PLAIN: &str = "has_been_checked state last_check execution_time latency \
     plugin_output long_plugin_output perf_data";
 
 pub(crate) fn measure(report: &mut Report) {
+    livedump::measure(report);
+    import::measure(report);
     let server = own_server();
     let columns = format!("{COLUMNS} staleness");
     let live = server.live("bench");
@@ -38,7 +41,6 @@ pub(crate) fn measure(report: &mut Report) {
     delta::measure(report, &server);
     drop(server);
     icinga2(report);
-    livedump::measure(report);
 }
 
 const HOSTS: usize = 1000;

@@ -228,7 +228,9 @@ fn carry_state(icinga: &Icinga2, site: &str, central: &Livestatusd) -> Tables {
         ))
         .run()
         .success();
-        let count = before[0].len() + before[1].len();
+        let remarks =
+            ["comments", "downtimes"].map(|table| rows(&icinga.live(), table, &["id"], &[]).len());
+        let count = before[0].len() + before[1].len() + remarks.iter().sum::<usize>();
         assert_eq!(
             carried.text(),
             format!("taken {count}, unknown 0, refused 0\n")

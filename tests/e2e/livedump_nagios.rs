@@ -37,7 +37,7 @@ const SERVICES: &[(&str, &[u8], u8)] = &[
 const HOSTS: &[&str] = &["localhost", "db-1", "Küche 2", "back\\slash\\"];
 
 /// What names become where Nagios does not take them.
-fn name_at_centre(name: &str) -> String {
+pub(crate) fn name_at_centre(name: &str) -> String {
     name.trim().replace(['(', ')', '\'', '"', '%', '$'], "_")
 }
 
@@ -70,7 +70,7 @@ fn objects() -> String {
             object NotificationCommand \"none\" { command = \"/bin/true\" }\n"
 }
 
-fn start_source() -> Option<Icinga2> {
+pub(crate) fn start_source() -> Option<Icinga2> {
     let names: Vec<_> = (0..SERVICES.len()).map(|n| n.to_string()).collect();
     let mut files = vec![("host", &b"answers|rta=1ms"[..])];
     files.extend(
@@ -87,7 +87,7 @@ fn start_source() -> Option<Icinga2> {
     Some(icinga)
 }
 
-fn livedump(icinga: &Icinga2, args: &[&str]) -> Vec<u8> {
+pub(crate) fn livedump(icinga: &Icinga2, args: &[&str]) -> Vec<u8> {
     let dump = Program::new("livedump")
         .args(["--site", "remote1", "-s"])
         .arg(icinga.live());
@@ -95,7 +95,7 @@ fn livedump(icinga: &Icinga2, args: &[&str]) -> Vec<u8> {
 }
 
 /// What Icinga 2 says of all that has been checked, by the names at the centre.
-fn source_states(icinga: &Icinga2) -> BTreeMap<Name, [String; 5]> {
+pub(crate) fn source_states(icinga: &Icinga2) -> BTreeMap<Name, [String; 5]> {
     let columns = [
         "state",
         "plugin_output",
@@ -200,7 +200,7 @@ fn nagios_knows_what_icinga_knows() {
 }
 
 #[track_caller]
-fn assert_same(source: &BTreeMap<Name, [String; 5]>, states: &BTreeMap<Name, Block>) {
+pub(crate) fn assert_same(source: &BTreeMap<Name, [String; 5]>, states: &BTreeMap<Name, Block>) {
     let mut differences = Vec::new();
     for (name, [state, output, long, perf, time]) in source {
         let here = &states[name];

@@ -88,6 +88,9 @@ pub(crate) struct Import {
 
     #[command(flatten)]
     pub(crate) inbox: Inbox,
+
+    #[command(flatten)]
+    pub(crate) tls: Tls,
 }
 
 /// What is taken for a dump.
@@ -107,6 +110,12 @@ pub(crate) struct Reading {
     /// Take a dump that is older than what was taken in
     #[arg(long)]
     pub(crate) allow_older: bool,
+
+    /// A dump without marks has the escapes that --core undoes
+    ///
+    /// As files of the spool have them. The original livedump escapes nothing.
+    #[arg(long)]
+    pub(crate) unmarked_escapes: bool,
 
     /// Undo an encoding of the whole input: qp is quoted-printable
     #[arg(long, value_name = "ENCODING")]
@@ -156,13 +165,26 @@ pub(crate) struct States {
     #[arg(long, value_name = "BACKEND", default_value = "spool")]
     pub(crate) backend: Backend,
 
-    /// Directory, file, socket or URL of the backend
+    /// Directory, pipe or socket of the backend
+    ///
+    /// For livestatusd also the directory of its ingest sockets.
     ///
     /// [default for spool: $OMD_ROOT/tmp/nagios/checkresults]
     #[arg(long, value_name = "WHERE")]
     pub(crate) target: Option<String>,
 
-    /// Also attempts, soft and hard, last change, acknowledgements, downtimes
+    /// The core, where cores differ in what they read
+    #[arg(long, value_name = "CORE", default_value = "nagios")]
+    pub(crate) core: Core,
+
+    /// Mode of the files in the spool, octal
+    #[arg(long, value_name = "MODE", default_value = "660", value_parser = file_mode)]
+    pub(crate) file_mode: u32,
+
+    /// Also attempts, soft and hard states and the last change, by replay
+    ///
+    /// Of dumps that livedump --full or cmcdump wrote. livestatusd is given all
+    /// of that anyway.
     #[arg(long)]
     pub(crate) full: bool,
 
@@ -273,6 +295,27 @@ pub(crate) struct Inbox {
     pub(crate) mail: bool,
 }
 
+/// Whom to believe behind tls:HOST:PORT, and who connects.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "TLS")]
+pub(crate) struct Tls {
+    /// With tls: the certificates of the CA that vouches for the server
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+
+    /// With tls: our certificate, if the server wants to know who connects
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub(crate) cert: Option<PathBuf>,
+
+    /// With tls: the private key of our certificate
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub(crate) key: Option<PathBuf>,
+
+    /// With tls: the host or site that the server's certificate is for
+    #[arg(long, value_name = "NAME")]
+    pub(crate) tls_name: Option<String>,
+}
+
 /// What to show.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Status {
@@ -333,14 +376,29 @@ pub(crate) enum Backend {
     Spool,
     /// External commands written to a named pipe
     Pipe,
-    /// A file of commands that the core is told to read, through a named pipe
-    ProcessFile,
     /// External commands to a Livestatus socket
     Livestatus,
     /// Complete states to an ingest socket of livestatusd
     Livestatusd,
-    /// REST of Icinga 2
-    Icinga2Api,
+}
+
+/// The core that states are handed to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Core {
+    Nagios,
+    Naemon,
+    /// Only where commands are written to a pipe or a socket
+    Icinga2,
+}
+
+impl Core {
+    /// How check result files are written for it.
+    pub(crate) fn of_files(self) -> nagios::check_result::Core {
+        match self {
+            Self::Naemon => nagios::check_result::Core::Naemon,
+            Self::Nagios | Self::Icinga2 => nagios::check_result::Core::Nagios,
+        }
+    }
 }
 
 /// What becomes of a check in the future.
@@ -354,4 +412,11 @@ pub(crate) enum OnSkew {
 
 fn duration(text: &str) -> Result<Duration, &'static str> {
     program::config::parse_duration(text).ok_or("not a duration such as 30s")
+}
+
+fn file_mode(text: &str) -> Result<u32, &'static str> {
+    match u32::from_str_radix(text, 8) {
+        Ok(mode) if mode <= 0o777 => Ok(mode),
+        _ => Err("not a mode such as 660"),
+    }
 }

@@ -7,6 +7,7 @@ mod input;
 mod mail;
 mod mark;
 mod pattern;
+mod quoted;
 mod run;
 mod source;
 mod state;

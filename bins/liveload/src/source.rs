@@ -13,6 +13,7 @@ use crate::cli;
 use crate::input::Input;
 use crate::mail;
 use crate::mark::{self, Mark};
+use crate::quoted::Quoted;
 use crate::run::{ledger_directory, ledger_failure};
 
 /// A dump, and the site that it is from as far as the receiver knows that.
@@ -31,6 +32,7 @@ pub(crate) fn open(
 ) -> Result<Source, Failure> {
     let from: Box<dyn Read> = match args.inbox.mail {
         true => Box::new(Cursor::new(mail::dump(name, from)?)),
+        false if args.reading.decode == Some(cli::Encoding::Qp) => Box::new(Quoted::new(from)),
         false => Box::new(from),
     };
     let unreadable = |error| Failure::caused(Status::Failed, name, error);

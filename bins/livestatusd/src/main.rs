@@ -38,11 +38,6 @@ mod store;
 mod stream;
 mod tables;
 
-/// What a large answer or a sort took goes back to the system, which the C
-/// library's allocator keeps for the rest of the program's life.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let args = cli::Args::parse();
     program::exit("livestatusd", run::run(&args))

@@ -33,8 +33,9 @@ pub(crate) struct Refusal {
     pub(crate) message: String,
 }
 
-/// How much of an answer is kept in memory until it is sent.
-pub(crate) const IN_MEMORY: usize = 2 << 20;
+/// How much of an answer is kept in memory until it is sent: few are larger, and
+/// the page cache is a better place for those than the heap.
+pub(crate) const IN_MEMORY: usize = 256 * 1024;
 
 /// The answer, ready to be sent, and what was wrong with the query if it tells
 /// that instead of rows. `client` takes the first pieces while the others are

@@ -454,7 +454,7 @@ pub(super) const CELLS: &[OfCells] = &[
 pub(super) const DUMP: &[OfCells] = &[cells(
     "*",
     "comments_with_info comments_with_extra_info downtimes_with_info",
-    "a dump carries how many downtimes there are and whether a problem is acknowledged, but not who said what",
+    "each server numbers comments and downtimes by itself, and the number is a part of these",
 )];
 
 /// Differences of cells before anything has been checked.

@@ -152,7 +152,9 @@ impl Servers {
             self.icinga.live().display(),
             self.central.ingest(DUMPED).display()
         ));
-        let count = HOSTS.len() * (1 + SERVICES.len());
+        let remarks = ["comments", "downtimes"]
+            .map(|table| livestatus::rows(&self.icinga.live(), table, &["id"], &[]).len());
+        let count = HOSTS.len() * (1 + SERVICES.len()) + remarks.iter().sum::<usize>();
         assert_eq!(
             carried.run().success().text(),
             format!("taken {count}, unknown 0, refused 0\n")

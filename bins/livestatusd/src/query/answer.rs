@@ -28,8 +28,8 @@ pub(crate) struct Room {
 
 /// Pieces of an answer on their way to a client that keeps up: how many, and how
 /// large.
-pub(crate) const PIECES: usize = 16;
-const PIECE: usize = 128 * 1024;
+pub(crate) const PIECES: usize = 32;
+const PIECE: usize = 32 * 1024;
 
 /// An answer, ready to be sent; what was sent before is not in it.
 #[derive(Debug)]

@@ -1,5 +1,6 @@
 //! Answers that show the rows themselves, in their own order or sorted.
 
+use std::cmp::Ordering;
 use std::ops::ControlFlow;
 
 use livestatus::OutputFormat;
@@ -104,7 +105,7 @@ struct First {
     /// Those that may be among them.
     candidates: Vec<Candidate>,
     /// Their keys and cells.
-    bytes: Vec<u8>,
+    bytes: Pieces,
     /// What has this key or a later one is not among them.
     end: Option<Vec<u8>>,
 }
@@ -112,7 +113,9 @@ struct First {
 /// A row that may be among the first.
 #[derive(Debug, Clone, Copy)]
 struct Candidate {
-    /// Where its key begins, and where its cells begin and end.
+    /// The piece it is in; where its key begins there, and where its cells begin
+    /// and end.
+    piece: usize,
     key: usize,
     cells: usize,
     end: usize,
@@ -120,12 +123,63 @@ struct Candidate {
     place: u64,
 }
 
+/// Bytes of many rows, in pieces: one block for all of them would be copied as
+/// it grows, and leave a hole of its size behind.
+#[derive(Default)]
+struct Pieces {
+    pieces: Vec<Vec<u8>>,
+    size: usize,
+}
+
+impl Pieces {
+    /// Rows of usual length fill a piece nearly to the end.
+    const SIZE: usize = 64 * 1024;
+    const LAST_BEGIN: usize = Self::SIZE - 2 * 1024;
+
+    /// Adds a row, of which `write` makes the cells.
+    fn add(&mut self, key: &[u8], place: u64, write: impl FnOnce(&mut Vec<u8>)) -> Candidate {
+        if self
+            .pieces
+            .last()
+            .is_none_or(|last| last.len() > Self::LAST_BEGIN)
+        {
+            self.pieces.push(Vec::with_capacity(Self::SIZE));
+        }
+        let piece = self.pieces.len() - 1;
+        let bytes = &mut self.pieces[piece];
+        let begin = bytes.len();
+        bytes.extend_from_slice(key);
+        write(bytes);
+        self.size += bytes.len() - begin;
+        Candidate {
+            piece,
+            key: begin,
+            cells: begin + key.len(),
+            end: bytes.len(),
+            place,
+        }
+    }
+
+    fn key(&self, of: &Candidate) -> &[u8] {
+        &self.pieces[of.piece][of.key..of.cells]
+    }
+
+    fn cells(&self, of: &Candidate) -> &[u8] {
+        &self.pieces[of.piece][of.cells..of.end]
+    }
+
+    fn compare(&self, a: &Candidate, b: &Candidate) -> Ordering {
+        let keys = self.key(a).cmp(self.key(b));
+        keys.then(a.place.cmp(&b.place))
+    }
+}
+
 impl First {
     fn new(wanted: u64) -> Self {
         Self {
             wanted: usize::try_from(wanted).unwrap_or(usize::MAX),
             candidates: Vec::new(),
-            bytes: Vec::new(),
+            bytes: Pieces::default(),
             end: None,
         }
     }
@@ -136,15 +190,7 @@ impl First {
         if self.wanted == 0 || self.end.as_deref().is_some_and(|end| key >= end) {
             return;
         }
-        let begin = self.bytes.len();
-        self.bytes.extend_from_slice(key);
-        write(&mut self.bytes);
-        self.candidates.push(Candidate {
-            key: begin,
-            cells: begin + key.len(),
-            end: self.bytes.len(),
-            place,
-        });
+        self.candidates.push(self.bytes.add(key, place, write));
         // So many that a round of leaving out costs little for each.
         if self.candidates.len() >= self.wanted.saturating_mul(2).saturating_add(1024) {
             self.leave_out_the_last();
@@ -156,46 +202,34 @@ impl First {
         let bytes = &self.bytes;
         let (_, last, _) = self
             .candidates
-            .select_nth_unstable_by(self.wanted - 1, |a, b| a.compare(b, bytes));
-        self.end = Some(last.key(bytes).to_vec());
+            .select_nth_unstable_by(self.wanted - 1, |a, b| bytes.compare(a, b));
+        self.end = Some(bytes.key(last).to_vec());
         self.candidates.truncate(self.wanted);
-        let mut kept = Vec::new();
+        let mut kept = Pieces::default();
         for candidate in &mut self.candidates {
-            let begin = kept.len();
-            kept.extend_from_slice(&bytes[candidate.key..candidate.end]);
-            candidate.cells = candidate.cells - candidate.key + begin;
-            (candidate.key, candidate.end) = (begin, kept.len());
+            let cells = bytes.cells(candidate);
+            *candidate = kept.add(bytes.key(candidate), candidate.place, |out| {
+                out.extend_from_slice(cells);
+            });
         }
         self.bytes = kept;
     }
 
     fn put_in_order(&mut self) {
         let bytes = &self.bytes;
-        self.candidates.sort_unstable_by(|a, b| a.compare(b, bytes));
+        self.candidates.sort_unstable_by(|a, b| bytes.compare(a, b));
         self.candidates.truncate(self.wanted);
     }
 
     /// The cells of each row.
     fn rows(&self) -> impl Iterator<Item = &[u8]> {
-        self.candidates
-            .iter()
-            .map(|candidate| &self.bytes[candidate.cells..candidate.end])
+        let candidates = self.candidates.iter();
+        candidates.map(|candidate| self.bytes.cells(candidate))
     }
 
     /// Bytes held.
     fn size(&self) -> usize {
-        self.bytes.len() + self.candidates.len() * size_of::<Candidate>()
-    }
-}
-
-impl Candidate {
-    fn key<'b>(&self, bytes: &'b [u8]) -> &'b [u8] {
-        &bytes[self.key..self.cells]
-    }
-
-    fn compare(&self, other: &Self, bytes: &[u8]) -> std::cmp::Ordering {
-        let keys = self.key(bytes).cmp(other.key(bytes));
-        keys.then(self.place.cmp(&other.place))
+        self.bytes.size + self.candidates.len() * size_of::<Candidate>()
     }
 }
 
@@ -213,7 +247,9 @@ mod tests {
             let mut first = First::new(wanted);
             for (place, key) in keys.iter().enumerate() {
                 first.offer(&[*key], place as u64, |out| {
-                    out.extend_from_slice(format!("row {place}").as_bytes());
+                    // Some rows are longer than a piece.
+                    let fill = " ".repeat(if place % 999 == 0 { 70_000 } else { place % 50 });
+                    out.extend_from_slice(format!("row {place}{fill}").as_bytes());
                 });
                 let most = usize::try_from(wanted).unwrap().saturating_mul(2);
                 assert!(first.candidates.len() <= most.saturating_add(1024));
@@ -221,7 +257,7 @@ mod tests {
             first.put_in_order();
             let got: Vec<String> = first
                 .rows()
-                .map(|cells| String::from_utf8(cells.to_vec()).unwrap())
+                .map(|cells| str::from_utf8(cells).unwrap().trim_end().to_owned())
                 .collect();
             let count = usize::try_from(wanted).unwrap().min(all.len());
             let want: Vec<String> = all[..count]

@@ -1,0 +1,29 @@
+//! The ways into a core.
+
+use nagios::check_result::CheckResult;
+use program::Failure;
+
+/// Why a record could not be handed over by that way; the others can.
+pub(crate) type Refusal = String;
+
+/// A way into a core, while one dump goes through it.
+pub(crate) trait Backend {
+    /// Hands over results of one object, in their order and together.
+    fn take(&mut self, results: &[CheckResult]) -> Result<Result<(), Refusal>, Failure>;
+
+    /// The dump is over, complete or not: hands over what is still held.
+    fn finish(&mut self, is_complete: bool) -> Result<(), Failure>;
+}
+
+/// Hands nothing over: everything is only checked.
+pub(crate) struct Nothing;
+
+impl Backend for Nothing {
+    fn take(&mut self, _: &[CheckResult]) -> Result<Result<(), Refusal>, Failure> {
+        Ok(Ok(()))
+    }
+
+    fn finish(&mut self, _: bool) -> Result<(), Failure> {
+        Ok(())
+    }
+}

@@ -1,0 +1,405 @@
+//! One dump on its way in: from its begin mark to what is remembered of it.
+
+use std::time::SystemTime;
+
+use nagios::check_result::CheckResult;
+use objects::{DumpBegin, DumpContent, DumpMode, SiteId, UnixTime};
+use program::{Address, Failure, Status};
+use transfer::{Entry, Kind, Ledger, Order, Outcome, Owners, Turn};
+
+use super::backend::{Backend, Nothing};
+use super::command::{Livestatus, Pipe};
+use super::connection::Place;
+use super::gate::{Gate, Verdict};
+use super::ingest::Ingest;
+use super::known::Known;
+use super::replay::Replay;
+use super::spool::Spool;
+use crate::cli::{self, Backend as Way};
+use crate::pattern::Pattern;
+use crate::run::{ledger_directory, ledger_failure};
+use crate::source;
+
+/// Refusals that are told one by one; the rest is counted.
+const TOLD: u64 = 5;
+
+/// A dump that has begun.
+pub(crate) struct Session<'a> {
+    args: &'a cli::Import,
+    name: &'a str,
+    ledger: Ledger,
+    turn: Turn,
+    begin: Option<Box<DumpBegin>>,
+    gate: Gate,
+    backend: Box<dyn Backend>,
+    /// Where complete states go to a core that knows check results only.
+    replay: Option<Replay>,
+    counts: Counts,
+}
+
+#[derive(Default)]
+struct Counts {
+    hosts: u64,
+    services: u64,
+    unknown: u64,
+    refused: u64,
+    refused_why: String,
+}
+
+impl Counts {
+    fn all(&self) -> u64 {
+        self.hosts + self.services + self.unknown + self.refused
+    }
+}
+
+impl<'a> Session<'a> {
+    /// Decides whether the dump may come at all, and makes ready for it.
+    pub(crate) fn open(
+        args: &'a cli::Import,
+        site: Option<&SiteId>,
+        name: &'a str,
+        begin: Option<Box<DumpBegin>>,
+    ) -> Result<Self, Failure> {
+        let Some(site) = site.or(begin.as_ref().map(|begin| &begin.site)).cloned() else {
+            let what = format!("{name}: it does not say which site it is from, so --site must");
+            return Err(Failure::new(Status::Usage, what));
+        };
+        let ledger = open_ledger(args)?;
+        let mut turn = ledger
+            .turn(&site, Kind::State, args.wait)
+            .map_err(ledger_failure)?;
+        let now = UnixTime::from(SystemTime::now());
+        let ready = check(args, &turn, begin.as_deref(), now).and_then(|()| {
+            let backend = open_backend(args, &ledger, &site, begin.as_deref())?;
+            Ok((backend, open_gate(args, &ledger, &site, now)?))
+        });
+        let (backend, gate) = match ready {
+            Ok(ready) => ready,
+            Err(failure) => return Err(remember_refusal(args, &mut turn, name, failure)),
+        };
+        let is_replayed = args.states.full && args.states.backend != Way::Livestatusd;
+        let replay = is_replayed.then(|| Replay::open(ledger.file(&site, "replay")));
+        let mut session = Self {
+            args,
+            name,
+            ledger,
+            turn,
+            begin,
+            gate,
+            backend,
+            replay,
+            counts: Counts::default(),
+        };
+        session.remember(Outcome::Incomplete("the import broke off".to_owned()))?;
+        Ok(session)
+    }
+
+    pub(crate) fn record(&mut self, mut record: CheckResult) -> Result<(), Failure> {
+        if self.counts.all() >= self.args.reading.max_records {
+            let what = format!("more than {} records", self.args.reading.max_records);
+            return Err(self.broken(Failure::new(Status::Failed, what)));
+        }
+        match self.gate.pass(&mut record)? {
+            Verdict::Refused(why) => self.refused(&why),
+            Verdict::Unknown => self.counts.unknown += 1,
+            Verdict::Pass => {
+                let counter = match record.service_description {
+                    Some(_) => &mut self.counts.services,
+                    None => &mut self.counts.hosts,
+                };
+                *counter += 1;
+                let results = match &mut self.replay {
+                    Some(replay) => replay.results(&record, self.gate.known.as_ref()),
+                    None => std::slice::from_ref(&record),
+                };
+                match self.backend.take(results) {
+                    Ok(Ok(())) => {}
+                    Ok(Err(why)) => {
+                        *counter -= 1;
+                        self.refused(&why);
+                    }
+                    Err(failure) => return Err(self.broken(failure)),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn refused(&mut self, why: &str) {
+        self.counts.refused += 1;
+        if self.counts.refused == 1 {
+            why.clone_into(&mut self.counts.refused_why);
+        }
+        if self.counts.refused <= TOLD {
+            eprintln!("liveload: {}: {why}", self.name);
+        }
+    }
+
+    /// The dump is over, complete or not.
+    pub(crate) fn end(mut self, end: Result<(), String>) -> Result<Status, Failure> {
+        if let Err(failure) = self.backend.finish(end.is_ok()) {
+            return Err(self.broken(failure));
+        }
+        let is_complete = end.is_ok();
+        if let Some(replay) = self.replay.as_ref().filter(|_| !self.args.dry_run) {
+            replay.store()?;
+        }
+        let outcome = match &end {
+            Ok(()) => Outcome::Complete,
+            Err(why) => Outcome::Incomplete(why.clone()),
+        };
+        self.remember(outcome)?;
+        if is_complete {
+            self.give_up_hosts()?;
+        }
+        self.report(&end);
+        Ok(match is_complete && self.counts.refused == 0 {
+            true => Status::Done,
+            false => Status::Incomplete,
+        })
+    }
+
+    /// Hosts that the site has no longer are free for others, unless its
+    /// configuration says what it has.
+    fn give_up_hosts(&mut self) -> Result<(), Failure> {
+        let site = self.turn.site();
+        let configured = self.ledger.read(site, Kind::Configuration);
+        if self.args.dry_run || configured.map_err(ledger_failure)?.is_some() {
+            return Ok(());
+        }
+        let Some(owners) = &mut self.gate.owners else {
+            return Ok(());
+        };
+        let gone = owners.release_unclaimed().map_err(ledger_failure)?;
+        if gone > 0 {
+            let site = self.turn.site();
+            eprintln!(
+                "liveload: {}: {gone} hosts of site {site} came no more",
+                self.name
+            );
+        }
+        Ok(())
+    }
+
+    fn report(&self, end: &Result<(), String>) {
+        let Counts {
+            hosts,
+            services,
+            unknown,
+            refused,
+            ..
+        } = self.counts;
+        let mut line = String::new();
+        if let Err(why) = end {
+            line = format!("incomplete: {why}; ");
+        }
+        if self.args.verbose || end.is_err() || unknown + refused > 0 {
+            let taken = hosts + services;
+            eprintln!(
+                "liveload: {}: {line}taken {taken}, unknown {unknown}, refused {refused}",
+                self.name
+            );
+        }
+    }
+
+    /// Remembers that the import broke off for a reason of ours.
+    fn broken(&mut self, failure: Failure) -> Failure {
+        let why = program::exit::chain(&failure);
+        if let Err(error) = self.remember(Outcome::Incomplete(why)) {
+            eprintln!("liveload: {}", program::exit::chain(&error));
+        }
+        Failure::caused(failure.status(), self.name.to_owned(), failure)
+    }
+
+    fn remember(&mut self, outcome: Outcome) -> Result<(), Failure> {
+        if self.args.dry_run {
+            return Ok(());
+        }
+        let now = UnixTime::from(SystemTime::now());
+        let mut entry = Entry {
+            taken: now,
+            hosts: self.counts.hosts,
+            services: self.counts.services,
+            unknown: self.counts.unknown,
+            refused: self.counts.refused,
+            refused_why: self.counts.refused_why.clone(),
+            dumps_refused: 0,
+            ..self.turn.entry().clone()
+        };
+        entry.dump_time = UnixTime::NEVER;
+        if let Some(begin) = &self.begin {
+            if entry.order(begin.epoch, begin.sequence) != Order::Older {
+                (entry.epoch, entry.sequence) = (begin.epoch, begin.sequence);
+            }
+            entry.dump_time = begin.time;
+            entry.config_hash = begin.config_hash.clone().unwrap_or_default();
+        }
+        if outcome == Outcome::Complete {
+            entry.complete_taken = now;
+            entry.complete_dump_time = entry.dump_time;
+        }
+        entry.outcome = outcome;
+        self.turn.store(entry).map_err(ledger_failure)
+    }
+}
+
+/// Remembers that a whole dump was refused before anybody looked at it.
+pub(crate) fn refuse(args: &cli::Import, site: Option<&SiteId>, failure: Failure) -> Failure {
+    let Some(site) = site else {
+        return failure;
+    };
+    let turn = open_ledger(args).and_then(|ledger| {
+        ledger
+            .turn(site, Kind::State, args.wait)
+            .map_err(ledger_failure)
+    });
+    match turn {
+        Ok(mut turn) => remember_refusal(args, &mut turn, "", failure),
+        Err(_) => failure,
+    }
+}
+
+fn remember_refusal(args: &cli::Import, turn: &mut Turn, name: &str, failure: Failure) -> Failure {
+    if !args.dry_run {
+        let mut entry = turn.entry().clone();
+        let now = UnixTime::from(SystemTime::now());
+        entry.refuse_dump(now, &program::exit::chain(&failure));
+        if let Err(error) = turn.store(entry) {
+            eprintln!("liveload: {}", program::exit::chain(&ledger_failure(error)));
+        }
+    }
+    match name {
+        "" => failure,
+        name => Failure::caused(failure.status(), name.to_owned(), failure),
+    }
+}
+
+fn open_ledger(args: &cli::Import) -> Result<Ledger, Failure> {
+    Ledger::open(ledger_directory(args.ledger.as_ref())).map_err(ledger_failure)
+}
+
+/// Whether the dump may come after what came before.
+fn check(
+    args: &cli::Import,
+    turn: &Turn,
+    begin: Option<&DumpBegin>,
+    now: UnixTime,
+) -> Result<(), Failure> {
+    let Some(begin) = begin else {
+        return Ok(());
+    };
+    let site = turn.site();
+    if begin.content != DumpContent::State {
+        return Err(Failure::new(Status::Failed, "it carries no states"));
+    }
+    source::check_order(args, turn, begin)?;
+    if begin.mode != DumpMode::Full {
+        let what = "it says only what has changed, which cmcload can hand to a livestatusd";
+        return Err(Failure::new(Status::Incomplete, what));
+    }
+    if begin.site != *site {
+        eprintln!(
+            "liveload: a dump that says it is from site {} is taken for site {site}",
+            begin.site
+        );
+    }
+    let ahead = begin.time.secs() - now.secs();
+    let skew = args.states.max_skew.as_secs();
+    if ahead > 0 && ahead.unsigned_abs() > skew {
+        eprintln!("liveload: the clock of site {site} is {ahead} s ahead of ours");
+    }
+    Ok(())
+}
+
+fn open_gate(
+    args: &cli::Import,
+    ledger: &Ledger,
+    site: &SiteId,
+    now: UnixTime,
+) -> Result<Gate, Failure> {
+    let patterns = args.reading.allow_hosts.iter();
+    let known = match (&args.states.objects, &args.states.objects_socket) {
+        (Some(path), _) => Some(Known::read(path)?),
+        (None, Some(socket)) => Some(Known::ask(&Place::new(socket.clone(), &args.tls)?)?),
+        (None, None) => None,
+    };
+    // livestatusd tells sites apart, and each may have a localhost.
+    let owners = match args.states.backend {
+        Way::Livestatusd => None,
+        _ => Some(Owners::open(ledger.directory(), site).map_err(ledger_failure)?),
+    };
+    Ok(Gate {
+        prefix: args.reading.prefix.clone(),
+        allowed: patterns.map(|pattern| Pattern::new(pattern)).collect(),
+        owners,
+        known,
+        now,
+        max_skew: args.states.max_skew,
+        on_skew: args.states.on_skew,
+        dry_run: args.dry_run,
+        site: site.clone(),
+        last_host: None,
+    })
+}
+
+fn open_backend(
+    args: &cli::Import,
+    ledger: &Ledger,
+    site: &SiteId,
+    begin: Option<&DumpBegin>,
+) -> Result<Box<dyn Backend>, Failure> {
+    if args.dry_run {
+        return Ok(Box::new(Nothing));
+    }
+    let states = &args.states;
+    let target = || {
+        states.target.clone().ok_or_else(|| {
+            let what = "where to? --target must say it";
+            Failure::new(Status::Usage, what)
+        })
+    };
+    let place = || {
+        let address = target()?.parse::<Address>();
+        let address =
+            address.map_err(|why| Failure::new(Status::Usage, format!("--target: {why}")));
+        Place::new(address?, &args.tls)
+    };
+    Ok(match states.backend {
+        Way::Spool => {
+            let directory = match (&states.target, std::env::var_os("OMD_ROOT")) {
+                (None, Some(root)) => {
+                    std::path::PathBuf::from(root).join("tmp/nagios/checkresults")
+                }
+                _ => target()?.into(),
+            };
+            Box::new(Spool::open(
+                &directory,
+                site,
+                states.file_mode,
+                states.core.of_files(),
+                ledger.file(site, "spool"),
+                args.wait,
+            )?)
+        }
+        Way::Pipe => Box::new(Pipe::open(target()?.as_ref(), states.core)?),
+        Way::Livestatus => Box::new(Livestatus::open(place()?, states.core)?),
+        Way::Livestatusd => {
+            let now = UnixTime::from(SystemTime::now());
+            let begin = DumpBegin {
+                site: site.clone(),
+                ..begin.cloned().unwrap_or_else(|| DumpBegin {
+                    site: site.clone(),
+                    content: DumpContent::State,
+                    epoch: 0,
+                    sequence: u64::try_from(now.micros()).unwrap_or(0),
+                    mode: DumpMode::Full,
+                    time: now,
+                    config_hash: None,
+                })
+            };
+            let mut place = place()?;
+            place.enter(site);
+            Box::new(Ingest::open(place, &begin)?)
+        }
+    })
+}

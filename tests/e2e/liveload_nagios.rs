@@ -1,0 +1,183 @@
+//! What livedump writes of a real Icinga 2 goes through liveload into a real
+//! Nagios, which then knows what Icinga 2 knows.
+
+use std::path::{Path, PathBuf};
+
+use harness::livestatus::rows;
+use harness::{Icinga2, Livestatusd, Nagios, Outcome, Program, wait_for};
+
+use crate::livedump_nagios::{assert_same, livedump, name_at_centre, source_states, start_source};
+
+/// Nagios runs as another user than the tests, so the files are for everybody.
+fn liveload(nagios: &Nagios, more: &[&str], dump: &[u8]) -> Outcome {
+    let ledger: PathBuf = nagios.site().path("ledger");
+    Program::new("liveload")
+        .args(["--site", "remote1", "--file-mode", "666", "--ledger"])
+        .arg(ledger)
+        .args(more)
+        .input(dump)
+        .run()
+}
+
+#[test]
+fn nagios_knows_through_the_spool_what_icinga_knows() {
+    let Some(icinga) = start_source() else { return };
+    let Some(mut nagios) = Nagios::new("central") else {
+        return;
+    };
+    let configuration = livedump(&icinga, &["-C", "-T", "--no-groups", "--no-contacts"]);
+    nagios.configure("remote1.cfg", &configuration);
+    nagios.run();
+    let spool = nagios.spool();
+    let spool = spool.to_str().expect("ASCII");
+    let cache = nagios.object_cache();
+    let cache = cache.to_str().expect("ASCII");
+    let to_spool = ["--full", "--target", spool, "--objects", cache];
+
+    // Checks that were under way may still come to an end.
+    let (dump, source) = wait_for("the source is quiet", || {
+        let before = source_states(&icinga);
+        let dump = livedump(&icinga, &["--full"]);
+        (source_states(&icinga) == before).then_some((dump, before))
+    });
+    let said = liveload(&nagios, &to_spool, &dump).success().errors();
+    assert_eq!(said, "");
+    nagios.wait_for_states("all states are there", |states| {
+        let checked = |state: &&_| (*state as &harness::nagios::Block)["has_been_checked"] == "1";
+        states.values().filter(checked).count() == source.len()
+    });
+    assert_same(&source, &nagios.states());
+    assert_same_age(&icinga, &nagios);
+
+    // The same once more changes nothing, another site's claim even less.
+    let attempts = |state: &str| {
+        nagios
+            .states()
+            .values()
+            .filter(|at| at["current_state"] == state)
+            .count()
+    };
+    let critical = attempts("2");
+    liveload(&nagios, &to_spool, &dump).success();
+    let clash = Program::new("liveload")
+        .args(["--site", "remote2", "--ledger"])
+        .arg(nagios.site().path("ledger"))
+        .args(to_spool)
+        .input(dump.as_slice())
+        .run()
+        .expect(3);
+    assert!(
+        clash
+            .errors()
+            .contains("sites remote1 and remote2 both have it"),
+        "{}",
+        clash.errors()
+    );
+    assert_same(&source, &nagios.states());
+    assert_eq!(attempts("2"), critical);
+    assert!(!nagios.log().contains("Error"), "{}", nagios.log());
+}
+
+/// Hard or soft, and since when. Of a hard state Icinga 2 counts no attempts.
+#[track_caller]
+fn assert_same_age(icinga: &Icinga2, nagios: &Nagios) {
+    let states = nagios.states();
+    let checked = ["Filter: has_been_checked = 1"];
+    let columns = [
+        "host_name",
+        "description",
+        "state_type",
+        "last_state_change",
+    ];
+    for row in rows(&icinga.live(), "services", &columns, &checked) {
+        let text = |at: usize| row[at].as_str().expect("text").to_owned();
+        let name = (text(0), Some(name_at_centre(&text(1))));
+        let here = &states[&name];
+        for (at, key) in [(2, "state_type"), (3, "last_state_change")] {
+            let there = row[at].as_f64().expect("a number") as i64;
+            // It was born in that state: nothing has changed there.
+            if key == "last_state_change" && there == 0 {
+                continue;
+            }
+            assert_eq!(here[key], there.to_string(), "{name:?} {key}");
+        }
+    }
+}
+
+#[test]
+fn nagios_takes_commands_through_its_pipe_and_a_stopped_one_is_told_apart() {
+    let Some(mut nagios) = Nagios::start("central", &[]) else {
+        return;
+    };
+    let dump = b"host_name=central\nservice_description=is there\nstart_time=1700000000.000000\n\
+        finish_time=1700000000.000000\nreturn_code=2\noutput=C:\\new|a=1\n\n";
+    let pipe = nagios.pipe();
+    let args = [
+        "--mode",
+        "state",
+        "--allow-unmarked",
+        "--backend",
+        "pipe",
+        "--target",
+    ];
+    let mut args = args.to_vec();
+    args.push(pipe.to_str().expect("ASCII"));
+    liveload(&nagios, &args, dump).success();
+    wait_for("the result is there", || {
+        let alert = r"SERVICE ALERT: central;is there;CRITICAL;HARD;1;C:\new";
+        nagios.log().contains(alert).then_some(())
+    });
+    nagios.stop();
+    liveload(&nagios, &args, dump).expect(75);
+}
+
+#[test]
+fn livestatusd_takes_complete_states_and_commands_of_liveload() {
+    let server = Livestatusd::start_with(&["remote1"], "allow_unmarked = true");
+    server.configure(
+        "remote1",
+        b"shadow_hosts.update({\n'web': {'services': {'Disk': {}}},\n})\n",
+    );
+    let live = server.live("remote1");
+    let ask = |filter: &str| rows(&live, "services", &["state", "plugin_output"], &[filter]);
+    wait_for("the configuration is in force", || {
+        (rows(&live, "services", &["state"], &[]).len() == 1).then_some(())
+    });
+    let ingest = server.ingest("remote1");
+    let ledger = server.live("ledger");
+    let load = |backend: &str, target: &Path, dump: &str| {
+        Program::new("liveload")
+            .args([
+                "--site",
+                "remote1",
+                "--mode",
+                "state",
+                "--allow-unmarked",
+                "--ledger",
+            ])
+            .arg(&ledger)
+            .args(["--backend", backend, "--target"])
+            .arg(target)
+            .input(dump)
+            .run()
+            .success()
+    };
+    let dump = |code: u8, output: &str| {
+        format!(
+            "host_name=web\nservice_description=Disk\nstart_time=1700000000.000000\n\
+             finish_time=1700000000.500000\nreturn_code={code}\noutput={output}\n\n"
+        )
+    };
+    // The directory of the sockets will do: the site has one of its own.
+    let said = load(
+        "livestatusd",
+        ingest.parent().expect("a directory"),
+        &dump(2, "C:\\new"),
+    );
+    assert_eq!(said.errors(), "");
+    assert_eq!(ask("Filter: state = 2")[0][1], "C:\\new");
+    load("livestatus", &live, &dump(1, "by command"));
+    wait_for("the command is done", || {
+        (!ask("Filter: plugin_output = by command").is_empty()).then_some(())
+    });
+}
