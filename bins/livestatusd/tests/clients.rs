@@ -201,6 +201,40 @@ fn answers_that_nobody_reads_take_no_memory() {
     assert!(body == format!("[{}]\n", rows.join(",\n")));
 }
 
+#[test]
+fn answers_that_are_sent_while_they_are_computed_wait_for_nobody_and_take_no_memory() {
+    const CLIENTS: usize = 50;
+    let names: Vec<String> = (0..3000).map(|n| format!("service {n:04}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let daemon = Daemon::running(&[("a", &[("h", host(&names))])]);
+    let row = |name: &str| format!("{}\n", vec![name; 300].join(";"));
+    let want: String = names.iter().map(|name| row(name)).collect();
+    let request = format!("GET services\nColumns: {}\n\n", "description ".repeat(300));
+    let mut stuck: Vec<(UnixStream, [u8; 100])> = (0..CLIENTS)
+        .map(|_| {
+            let mut stream = daemon.connect("live");
+            stream.write_all(request.as_bytes()).unwrap();
+            let mut begin = [0; 100];
+            stream.read_exact(&mut begin).unwrap();
+            (stream, begin)
+        })
+        .collect();
+    // One who came after all of them and reads gets the whole of it.
+    let mut stream = daemon.connect("live");
+    stream.write_all(request.as_bytes()).unwrap();
+    assert!(support::read_to_end(&mut stream) == want);
+    is_served_one(&daemon);
+    let (stream, begin) = &mut stuck[CLIENTS / 2];
+    let rest = support::read_to_end(stream);
+    assert!([&begin[..], &rest[..]].concat() == want.as_bytes());
+    let resident = daemon.memory("VmHWM");
+    assert!(
+        resident * 1024 < CLIENTS * want.len() / 2,
+        "{CLIENTS} answers of {} bytes, and {resident} kB resident",
+        want.len()
+    );
+}
+
 fn is_served_one(daemon: &Daemon) {
     let query = "GET services\nColumns: description\nFilter: host_name = h\nLimit: 1\n\n";
     assert_eq!(daemon.text("live", query), "service 0000\n");
