@@ -2,6 +2,8 @@
 //! fits: the reader refuses them or takes them, and what it took it can save
 //! and take again.
 
+mod sealed;
+
 use std::path::Path;
 
 use bstr::ByteSlice;
@@ -9,6 +11,7 @@ use nagios::shadow::{Limits, parse};
 use proptest::prelude::*;
 
 use super::*;
+use sealed::sealed;
 
 /// Every kind of line, with every separator in the texts.
 const WHOLE: &str = "\
@@ -30,28 +33,6 @@ COMMAND [1795217983] SITEWIRE_END;1795217983000000;2;CRC
 # downtime 5;db1;Disk /;1795217000;1795217000;1895217000;1;0;0;joe;new disk;0;4;1;
 # end CRC
 ";
-
-/// Puts checksums that fit where the text has any.
-fn sealed(text: &[u8]) -> Vec<u8> {
-    let mut out: Vec<u8> = Vec::new();
-    let mut body = None;
-    for line in text.split_inclusive(|b| *b == b'\n') {
-        if let (Some(at), true) = (body, line.contains_str("SITEWIRE_END;")) {
-            let crc = crc32c::crc32c(out.get(at..).unwrap_or_default());
-            out.extend(line.replace("CRC", format!("{crc:08x}")));
-        } else if line.starts_with(END.as_bytes()) {
-            let crc = crc32c::crc32c(&out);
-            out.extend(line.replace("CRC", format!("{crc:08x}")));
-        } else {
-            out.extend_from_slice(line);
-        }
-        // After the blank line behind the first of a dump.
-        if line.contains_str("SITEWIRE_BEGIN;") {
-            body = Some(out.len() + 1);
-        }
-    }
-    out
-}
 
 fn store() -> Store {
     let text = b"shadow_hosts.update({'db1': {'services': {'Disk /': {}}}})\n";
