@@ -22,6 +22,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
+use crate::batch::Batch;
 use crate::client::Service;
 use crate::counters::Counters;
 use crate::remarks::{Extent, Remarks, TooMany};
@@ -171,6 +172,8 @@ struct Dump {
     /// `None` if records came without a frame.
     begin: Option<DumpBegin>,
     counts: DumpCounts,
+    /// Services of the host whose states come just now.
+    batch: Batch,
     remarks: Remarks,
     number: u64,
     _receiving: Receiving,
@@ -326,6 +329,7 @@ impl Intake {
         self.phase = Phase::Inside(Box::new(Dump {
             begin: Some(begin),
             counts: DumpCounts::default(),
+            batch: Batch::default(),
             remarks: Remarks::default(),
             number: self.site.next_dump(),
             _receiving: receiving,
@@ -364,6 +368,7 @@ impl Intake {
         let mut dump = Box::new(Dump {
             begin: None,
             counts: DumpCounts::default(),
+            batch: Batch::default(),
             remarks: Remarks::default(),
             number: self.site.next_dump(),
             _receiving: receiving,
@@ -374,6 +379,9 @@ impl Intake {
 
     /// Ends the dump, if one began, and notes what became of it.
     fn end(&mut self, end: Result<(), String>, now: UnixTime, answers: &mut Answers) {
+        if let Phase::Inside(dump) = &mut self.phase {
+            apply_batch(&self.site, dump, now);
+        }
         // The right to receive is given back at the end, not before.
         let (begin, mut counts, number, remarks, _receiving) =
             match std::mem::replace(&mut self.phase, Phase::Outside) {
@@ -454,6 +462,9 @@ impl Intake {
 
 /// Applies one record, whole.
 fn apply(site: &Site, record: Record, dump: &mut Dump, now: UnixTime, counters: &Counters) {
+    if !matches!(record, Record::Service { .. }) {
+        apply_batch(site, dump, now);
+    }
     let number = dump.number;
     let known = match record {
         Record::Host { host_name, state } => {
@@ -468,13 +479,11 @@ fn apply(site: &Site, record: Record, dump: &mut Dump, now: UnixTime, counters: 
             state,
         } => {
             counters.service_checks.add();
-            site.with_service(
-                host_name.as_bstr(),
-                service_description.as_bstr(),
-                |_, service| {
-                    service.take_shadow(state, number, now);
-                },
-            )
+            if !dump.batch.has_room_for(host_name.as_bstr()) {
+                apply_batch(site, dump, now);
+            }
+            dump.batch.add(host_name, service_description, state);
+            return;
         }
         Record::Comment(owner, comment) => return keep(dump.remarks.comment(owner, comment), dump),
         Record::Downtime(owner, downtime) => {
@@ -497,6 +506,17 @@ fn apply(site: &Site, record: Record, dump: &mut Dump, now: UnixTime, counters: 
     } else {
         dump.counts.unknown += 1;
     }
+}
+
+/// Applies what has come of the services of a host.
+fn apply_batch(site: &Site, dump: &mut Dump, now: UnixTime) {
+    let Some((host_name, services)) = dump.batch.take() else {
+        return;
+    };
+    let count = services.len() as u64;
+    let taken = site.take_services(host_name, services, dump.number, now);
+    dump.counts.taken += taken;
+    dump.counts.unknown += count - taken;
 }
 
 /// Comments and downtimes are counted at the end of the dump.

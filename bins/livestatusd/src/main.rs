@@ -11,6 +11,7 @@ mod alike;
 mod annotate;
 mod annotations;
 mod auth;
+mod batch;
 mod check;
 mod cli;
 mod client;

@@ -29,6 +29,13 @@ pub(crate) struct Noted {
     pub(crate) due: Option<UnixTime>,
 }
 
+impl Noted {
+    /// Whether there is more to be done than to say that something was checked.
+    pub(crate) fn is_remarkable(&self) -> bool {
+        self.is_new || !self.began.is_empty() || self.due.is_some()
+    }
+}
+
 impl<S: StateCode> Before<S> {
     /// The object as it is.
     pub(crate) fn of(state: &State<S>) -> Self {

@@ -14,7 +14,7 @@ use bstr::{BStr, BString, ByteSlice};
 use livestatus::dump::{CheckedHost, Record, names_sum};
 use livestatus::query::Trigger;
 use nagios::shadow::ShadowConfiguration;
-use objects::{Host, HostState, Service, ServiceState, SiteId, StateCode, UnixTime};
+use objects::{Host, HostState, Service, ServiceState, ShadowState, SiteId, StateCode, UnixTime};
 
 use crate::alike::Alike;
 use crate::annotations::{Annotated, Annotations, Comment, Downtime};
@@ -386,6 +386,49 @@ impl Site {
         });
         self.checked(noted, &owner);
         found
+    }
+
+    /// Takes the states of services of one host, all at once for who reads.
+    /// Returns how many of them there are.
+    pub(crate) fn take_services(
+        &self,
+        host_name: &BStr,
+        services: impl Iterator<Item = (BString, ShadowState<ServiceState>)>,
+        dump: u64,
+        at: UnixTime,
+    ) -> u64 {
+        let objects = read(&self.objects);
+        let Some(host) = objects.host(host_name) else {
+            return 0;
+        };
+        let mut states = write(&host.states);
+        let mut noted = Vec::new();
+        let mut taken = 0;
+        for (description, shadow) in services {
+            let Some(index) = host.service_index(description.as_bstr()) else {
+                continue;
+            };
+            taken += 1;
+            let state = &mut states.services[index];
+            let before = Before::of(state);
+            state.take_shadow(shadow, dump, at);
+            let owner = || Owner::service(host_name, description.as_bstr());
+            let note = self.note(&before, state, &owner);
+            if note.is_remarkable() {
+                noted.push((note, description));
+            }
+            let code = state.now.state.code();
+            states.codes[index] = code;
+        }
+        drop(states);
+        drop(objects);
+        self.changed();
+        for (note, description) in noted {
+            let owner = || Owner::service(host_name, description.as_bstr());
+            self.checked(Some((note, at)), &owner);
+        }
+        self.happened(Trigger::Check);
+        taken
     }
 
     /// As [`Self::with_host`], where nothing was checked.

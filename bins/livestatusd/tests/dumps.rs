@@ -4,6 +4,7 @@ mod support;
 
 use std::io::Write;
 
+use bstr::ByteSlice;
 use objects::{DumpBegin, DumpMode, Host};
 use support::{Daemon, Line, begin, dump, host};
 
@@ -43,6 +44,34 @@ fn outputs(daemon: &Daemon) -> Vec<String> {
         }));
     }
     outputs
+}
+
+#[test]
+fn the_services_of_a_host_change_together() {
+    let daemon = daemon();
+    let bytes = dump(&begin("a", 7), &LINES);
+    let starts: Vec<usize> = bytes.find_iter("COMMAND").collect();
+    let mut stream = daemon.connect("ingest.d/a");
+    // As far as the first service of h1, and a bit of the second.
+    let cut = starts[3] + 10;
+    stream.write_all(&bytes[..cut]).unwrap();
+    daemon.wait_for("the service to arrive", || {
+        daemon.cell("live", "GET status\nColumns: service_checks\n") == "1"
+    });
+    assert_eq!(outputs(&daemon), ["up", "-", "-", "-", "-"]);
+    // As far as the host h2, before its service.
+    stream.write_all(&bytes[cut..starts[5]]).unwrap();
+    daemon.wait_for("the next host to arrive", || outputs(&daemon)[3] == "down");
+    assert_eq!(
+        outputs(&daemon),
+        ["up", "busy; very", "full\\", "down", "-"]
+    );
+    // What was gathered when the sender went away is taken, too.
+    stream.write_all(&bytes[starts[5]..starts[6]]).unwrap();
+    drop(stream);
+    daemon.wait_for("the last service to arrive", || {
+        outputs(&daemon)[4] == "no idea"
+    });
 }
 
 #[test]

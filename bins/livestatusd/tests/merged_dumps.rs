@@ -6,6 +6,7 @@ mod support;
 use std::io::Write;
 use std::net::Shutdown;
 
+use bstr::ByteSlice;
 use objects::DumpBegin;
 use support::{Daemon, Line, begin, dump, framed, host, read_to_end};
 
@@ -119,13 +120,20 @@ fn without_the_option_dumps_are_refused_logged_and_counted() {
 fn a_dump_on_the_merged_socket_and_one_on_the_ingest_socket_do_not_mix() {
     let daemon = daemon("dumps_on_merged = true");
     let bytes = dump(&begin("a", 1), &STATES);
-    let (head, tail) = bytes.split_at(bytes.len() / 2);
+    // Up to the host's record.
+    let service = bytes
+        .find("COMMAND [1795217983] UPDATE_SHADOW_SERVICE")
+        .unwrap();
+    let (head, tail) = bytes.split_at(service);
     let mut stream = daemon.connect("live");
     stream.write_all(head).unwrap();
     daemon.wait_for("the dump to begin", || {
-        daemon.text("ingest.d/a", dump(&begin("a", 0), &STATES))
-            == "refused: another dump of this site is being received\n"
+        daemon.cell("live.d/a", "GET hosts\nColumns: state\n") == "1"
     });
+    assert_eq!(
+        daemon.text("ingest.d/a", dump(&begin("a", 2), &STATES)),
+        "refused: another dump of this site is being received\n"
+    );
     stream.write_all(tail).unwrap();
     stream.shutdown(Shutdown::Write).unwrap();
     assert_eq!(read_to_end(&mut stream), TAKEN);
