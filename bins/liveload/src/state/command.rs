@@ -26,7 +26,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 const PIECE: usize = 1 << 16;
 
 /// Appends the command that hands `result` in, without its end of line.
-fn print(core: Core, result: &CheckResult, out: &mut Vec<u8>) -> Result<(), Refusal> {
+pub(super) fn print(core: Core, result: &CheckResult, out: &mut Vec<u8>) -> Result<(), Refusal> {
     let is_service = result.service_description.is_some();
     let names = [Some(&result.host_name), result.service_description.as_ref()];
     let seconds = result.start_time.secs();
@@ -114,11 +114,12 @@ impl Pipe {
         })
     }
 
-    fn write(&mut self) -> Result<(), Failure> {
+    /// Writes one line, which must be shorter than [`PIPE_BUF`].
+    pub(super) fn write(&self, line: &[u8]) -> Result<(), Failure> {
         let deadline = Instant::now() + STALLED;
         loop {
             // One write: what fits into PIPE_BUF goes whole or not at all.
-            match self.file.write(&self.line) {
+            match (&self.file).write(line) {
                 Ok(_) => return Ok(()),
                 Err(error)
                     if error.kind() == io::ErrorKind::WouldBlock && Instant::now() < deadline =>
@@ -156,7 +157,7 @@ impl Backend for Pipe {
                 }
             }
             self.line.push(b'\n');
-            self.write()?;
+            self.write(&self.line)?;
         }
         Ok(Ok(()))
     }
