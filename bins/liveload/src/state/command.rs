@@ -114,6 +114,14 @@ impl Pipe {
         })
     }
 
+    /// Hands over any command, which must be short and one line.
+    pub(crate) fn command(&mut self, command: &[u8]) -> Result<(), Failure> {
+        self.line.clear();
+        self.line.extend_from_slice(command);
+        self.line.push(b'\n');
+        self.write()
+    }
+
     fn write(&mut self) -> Result<(), Failure> {
         let deadline = Instant::now() + STALLED;
         loop {
