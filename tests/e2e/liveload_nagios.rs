@@ -204,6 +204,57 @@ fn acknowledgements_and_downtimes_come_to_nagios_and_go_with_the_source() {
 }
 
 #[test]
+fn nagios_reads_a_file_of_commands_and_removes_it() {
+    let Some(mut nagios) = Nagios::start("central", &[]) else {
+        return;
+    };
+    let long = "x".repeat(6000);
+    let dump = |code: u8| {
+        format!(
+            "host_name=central\nservice_description=is there\nstart_time=1700000000.000000\n\
+             finish_time=1700000000.000000\nreturn_code={code}\noutput=C:\\new|a=1\\n{long}\n\n"
+        )
+    };
+    let pipe = nagios.pipe();
+    let file = pipe.with_file_name("sitewire.remote1.commands");
+    let load = |nagios: &Nagios, wait: &str, code: u8| {
+        let args = [
+            "--mode",
+            "state",
+            "--allow-unmarked",
+            "--unmarked-escapes",
+            "--wait",
+            wait,
+            "--backend",
+            "process-file",
+            "--target",
+            pipe.to_str().expect("ASCII"),
+        ];
+        liveload(nagios, &args, dump(code).as_bytes())
+    };
+    load(&nagios, "10s", 2).success();
+    wait_for("the result is there and the file is gone", || {
+        let alert = "SERVICE ALERT: central;is there;CRITICAL;HARD;1;C:";
+        (nagios.log().contains(alert) && !file.exists()).then_some(())
+    });
+    // A file that an import left before it told the core of it: the next one
+    // tells, and the one after that finds the place free.
+    let left = "[1700000001] PROCESS_SERVICE_CHECK_RESULT;central;is there;1;left\n";
+    std::fs::write(&file, left).expect("cannot write");
+    load(&nagios, "0s", 0).expect(75);
+    load(&nagios, "10s", 0).success();
+    wait_for("both are there, in their order", || {
+        let log = nagios.log();
+        let warning = log.find("SERVICE ALERT: central;is there;WARNING;HARD;1;left")?;
+        let ok = log.find("SERVICE ALERT: central;is there;OK;HARD;1;C:")?;
+        (warning < ok).then_some(())
+    });
+    nagios.stop();
+    load(&nagios, "0s", 0).expect(75);
+    assert!(!file.exists());
+}
+
+#[test]
 fn livestatusd_takes_complete_states_and_commands_of_liveload() {
     let server = Livestatusd::start_with(&["remote1"], "allow_unmarked = true");
     server.configure(

@@ -177,7 +177,13 @@ pub(crate) struct States {
     #[arg(long, value_name = "CORE", default_value = "nagios")]
     pub(crate) core: Core,
 
-    /// Mode of the files in the spool, octal
+    /// With process-file: where its file lies; the directory of the pipe without
+    ///
+    /// The core must be able to remove files there.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) file_dir: Option<PathBuf>,
+
+    /// Mode of the files that the core is given, octal
     #[arg(long, value_name = "MODE", default_value = "660", value_parser = file_mode)]
     pub(crate) file_mode: u32,
 
@@ -382,6 +388,8 @@ pub(crate) enum Backend {
     Spool,
     /// External commands written to a named pipe
     Pipe,
+    /// External commands in a file, which a core is told of through its pipe
+    ProcessFile,
     /// External commands to a Livestatus socket
     Livestatus,
     /// Complete states to an ingest socket of livestatusd

@@ -8,6 +8,7 @@ mod dump;
 mod gate;
 mod ingest;
 mod known;
+mod process_file;
 mod remarks;
 mod replay;
 mod session;

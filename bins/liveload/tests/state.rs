@@ -1,7 +1,8 @@
 //! Dumps of states into a spool, and what is remembered of them.
 
-use std::fs;
-use std::io::Write;
+use std::fs::{self, OpenOptions};
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -366,4 +367,81 @@ fn a_full_disk_leaves_nothing_half_written() {
     assert_eq!(code, 75, "{said}");
     assert_eq!(left, 0, "{said}");
     assert!(centre.status(&["a"]).1.contains("incomplete: "));
+}
+
+#[test]
+fn a_file_of_commands_is_whole_and_the_core_is_told_of_it_once_it_has_read_the_last() {
+    let long = "x".repeat(6000);
+    let records = vec![
+        record("web", "", 1, "PING bad|rta=1"),
+        record("web", "Disk", 2, &format!("C:\\\\new|a=1\\n{long}")),
+        record("web", "a;b", 0, "fine"),
+    ];
+    let centre = Centre::new();
+    let pipe = centre.path("core.cmd");
+    let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    let spool = fs::canonicalize(centre.path("spool")).unwrap();
+    let file = spool.join("sitewire.a.commands");
+    let import = |sequence| {
+        let args = [
+            "--site",
+            "a",
+            "--wait",
+            "0s",
+            "--backend",
+            "process-file",
+            "--file-mode",
+            "664",
+            "--file-dir",
+            spool.to_str().unwrap(),
+            "--target",
+            pipe.to_str().unwrap(),
+        ];
+        centre.run(&args, dump("a", sequence, &records).as_bytes())
+    };
+    // Nobody reads the pipe: the core is away.
+    let (code, said) = import(1);
+    assert_eq!((code, file.exists()), (75, false), "{said}");
+
+    let mut core = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(&pipe)
+        .unwrap();
+    let mut told = || {
+        let mut bytes = [0; 4096];
+        let length = core.read(&mut bytes).unwrap();
+        let line = String::from_utf8(bytes[..length].to_vec()).unwrap();
+        let (time, command) = line.split_once(' ').unwrap();
+        assert!(time.starts_with('[') && time.ends_with(']'), "{line}");
+        assert_eq!(command, format!("PROCESS_FILE;{};1\n", file.display()));
+    };
+    let want = format!(
+        "[1700000000] PROCESS_HOST_CHECK_RESULT;web;1;PING bad|rta=1\n\
+         [1700000000] PROCESS_SERVICE_CHECK_RESULT;web;Disk;2;C:\\\\new|a=1\\n{long}\n"
+    );
+    let (code, said) = import(2);
+    assert_eq!(code, 3);
+    assert!(said.contains("web;a;b: a command cannot name it"), "{said}");
+    told();
+    assert_eq!(fs::read_to_string(&file).unwrap(), want);
+    assert_eq!(
+        fs::metadata(&file).unwrap().permissions().mode() & 0o777,
+        0o664
+    );
+
+    // The core has not read it: the file stays, and it is told once more.
+    let (code, said) = import(3);
+    assert_eq!(code, 75);
+    assert!(said.contains("has not read the last dump"), "{said}");
+    told();
+    assert_eq!(fs::read_to_string(&file).unwrap(), want);
+
+    fs::remove_file(&file).unwrap();
+    fs::write(spool.join(".sitewire.a.commands"), "left by a crash").unwrap();
+    assert_eq!(import(4).0, 3);
+    told();
+    assert_eq!(fs::read_to_string(&file).unwrap(), want);
+    assert_eq!(fs::read_dir(&spool).unwrap().count(), 1);
 }

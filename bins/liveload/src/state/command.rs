@@ -26,7 +26,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 const PIECE: usize = 1 << 16;
 
 /// Appends the command that hands `result` in, without its end of line.
-fn print(core: Core, result: &CheckResult, out: &mut Vec<u8>) -> Result<(), Refusal> {
+pub(super) fn print(core: Core, result: &CheckResult, out: &mut Vec<u8>) -> Result<(), Refusal> {
     let is_service = result.service_description.is_some();
     let names = [Some(&result.host_name), result.service_description.as_ref()];
     let seconds = result.start_time.secs();
@@ -115,18 +115,16 @@ impl Pipe {
     }
 
     /// Hands over any command, which must be short and one line.
-    pub(crate) fn command(&mut self, command: &[u8]) -> Result<(), Failure> {
-        self.line.clear();
-        self.line.extend_from_slice(command);
-        self.line.push(b'\n');
-        self.write()
+    pub(crate) fn command(&self, command: &[u8]) -> Result<(), Failure> {
+        self.write(&[command, b"\n"].concat())
     }
 
-    fn write(&mut self) -> Result<(), Failure> {
+    /// Writes one line, which must be shorter than [`PIPE_BUF`].
+    pub(super) fn write(&self, line: &[u8]) -> Result<(), Failure> {
         let deadline = Instant::now() + STALLED;
         loop {
             // One write: what fits into PIPE_BUF goes whole or not at all.
-            match self.file.write(&self.line) {
+            match (&self.file).write(line) {
                 Ok(_) => return Ok(()),
                 Err(error)
                     if error.kind() == io::ErrorKind::WouldBlock && Instant::now() < deadline =>
@@ -164,7 +162,7 @@ impl Backend for Pipe {
                 }
             }
             self.line.push(b'\n');
-            self.write()?;
+            self.write(&self.line)?;
         }
         Ok(Ok(()))
     }

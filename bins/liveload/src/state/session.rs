@@ -13,6 +13,7 @@ use super::connection::Place;
 use super::gate::{Gate, Verdict};
 use super::ingest::Ingest;
 use super::known::Known;
+use super::process_file::ProcessFile;
 use super::remarks::Remarks;
 use super::replay::Replay;
 use super::spool::Spool;
@@ -414,6 +415,14 @@ fn open_backend(
             )?)
         }
         Way::Pipe => Box::new(Pipe::open(target()?.as_ref(), states.core)?),
+        Way::ProcessFile => Box::new(ProcessFile::open(
+            target()?.as_ref(),
+            states.file_dir.as_deref(),
+            site,
+            states.file_mode,
+            states.core,
+            args.wait,
+        )?),
         Way::Livestatus => Box::new(Livestatus::open(place()?, states.core)?),
         Way::Livestatusd => {
             let now = UnixTime::from(SystemTime::now());
