@@ -132,6 +132,78 @@ fn nagios_takes_commands_through_its_pipe_and_a_stopped_one_is_told_apart() {
 }
 
 #[test]
+fn acknowledgements_and_downtimes_come_to_nagios_and_go_with_the_source() {
+    let Some(nagios) = Nagios::start("central", &[]) else {
+        return;
+    };
+    let (spool, pipe) = (nagios.spool(), nagios.pipe());
+    let way = |path: &Path| path.to_str().expect("ASCII").to_owned();
+    let (spool, pipe) = (way(&spool), way(&pipe));
+    let seconds = || {
+        let now = std::time::SystemTime::now();
+        let now = now.duration_since(std::time::UNIX_EPOCH);
+        now.expect("after 1970").as_secs()
+    };
+    let start = seconds();
+    let end = start + 3600;
+    let load = |sequence: u8, remarks: &str, kind: u8| {
+        let body = format!(
+            "host_name=central\nservice_description=is there\nstart_time={start}.000000\n\
+             finish_time={start}.000000\nreturn_code=2\noutput=x\n# full has_been_checked=1 \
+             state_type=1 current_attempt=1 max_check_attempts=1 last_state_change={start} \
+             last_hard_state_change={start} acknowledgement_type={kind}\n{remarks}\n"
+        );
+        let dump = format!(
+            "# sitewire 1 state site=remote1 seq={sequence} epoch=0 mode=full time={start}\n\
+             {body}# sitewire-end records=1 crc32c={:08x}\n",
+            crc32c::crc32c(body.as_bytes())
+        );
+        let args = ["--full", "--wait"];
+        let to = ["30s", "--target", &spool, "--command-file", &pipe];
+        liveload(&nagios, &[&args[..], &to].concat(), dump.as_bytes()).success()
+    };
+    let shows = |acknowledged: &str, depth: &str| {
+        wait_for("the remarks are there", || {
+            let states = nagios.annotations("servicestatus");
+            let state = states
+                .iter()
+                .find(|state| state["host_name"] == "central")?;
+            let is = state["problem_has_been_acknowledged"] == acknowledged
+                && state["scheduled_downtime_depth"] == depth
+                && state["current_state"] == "2";
+            is.then_some(())
+        });
+    };
+    let remarks = format!(
+        "# acknowledgement 4;{start};0;0;bob;on\\sit\\nSHUTDOWN_PROGRAM;\n\
+         # downtime 9;{start};{start};{end};1;3600;ann;works;\n"
+    );
+    load(1, &remarks, 2);
+    shows("1", "1");
+    let log = nagios.log();
+    assert!(
+        log.contains("sitewire:remote1;bob: on,it SHUTDOWN_PROGRAM"),
+        "{log}"
+    );
+    assert!(log.contains("sitewire:remote1 9, ann: works"), "{log}");
+    // Once more: nothing is sent. Without them: they go.
+    load(2, &remarks, 2);
+    load(3, "", 0);
+    shows("0", "0");
+    let log = nagios.log();
+    assert_eq!(
+        log.matches("COMMAND: ACKNOWLEDGE_SVC_PROBLEM").count(),
+        1,
+        "{log}"
+    );
+    assert_eq!(
+        log.matches("COMMAND: SCHEDULE_SVC_DOWNTIME").count(),
+        1,
+        "{log}"
+    );
+}
+
+#[test]
 fn nagios_reads_a_file_of_commands_and_removes_it() {
     let Some(mut nagios) = Nagios::start("central", &[]) else {
         return;

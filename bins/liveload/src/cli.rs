@@ -194,6 +194,12 @@ pub(crate) struct States {
     #[arg(long)]
     pub(crate) full: bool,
 
+    /// With --full: the command pipe, for acknowledgements and downtimes
+    ///
+    /// Their author in the core is sitewire:SITE. Others are left alone.
+    #[arg(long, value_name = "PIPE", requires = "full")]
+    pub(crate) command_file: Option<PathBuf>,
+
     /// Object cache of the core: records of other objects are dropped
     #[arg(long, value_name = "FILE", conflicts_with = "objects_socket")]
     pub(crate) objects: Option<PathBuf>,

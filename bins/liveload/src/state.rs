@@ -9,6 +9,7 @@ mod gate;
 mod ingest;
 mod known;
 mod process_file;
+mod remarks;
 mod replay;
 mod session;
 mod spool;

@@ -1,5 +1,7 @@
 //! The ways into a core.
 
+use std::time::Duration;
+
 use nagios::check_result::CheckResult;
 use program::Failure;
 
@@ -10,6 +12,12 @@ pub(crate) type Refusal = String;
 pub(crate) trait Backend {
     /// Hands over results of one object, in their order and together.
     fn take(&mut self, results: &[CheckResult]) -> Result<Result<(), Refusal>, Failure>;
+
+    /// After the end: waits until the core has taken everything in, at most that
+    /// long, and says whether it has.
+    fn await_core(&self, _: Duration) -> Result<bool, Failure> {
+        Ok(true)
+    }
 
     /// The dump is over, complete or not: hands over what is still held.
     fn finish(&mut self, is_complete: bool) -> Result<(), Failure>;

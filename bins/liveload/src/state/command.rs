@@ -114,6 +114,11 @@ impl Pipe {
         })
     }
 
+    /// Hands over any command, which must be short and one line.
+    pub(crate) fn command(&self, command: &[u8]) -> Result<(), Failure> {
+        self.write(&[command, b"\n"].concat())
+    }
+
     /// Writes one line, which must be shorter than [`PIPE_BUF`].
     pub(super) fn write(&self, line: &[u8]) -> Result<(), Failure> {
         let deadline = Instant::now() + STALLED;

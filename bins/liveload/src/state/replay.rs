@@ -39,6 +39,8 @@ pub(crate) struct Replay {
     path: PathBuf,
     told: HashMap<u64, Told>,
     results: Vec<CheckResult>,
+    /// Whether the last object was in another state when it was told last.
+    pub(crate) is_new_spell: bool,
 }
 
 impl Replay {
@@ -50,6 +52,7 @@ impl Replay {
             path,
             told: told.unwrap_or_default(),
             results: Vec::new(),
+            is_new_spell: true,
         }
     }
 
@@ -61,6 +64,7 @@ impl Replay {
         known: Option<&Known>,
     ) -> &[CheckResult] {
         self.results.clear();
+        self.is_new_spell = true;
         let Some(full) = record.full.as_ref().filter(|full| full.has_been_checked) else {
             self.results.push(record.clone());
             return &self.results;
@@ -74,6 +78,9 @@ impl Replay {
             last_check: record.start_time.micros(),
         };
         let before = self.told.insert(key, now);
+        self.is_new_spell = before.is_none_or(|before| {
+            (before.state, before.last_state_change) != (now.state, now.last_state_change)
+        });
         let service = record.service_description.as_deref().map(|name| &name[..]);
         let needed = known.and_then(|known| known.max_check_attempts(&record.host_name, service));
         play(

@@ -14,6 +14,7 @@ use super::gate::{Gate, Verdict};
 use super::ingest::Ingest;
 use super::known::Known;
 use super::process_file::ProcessFile;
+use super::remarks::Remarks;
 use super::replay::Replay;
 use super::spool::Spool;
 use crate::cli::{self, Backend as Way};
@@ -35,6 +36,8 @@ pub(crate) struct Session<'a> {
     backend: Box<dyn Backend>,
     /// Where complete states go to a core that knows check results only.
     replay: Option<Replay>,
+    /// Where acknowledgements and downtimes go there, too.
+    remarks: Option<Remarks>,
     counts: Counts,
 }
 
@@ -72,9 +75,10 @@ impl<'a> Session<'a> {
         let now = UnixTime::from(SystemTime::now());
         let ready = check(args, &turn, begin.as_deref(), now).and_then(|()| {
             let backend = open_backend(args, &ledger, &site, begin.as_deref())?;
-            Ok((backend, open_gate(args, &ledger, &site, now)?))
+            let remarks = open_remarks(args, &ledger, &site, now)?;
+            Ok((backend, remarks, open_gate(args, &ledger, &site, now)?))
         });
-        let (backend, gate) = match ready {
+        let (backend, remarks, gate) = match ready {
             Ok(ready) => ready,
             Err(failure) => return Err(remember_refusal(args, &mut turn, name, failure)),
         };
@@ -89,6 +93,7 @@ impl<'a> Session<'a> {
             gate,
             backend,
             replay,
+            remarks,
             counts: Counts::default(),
         };
         session.remember(Outcome::Incomplete("the import broke off".to_owned()))?;
@@ -114,7 +119,11 @@ impl<'a> Session<'a> {
                     None => std::slice::from_ref(&record),
                 };
                 match self.backend.take(results) {
-                    Ok(Ok(())) => {}
+                    Ok(Ok(())) => {
+                        if let (Some(remarks), Some(replay)) = (&mut self.remarks, &self.replay) {
+                            remarks.note(&record, replay.is_new_spell);
+                        }
+                    }
                     Ok(Err(why)) => {
                         *counter -= 1;
                         self.refused(&why);
@@ -144,6 +153,12 @@ impl<'a> Session<'a> {
         let is_complete = end.is_ok();
         if let Some(replay) = self.replay.as_ref().filter(|_| !self.args.dry_run) {
             replay.store()?;
+        }
+        if let Some(remarks) = &mut self.remarks
+            && let Err(failure) =
+                remarks.finish(self.name, is_complete, &mut *self.backend, self.args.wait)
+        {
+            return Err(self.broken(failure));
         }
         let outcome = match &end {
             Ok(()) => Outcome::Complete,
@@ -341,6 +356,23 @@ fn open_gate(
         site: site.clone(),
         last_host: None,
     })
+}
+
+fn open_remarks(
+    args: &cli::Import,
+    ledger: &Ledger,
+    site: &SiteId,
+    now: UnixTime,
+) -> Result<Option<Remarks>, Failure> {
+    let Some(path) = &args.states.command_file else {
+        return Ok(None);
+    };
+    if args.dry_run || args.states.backend == Way::Livestatusd {
+        return Ok(None);
+    }
+    let pipe = Pipe::open(path, args.states.core)?;
+    let memory = ledger.file(site, "remarks");
+    Remarks::open(memory, site, pipe, now).map(Some)
 }
 
 fn open_backend(

@@ -300,6 +300,17 @@ impl Backend for Spool {
     fn finish(&mut self, _: bool) -> Result<(), Failure> {
         self.release()
     }
+
+    fn await_core(&self, wait: Duration) -> Result<bool, Failure> {
+        let deadline = Instant::now() + wait;
+        while self.waiting(&self.released).is_some() {
+            if Instant::now() >= deadline {
+                return Ok(false);
+            }
+            std::thread::sleep(PAUSE);
+        }
+        Ok(true)
+    }
 }
 
 impl Drop for Spool {
