@@ -196,7 +196,7 @@ pub(crate) struct States {
 
     /// With --full: the command pipe, for acknowledgements and downtimes
     ///
-    /// Their author in the core is sitewire:SITE. Others are left alone.
+    /// Their author in the core is sitewire:SITE. Downtimes of others stay.
     #[arg(long, value_name = "PIPE", requires = "full")]
     pub(crate) command_file: Option<PathBuf>,
 

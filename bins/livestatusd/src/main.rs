@@ -28,6 +28,7 @@ mod history;
 mod ingest;
 mod listen;
 mod load;
+mod memory;
 mod merged;
 mod notes;
 mod owners;
@@ -40,6 +41,7 @@ mod stream;
 mod tables;
 
 fn main() -> ExitCode {
+    memory::share();
     let args = cli::Args::parse();
     program::exit("livestatusd", run::run(&args))
 }
