@@ -19,6 +19,7 @@ use livestatus::dump::{DumpReader, Item, Record};
 use objects::{DumpBegin, DumpContent, DumpMode, UnixTime};
 use program::log::quote;
 use tokio::io::AsyncWriteExt;
+use tokio::task::block_in_place;
 use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
@@ -49,7 +50,8 @@ pub(crate) async fn serve(mut stream: Stream, first: &[u8], source: Source, serv
 
 async fn converse(stream: &mut Stream, first: &[u8], source: Source, service: &Service) {
     let mut intake = Intake::new(source, service);
-    let mut answers = intake.push(first, now(), &service.counters);
+    // Small queries are not to wait for it behind this connection.
+    let mut answers = block_in_place(|| intake.push(first, now(), &service.counters));
     let mut ended = false;
     let mut buffer = Vec::new();
     loop {
@@ -64,7 +66,9 @@ async fn converse(stream: &mut Stream, first: &[u8], source: Source, service: &S
             return;
         }
         answers = match hear(stream, &mut buffer, service).await {
-            Heard::Bytes(length) => intake.push(&buffer[..length], now(), &service.counters),
+            Heard::Bytes(length) => {
+                block_in_place(|| intake.push(&buffer[..length], now(), &service.counters))
+            }
             Heard::End => {
                 ended = true;
                 intake.finish(now(), &service.counters)
