@@ -135,6 +135,18 @@ pub(crate) struct Tls {
     pub(crate) tls_name: Option<String>,
 }
 
+impl Tls {
+    pub(crate) fn options(&self) -> program::tls::Options<'_> {
+        program::tls::Options {
+            ca: self.ca.as_deref(),
+            certificate: self.cert.as_deref(),
+            key: self.key.as_deref(),
+            name: self.tls_name.as_deref(),
+            peer: "receiver",
+        }
+    }
+}
+
 fn duration(text: &str) -> Result<Duration, &'static str> {
     program::config::parse_duration(text)
         .filter(|duration| !duration.is_zero())

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
 use std::time::Duration;
 
-use program::tls::{Client, Files, Stream};
+use program::tls::{Client, Stream};
 use program::{Address, Failure, Status};
 use rustix::net::{Shutdown, shutdown, sockopt};
 
@@ -40,9 +40,10 @@ impl Receiver {
             let what = format!("cannot connect to {address}");
             Failure::caused(Status::TryAgain, what, explain(error))
         };
-        let connection = match address {
-            Address::Tls { host, port } => {
-                Connection::Tls(Box::new(connect_tls(address, host, *port, tls, timeout)?))
+        let connection = match (address, Client::of(address, tls.options())?) {
+            (Address::Tls { host, port }, Some(client)) => {
+                let stream = connect_tls(address, &client, host, *port, timeout)?;
+                Connection::Tls(Box::new(stream))
             }
             _ => {
                 let socket = address.connect(Some(CONNECT_TIMEOUT)).map_err(again)?;
@@ -124,23 +125,11 @@ impl Receiver {
 
 fn connect_tls(
     address: &Address,
+    client: &Client,
     host: &str,
     port: u16,
-    tls: &Tls,
     timeout: Duration,
 ) -> Result<Stream, Failure> {
-    let Some(ca) = &tls.ca else {
-        let what =
-            format!("{address} needs --ca: the file of the CA that vouches for the receiver");
-        return Err(Failure::new(Status::Usage, what));
-    };
-    let files = Files {
-        ca,
-        identity: tls.cert.as_deref().zip(tls.key.as_deref()),
-    };
-    let expected = tls.tls_name.as_deref().unwrap_or(host);
-    let client = Client::load(files, expected)
-        .map_err(|error| Failure::new(Status::Failed, error.to_string()))?;
     client.connect(host, port, Some(timeout)).map_err(|error| {
         let status = if error.is_temporary() {
             Status::TryAgain

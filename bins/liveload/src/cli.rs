@@ -328,6 +328,18 @@ pub(crate) struct Tls {
     pub(crate) tls_name: Option<String>,
 }
 
+impl Tls {
+    pub(crate) fn options(&self) -> program::tls::Options<'_> {
+        program::tls::Options {
+            ca: self.ca.as_deref(),
+            certificate: self.cert.as_deref(),
+            key: self.key.as_deref(),
+            name: self.tls_name.as_deref(),
+            peer: "server",
+        }
+    }
+}
+
 /// What to show.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Status {

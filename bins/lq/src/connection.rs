@@ -28,7 +28,7 @@ impl Target {
         let address = address(args)?;
         Ok(Self {
             #[cfg(feature = "tls")]
-            tls: tls(args, &address)?,
+            tls: program::tls::Client::of(&address, args.tls.options())?,
             address,
             timeout: args.timeout.unwrap_or(usual_timeout),
         })
@@ -98,27 +98,6 @@ fn address(args: &Args) -> Result<Address, Failure> {
         Some(root) => PathBuf::from(root).join("tmp/run/live"),
         None => "/run/sitewire/live".into(),
     }))
-}
-
-#[cfg(feature = "tls")]
-fn tls(args: &Args, address: &Address) -> Result<Option<program::tls::Client>, Failure> {
-    use program::tls::{Client, Files};
-
-    let Address::Tls { host, .. } = address else {
-        return Ok(None);
-    };
-    let Some(ca) = &args.tls.ca else {
-        let what = format!("{address} needs --ca: the file of the CA that vouches for the server");
-        return Err(Failure::new(Status::Usage, what));
-    };
-    let files = Files {
-        ca,
-        identity: args.tls.cert.as_deref().zip(args.tls.key.as_deref()),
-    };
-    let expected = args.tls.tls_name.as_ref().unwrap_or(host);
-    let client = Client::load(files, expected.as_str())
-        .map_err(|error| Failure::new(Status::Failed, error.to_string()))?;
-    Ok(Some(client))
 }
 
 pub(crate) struct Connection<'a> {

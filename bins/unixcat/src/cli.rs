@@ -73,6 +73,19 @@ pub(crate) struct Tls {
     pub(crate) tls_name: Option<String>,
 }
 
+#[cfg(feature = "tls")]
+impl Tls {
+    pub(crate) fn options(&self) -> program::tls::Options<'_> {
+        program::tls::Options {
+            ca: self.ca.as_deref(),
+            certificate: self.cert.as_deref(),
+            key: self.key.as_deref(),
+            name: self.tls_name.as_deref(),
+            peer: "server",
+        }
+    }
+}
+
 fn duration(text: &str) -> Result<Duration, &'static str> {
     match program::config::parse_duration(text) {
         Some(duration) if !duration.is_zero() => Ok(duration),

@@ -18,8 +18,10 @@ pub(crate) enum Socket {
 impl Socket {
     pub(crate) fn connect(args: &Args) -> Result<Self, Failure> {
         #[cfg(feature = "tls")]
-        if let program::Address::Tls { host, port } = &args.socket {
-            return connect_tls(args, host, *port);
+        if let program::Address::Tls { host, port } = &args.socket
+            && let Some(client) = program::tls::Client::of(&args.socket, args.tls.options())?
+        {
+            return connect_tls(args, &client, host, *port);
         }
         let socket = args.socket.connect(args.connect_timeout).map_err(|error| {
             let status = match error.kind() {
@@ -115,21 +117,13 @@ impl AsFd for Socket {
 }
 
 #[cfg(feature = "tls")]
-fn connect_tls(args: &Args, host: &str, port: u16) -> Result<Socket, Failure> {
-    use program::tls::{Client, Files};
-
+fn connect_tls(
+    args: &Args,
+    client: &program::tls::Client,
+    host: &str,
+    port: u16,
+) -> Result<Socket, Failure> {
     let address = &args.socket;
-    let Some(ca) = &args.tls.ca else {
-        let what = format!("{address} needs --ca: the file of the CA that vouches for the server");
-        return Err(Failure::new(Status::Usage, what));
-    };
-    let files = Files {
-        ca,
-        identity: args.tls.cert.as_deref().zip(args.tls.key.as_deref()),
-    };
-    let expected = args.tls.tls_name.as_deref().unwrap_or(host);
-    let client = Client::load(files, expected)
-        .map_err(|error| Failure::new(Status::Failed, error.to_string()))?;
     let stream = client
         .connect(host, port, args.connect_timeout)
         .map_err(|error| {

@@ -31,6 +31,7 @@ pub use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use rustls_pki_types::{ServerName, UnixTime};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
+use crate::{Address, Failure, Status};
 use fault::Asked;
 pub use fault::Fault;
 
@@ -103,6 +104,21 @@ pub struct Files<'a> {
     pub identity: Option<(&'a Path, &'a Path)>,
 }
 
+/// What a program was told about addresses of the form `tls:HOST:PORT`.
+#[derive(Debug, Clone, Copy)]
+pub struct Options<'a> {
+    /// `--ca`: the certificates of those who may sign for the peer.
+    pub ca: Option<&'a Path>,
+    /// `--cert`: ours.
+    pub certificate: Option<&'a Path>,
+    /// `--key`: the private key of our certificate.
+    pub key: Option<&'a Path>,
+    /// `--tls-name`: whom the peer's certificate is for, if not the host.
+    pub name: Option<&'a str>,
+    /// What messages call the peer.
+    pub peer: &'a str,
+}
+
 /// Whom we believe, and who we are.
 #[derive(Debug)]
 pub struct Client {
@@ -112,6 +128,27 @@ pub struct Client {
 }
 
 impl Client {
+    /// Who connects to `address`; none if no TLS is spoken there.
+    pub fn of(address: &Address, options: Options<'_>) -> Result<Option<Self>, Failure> {
+        let Address::Tls { host, .. } = address else {
+            return Ok(None);
+        };
+        let Some(ca) = options.ca else {
+            let what = format!(
+                "{address} needs --ca: the file of the CA that vouches for the {}",
+                options.peer
+            );
+            return Err(Failure::new(Status::Usage, what));
+        };
+        let files = Files {
+            ca,
+            identity: options.certificate.zip(options.key),
+        };
+        Self::load(files, options.name.unwrap_or(host))
+            .map(Some)
+            .map_err(|error| Failure::new(Status::Failed, error.to_string()))
+    }
+
     /// Reads and checks the files. The server's certificate must be for
     /// `expected`: the name or address of a host, or the id of a site.
     pub fn load(files: Files<'_>, expected: impl Into<String>) -> Result<Self, Error> {

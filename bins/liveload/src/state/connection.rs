@@ -6,7 +6,7 @@ use std::io::{self, Read, Write};
 use std::time::Duration;
 
 use objects::SiteId;
-use program::tls::{Client, Files};
+use program::tls::Client;
 use program::{Address, Failure, Status};
 use rustix::net::{Shutdown, sockopt};
 
@@ -26,25 +26,8 @@ pub(crate) struct Place {
 
 impl Place {
     pub(crate) fn new(address: Address, tls: &cli::Tls) -> Result<Self, Failure> {
-        let Address::Tls { host, .. } = &address else {
-            return Ok(Self { address, tls: None });
-        };
-        let Some(ca) = &tls.ca else {
-            let what =
-                format!("{address} needs --ca: the file of the CA that vouches for the server");
-            return Err(Failure::new(Status::Usage, what));
-        };
-        let files = Files {
-            ca,
-            identity: tls.cert.as_deref().zip(tls.key.as_deref()),
-        };
-        let expected = tls.tls_name.as_ref().unwrap_or(host);
-        let client = Client::load(files, expected.as_str())
-            .map_err(|error| Failure::new(Status::Failed, error.to_string()))?;
-        Ok(Self {
-            address,
-            tls: Some(client),
-        })
+        let tls = Client::of(&address, tls.options())?;
+        Ok(Self { address, tls })
     }
 
     /// Where it is a directory with a socket for each site, takes that of `site`.
