@@ -26,7 +26,7 @@ pub mod sim;
 mod storage;
 pub mod submission;
 
-pub use directory::SpoolDirectory;
+pub use directory::{SpoolDirectory, set_aside};
 pub use error::Error;
 pub use index::{Message, TargetState};
 pub use journal::{Damage, Options, Recovery};
