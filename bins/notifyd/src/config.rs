@@ -364,6 +364,7 @@ directory = "/s"
 certificate = "/c.crt"
 key = "/c.key"
 ca = "/ca.crt"
+crl = "/ca.crl"
 [[listen]]
 address = "[::1]:6555"
 [[listen]]
@@ -392,6 +393,7 @@ file = "/x.state"
         let c = Configuration::parse("n.toml", COMPLETE).unwrap();
         assert_eq!(c.site.as_str(), "central");
         assert_eq!(c.stop_timeout, Duration::from_secs(5));
+        assert_eq!(c.tls.unwrap().crl.as_deref(), Some(Path::new("/ca.crl")));
         assert_eq!(c.listen[1], Address::Unix("/run/notifyd".into()));
         assert_eq!(c.peers.len(), 2);
         assert!(!c.peers[0].send && c.peers[1].send);

@@ -99,11 +99,13 @@ pub(super) fn parse_tls(mut table: Table, problems: &mut Vec<String>) -> Option<
     let certificate = table.require("certificate", Table::path, problems);
     let key = table.require("key", Table::path, problems);
     let ca = table.require("ca", Table::path, problems);
+    let crl = table.take("crl", Table::path, problems);
     table.finish(problems);
     Some(TlsFiles {
         certificate: certificate?,
         key: key?,
         ca: ca?,
+        crl,
     })
 }
 
