@@ -6,6 +6,7 @@
 //! files. While the disk refuses commits nothing is answered and nothing more
 //! is taken in; what was said so far is kept and committed when it heals.
 
+mod forwards;
 mod lanes;
 mod peers;
 mod submitters;
@@ -18,7 +19,7 @@ use std::time::{Duration, Instant, SystemTime};
 use objects::{Envelope, NotificationId, SiteId, UnixTime};
 use program::exit::chain;
 use spool::drop_box::Dropped;
-use spool::{Accepted, DirectoryStorage, End, Message, Queue, SpoolDirectory, Target};
+use spool::{Accepted, DirectoryStorage, End, Message, Queue, Space, SpoolDirectory, Target};
 use tokio::sync::mpsc::UnboundedSender;
 use wire::RefusalCode;
 
@@ -30,6 +31,7 @@ use crate::route::{Incoming, Refusal, Route};
 use crate::stop::Stop;
 use crate::submit::Reply;
 
+use forwards::ForwardWork;
 use lanes::LaneWork;
 use peers::PeerWork;
 use submitters::Submitted;
@@ -38,6 +40,8 @@ use submitters::Submitted;
 const GROUP: usize = 4096;
 /// While the disk refuses, it is asked again after this long.
 const DISK_RETRY: Duration = Duration::from_secs(1);
+/// How often the room on the disk is looked at.
+const SPACE_LOOK: Duration = Duration::from_secs(1);
 
 /// What the owner is asked. The channel needs no bound of its own: a peer has
 /// at most a window in it, a lane one outcome, everybody else one question.
@@ -86,6 +90,7 @@ pub(crate) struct Owner {
     intake: Intake,
     lanes: Vec<LaneWork>,
     peers: BTreeMap<SiteId, PeerWork>,
+    forwards: Vec<ForwardWork>,
     stop: Stop,
     /// Dropped files that are in the journal after the next commit.
     absorbed: Vec<Dropped>,
@@ -93,6 +98,9 @@ pub(crate) struct Owner {
     submitted: Vec<Submitted>,
     /// While the disk refuses commits: when it is asked again.
     failing: Option<Instant>,
+    space: Space,
+    /// When the room is looked at next.
+    space_look: Instant,
     stopping: bool,
     counters: Counters,
     corrupt: PathBuf,
@@ -122,17 +130,23 @@ impl Owner {
     ) -> Result<Self, spool::Error> {
         let lane = |(lane, jobs): (&Lane, _)| LaneWork::new(lane.clone(), jobs);
         let peers = configuration.peers.iter();
+        let forwards = configuration.forwards().into_iter();
         let mut owner = Self {
             site: configuration.site.clone(),
             intake: Intake::new(directory.drop_box()?, Instant::now()),
             lanes: configuration.lanes.iter().zip(jobs).map(lane).collect(),
             peers: peers
-                .map(|peer| (peer.site.clone(), PeerWork::new(peer.send)))
+                .map(|peer| (peer.site.clone(), PeerWork::default()))
+                .collect(),
+            forwards: forwards
+                .map(|forward| ForwardWork::new(forward, Instant::now()))
                 .collect(),
             stop,
             absorbed: Vec::new(),
             submitted: Vec::new(),
             failing: None,
+            space: Space::Ok,
+            space_look: Instant::now(),
             stopping: false,
             counters: Counters::default(),
             corrupt: directory.path().join("corrupt"),
@@ -176,16 +190,16 @@ impl Owner {
             self.assign(message.id, &route);
             return Ok(());
         }
+        for peer in self.restore_forwards(message, &route) {
+            *orphans.entry(format!("peer {peer}")).or_default() += 1;
+        }
         for target in message.targets.iter().filter(|target| target.end.is_none()) {
-            let known = match &target.target {
-                Target::Peer(peer) => self.push_peer(peer, message.id),
-                Target::Lane(lane) => {
-                    let (accepted, attempts) = (message.accepted, target.attempts);
-                    self.push_lane(lane, message.id, accepted, attempts, &route)
-                }
+            let Target::Lane(lane) = &target.target else {
+                continue;
             };
-            if !known {
-                *orphans.entry(target.target.to_string()).or_default() += 1;
+            let (accepted, attempts) = (message.accepted, target.attempts);
+            if !self.push_lane(lane, message.id, accepted, attempts, &route) {
+                *orphans.entry(format!("lane {lane}")).or_default() += 1;
             }
         }
         Ok(())
@@ -204,6 +218,7 @@ impl Owner {
             for request in requests.try_iter().take(GROUP) {
                 self.handle(request);
             }
+            self.look_at_space();
             self.work();
             self.commit();
             let idle = self.peers.values().all(PeerWork::is_down)
@@ -222,7 +237,14 @@ impl Owner {
             return self.failing.unwrap_or(now + DISK_RETRY);
         }
         let lanes = self.lanes.iter().filter_map(LaneWork::next_due);
-        lanes.fold(self.intake.next_due(now), Instant::min)
+        let forwards = self.forwards.iter().filter_map(ForwardWork::due);
+        let intake = match self.space {
+            // Nobody tells when there is room again.
+            Space::Full => self.space_look,
+            Space::Low => self.intake.next_due(now).min(self.space_look),
+            Space::Ok => self.intake.next_due(now),
+        };
+        lanes.chain(forwards).fold(intake, Instant::min)
     }
 
     fn handle(&mut self, request: Request) {
@@ -251,10 +273,35 @@ impl Owner {
         if self.stopping || self.failing.is_some() {
             return;
         }
-        if let Err(error) = self.absorb() {
+        if self.space < Space::Full
+            && let Err(error) = self.absorb()
+        {
             self.intake.failed(&error, Instant::now());
         }
         self.take_turns();
+    }
+
+    /// Peers wait while the room is low, everybody waits while it is used up.
+    fn look_at_space(&mut self) {
+        let now = Instant::now();
+        if now >= self.space_look {
+            self.space_look = now + SPACE_LOOK;
+            if let Err(error) = self.queue.look_at_space() {
+                tracing::debug!("{}", chain(&error));
+            }
+        }
+        // A commit may have found it full in the meantime.
+        let space = self.queue.space();
+        if space == self.space {
+            return;
+        }
+        self.space = space;
+        match space {
+            Space::Ok => tracing::info!("there is enough space again"),
+            Space::Low => tracing::warn!("space is low: nothing is taken from peers"),
+            Space::Full => tracing::error!("no space is left: nothing more is taken in"),
+        }
+        self.grant_all();
     }
 
     /// Takes a group of dropped files in.
@@ -298,9 +345,9 @@ impl Owner {
     }
 
     fn assign(&mut self, id: NotificationId, route: &Route) {
-        let peers = self.peers.iter().filter(|(_, peer)| peer.send);
+        let forwards = self.forwards.iter().filter(|f| f.wants(route));
         let targets = route.targets(
-            peers.map(|(site, _)| site),
+            forwards.map(ForwardWork::active),
             self.lanes.iter().map(|lane| lane.name.as_str()),
         );
         if targets.is_empty() {
@@ -310,9 +357,16 @@ impl Owner {
         self.queue.assign(id, &targets, now());
         for target in &targets {
             match target {
-                Target::Peer(peer) => self.push_peer(peer, id),
-                Target::Lane(lane) => self.push_lane(lane, id, now(), 0, route),
-            };
+                Target::Peer(peer) => {
+                    let mut forwards = self.forwards.iter();
+                    if let Some(at) = forwards.position(|f| f.active() == peer) {
+                        self.push_forward(at, id, now(), route);
+                    }
+                }
+                Target::Lane(lane) => {
+                    self.push_lane(lane, id, now(), 0, route);
+                }
+            }
         }
     }
 
@@ -381,7 +435,11 @@ impl Owner {
             duplicates: self.counters.duplicates,
             delivered: self.counters.delivered,
             failed: self.counters.failed,
-            disk_error: self.queue.failing().map(str::to_owned),
+            disk_error: match (self.queue.failing(), self.space) {
+                (Some(why), _) => Some(why.to_owned()),
+                (None, Space::Full) => Some("no space is left, nothing is taken in".to_owned()),
+                (None, Space::Low | Space::Ok) => None,
+            },
         }
     }
 }

@@ -109,9 +109,12 @@ impl SpoolDirectory {
 
     fn store(&self, part: &str, name: &str, bytes: &[u8], why: &str) -> Result<(), Error> {
         check_name(name)?;
-        let path = self.path.join(part).join(name);
+        let directory = self.path.join(part);
+        let path = directory.join(name);
         write_file(&path, bytes)?;
-        write_why(&path, why)
+        write_why(&path, why)?;
+        // Its name, too, before the journal says that the body may go.
+        sync(&directory)
     }
 }
 
@@ -126,8 +129,7 @@ pub fn set_aside(spool: &Path, name: &str, from: &mut dyn Read, why: &str) -> Re
         .and_then(|_| file.sync_all())
         .map_err(Error::io("write", &path))?;
     write_why(&path, &format!("{why}\n"))?;
-    let synced = File::open(&corrupt).and_then(|directory| directory.sync_all());
-    synced.map_err(Error::io("sync", &corrupt))
+    sync(&corrupt)
 }
 
 /// Most bytes of a damage that are copied.
@@ -167,6 +169,11 @@ pub(crate) fn write_why(path: &Path, why: &str) -> Result<(), Error> {
     let mut name = path.as_os_str().to_owned();
     name.push(".why");
     write_file(Path::new(&name), why.as_bytes())
+}
+
+fn sync(directory: &Path) -> Result<(), Error> {
+    let synced = File::open(directory).and_then(|directory| directory.sync_all());
+    synced.map_err(Error::io("sync", directory))
 }
 
 fn check_name(name: &str) -> Result<(), Error> {
