@@ -19,6 +19,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("net", &["objects", "wire", "livestatus"]),
     ("transfer", &["objects", "program"]),
     ("source", &["objects", "program", "livestatus"]),
+    ("rules", &["objects", "program", "nagios"]),
 ];
 
 /// Crates and programs in whose dependencies no runtime may turn up, however
@@ -33,6 +34,7 @@ const WITHOUT_RUNTIME: &[&str] = &[
     "agent",
     "transfer",
     "source",
+    "rules",
     "cmcdump",
     "cmcload",
     "livedump",

@@ -12,7 +12,9 @@ use program::{Failure, Status};
 use rules::{Decision, Delivery, Event, Explanation, Outcome, Rules};
 use serde_json::{Value, json};
 
+use crate::cli::Args;
 use crate::cli::rules::Test;
+use crate::place;
 use crate::run::line;
 
 /// A notification to try rules on.
@@ -30,7 +32,10 @@ pub(crate) fn check(file: &Path, json: bool, out: &mut dyn Write) -> Result<Stat
         json!({"rules": count, "contacts": contacts, "lanes": lanes}).to_string()
     } else {
         let lanes = lanes.join(", ");
-        format!("{}: {count} rules, {contacts} contacts, lanes: {lanes}", file.display())
+        format!(
+            "{}: {count} rules, {contacts} contacts, lanes: {lanes}",
+            file.display()
+        )
     };
     line(out, &text).map(|()| Status::Done)
 }
@@ -82,7 +87,10 @@ fn test_each(
         let event = place.event(&sample);
         let decision = rules.decide(&event);
         if json {
-            line(out, &json!({"deliveries": deliveries_json(&decision)}).to_string())?;
+            line(
+                out,
+                &json!({"deliveries": deliveries_json(&decision)}).to_string(),
+            )?;
         } else {
             let object = match event.service {
                 Some(service) => format!("{}/{}", shown(event.host), shown(service)),
@@ -114,13 +122,23 @@ impl Place {
     }
 
     fn event<'s>(&'s self, sample: &'s Sample) -> Event<'s> {
-        let site = self.site.as_ref().or(sample.site.as_ref()).unwrap_or(&self.local);
-        Event::new(&sample.context, site, sample.created.unwrap_or(self.now), self.now)
+        let site = self
+            .site
+            .as_ref()
+            .or(sample.site.as_ref())
+            .unwrap_or(&self.local);
+        Event::new(
+            &sample.context,
+            site,
+            sample.created.unwrap_or(self.now),
+            self.now,
+        )
     }
 }
 
-/// The rules beside notifyd's configuration `config`.
-pub(crate) fn beside(config: &Path) -> PathBuf {
+/// The rules beside the configuration that `args` name.
+pub(crate) fn beside(args: &Args) -> PathBuf {
+    let config = args.config.clone().unwrap_or_else(place::default_path);
     config.with_file_name("rules.toml")
 }
 
@@ -165,7 +183,9 @@ fn open(path: &Path) -> Result<Box<dyn BufRead>, Failure> {
 
 fn read_limited(path: &Path) -> Result<Vec<u8>, Failure> {
     let mut text = Vec::new();
-    let read = open(path)?.take(MAX_CONTEXT as u64 + 1).read_to_end(&mut text);
+    let read = open(path)?
+        .take(MAX_CONTEXT as u64 + 1)
+        .read_to_end(&mut text);
     let what = || format!("cannot read {}", path.display());
     read.map_err(|error| Failure::caused(Status::Failed, what(), error))?;
     if text.len() > MAX_CONTEXT {
@@ -181,7 +201,7 @@ fn parse(text: &[u8]) -> Result<Sample, String> {
         return parse_json(text);
     }
     let mut context = Context::new();
-    for text in text.lines().filter(|line| !line.trim_ascii().is_empty()) {
+    for text in ByteSlice::lines(text).filter(|line| !line.trim_ascii().is_empty()) {
         add(&mut context, text)?;
     }
     Ok(Sample {
@@ -213,7 +233,11 @@ fn add(context: &mut Context, text: &[u8]) -> Result<(), String> {
     let wrong = || format!("{:?} is not of the form NAME=VALUE", text.as_bstr());
     let (name, value) = text.split_once_str("=").ok_or_else(wrong)?;
     let name = name.strip_prefix(b"NOTIFY_").unwrap_or(name);
-    let name = name.to_str().ok().filter(|name| !name.is_empty()).ok_or_else(wrong)?;
+    let name = name
+        .to_str()
+        .ok()
+        .filter(|name| !name.is_empty())
+        .ok_or_else(wrong)?;
     context.insert(name.to_owned(), value.into());
     Ok(())
 }
@@ -228,12 +252,25 @@ fn print(explanation: &Explanation, out: &mut dyn Write) -> Result<(), Failure> 
                     line(out, &format!("         {why}"))?;
                 }
             }
-            Outcome::Fits { cancels, lanes, contacts, passed_over } => {
+            Outcome::Fits {
+                cancels,
+                lanes,
+                contacts,
+                passed_over,
+            } => {
                 let word = if *cancels { "cancel" } else { "yes   " };
                 line(out, &format!("{word} {name}"))?;
                 let contacts = names(contacts.iter().map(|name| name.as_bstr()));
-                let lanes = if lanes.is_empty() { "all lanes".to_owned() } else { lanes.join(", ") };
-                let whom = if contacts.is_empty() { "no contact" } else { &contacts };
+                let lanes = if lanes.is_empty() {
+                    "all lanes".to_owned()
+                } else {
+                    lanes.join(", ")
+                };
+                let whom = if contacts.is_empty() {
+                    "no contact"
+                } else {
+                    &contacts
+                };
                 line(out, &format!("         {lanes}: {whom}"))?;
                 for (name, why) in passed_over {
                     let name = shown(name.as_bstr());
@@ -243,7 +280,10 @@ fn print(explanation: &Explanation, out: &mut dyn Write) -> Result<(), Failure> 
         }
     }
     line(out, "")?;
-    let Decision { deliveries, is_fallback } = &explanation.decision;
+    let Decision {
+        deliveries,
+        is_fallback,
+    } = &explanation.decision;
     if *is_fallback {
         line(out, "No rule fits, so this is the fallback:")?;
     }
@@ -252,8 +292,9 @@ fn print(explanation: &Explanation, out: &mut dyn Write) -> Result<(), Failure> 
     }
     for delivery in deliveries {
         let parameters = delivery.parameters.iter();
-        let parameters: String =
-            parameters.map(|(name, value)| format!(" {name}={value:?}")).collect();
+        let parameters: String = parameters
+            .map(|(name, value)| format!(" {name}={value:?}"))
+            .collect();
         line(out, &format!("{}{parameters}", whom(delivery)))?;
     }
     Ok(())
@@ -309,7 +350,16 @@ fn summary(decision: &Decision) -> String {
 }
 
 fn whom(delivery: &Delivery) -> String {
-    let contacts = names(delivery.contacts.iter().map(|contact| contact.name.as_bstr()));
-    let whom = if contacts.is_empty() { "its own recipients" } else { &contacts };
+    let contacts = names(
+        delivery
+            .contacts
+            .iter()
+            .map(|contact| contact.name.as_bstr()),
+    );
+    let whom = if contacts.is_empty() {
+        "its own recipients"
+    } else {
+        &contacts
+    };
     format!("{} tells {whom}", delivery.lane)
 }
