@@ -15,8 +15,6 @@ pub(super) struct Pair {
     pub(super) central: Site,
     /// The remote site's.
     pub(super) spool: PathBuf,
-    /// Where the central site listens.
-    pub(super) port: u16,
     _authority: Authority,
 }
 
@@ -25,8 +23,6 @@ pub(super) struct Pair {
 pub(super) enum Opens {
     /// The remote site.
     Remote,
-    /// The remote site, to this port, from where somebody leads on.
-    RemoteThrough(u16),
     /// The central site.
     Central,
 }
@@ -41,7 +37,6 @@ impl Pair {
         let connect = |to: u16| format!("connect = \"127.0.0.1:{to}\"\n");
         let (here, there) = match opens {
             Opens::Remote => ((String::new(), connect(port)), (listen, String::new())),
-            Opens::RemoteThrough(to) => ((String::new(), connect(to)), (listen, String::new())),
             Opens::Central => ((listen, String::new()), (String::new(), connect(port))),
         };
         let configure = |site: &Site, rest: String| {
@@ -73,7 +68,6 @@ impl Pair {
             remote,
             central,
             spool,
-            port,
             _authority: authority,
         }
     }
