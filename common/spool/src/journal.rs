@@ -25,7 +25,7 @@ use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 
-use crate::record::CHECKPOINT;
+use crate::record::is_prologue;
 use crate::segment::{BLOCK, COPY, FIRST, Frame, Header, HeaderError, Item, Items, LAST, room};
 use crate::{Error, Storage};
 
@@ -103,6 +103,8 @@ pub struct Recovery {
     /// Damaged places, each left out. The same place is told at every recovery
     /// until its segment is removed.
     pub damages: Vec<Damage>,
+    /// Bytes that the disk did not give, and may give another time.
+    pub unread: u64,
     /// Messages that have not ended.
     pub open: usize,
 }
@@ -172,6 +174,9 @@ pub struct Journal<S: Storage> {
     /// The last durable record.
     last: u64,
     next_sequence: u64,
+    /// If recovery could not read everything: the first number of the oldest
+    /// segment that was needed. No header says later ones are enough.
+    partial_from: Option<u64>,
     /// Files that are to be removed once the next group is durable.
     superseded: Vec<String>,
     random: RandomState,
@@ -197,6 +202,7 @@ impl<S: Storage> Journal<S> {
             head: None,
             last: replay.durable,
             next_sequence: replay.highest + LEAP,
+            partial_from: (replay.recovery.unread > 0).then_some(replay.oldest),
             superseded: replay.unfinished,
             random: RandomState::new(),
         };
@@ -271,11 +277,12 @@ impl<S: Storage> Journal<S> {
         let name = self.create_file()?;
         let first = self.next_sequence;
         let oldest = oldest.and_then(|number| self.segments.get(&number));
+        let oldest = oldest.map_or(first, |segment| segment.first);
         let header = Header {
             first,
             after: self.last,
             epoch: self.random.hash_one(first),
-            oldest: oldest.map_or(first, |segment| segment.first),
+            oldest: self.partial_from.unwrap_or(oldest),
         };
         let segment = Segment {
             name: name.clone(),
@@ -475,8 +482,8 @@ pub(crate) struct Replay {
     durable: u64,
     /// Highest sequence number ever used.
     highest: u64,
-    /// Bytes that the disk did not give.
-    unread: u64,
+    /// The first one of the oldest segment that is needed.
+    oldest: u64,
     /// For people.
     pub(crate) recovery: Recovery,
 }
@@ -517,9 +524,7 @@ pub(crate) fn replay(
                     };
                     walk.record(segment, place, &frame);
                     replay.recovery.records += 1;
-                    // A checkpoint does not hold the ids that its own group accepts: it
-                    // is of use only if the group is there whole.
-                    if frame.kind != CHECKPOINT || segment.effective {
+                    if !is_prologue(frame.kind) || segment.effective {
                         visit(place, &frame);
                     }
                 }
@@ -527,7 +532,7 @@ pub(crate) fn replay(
         }
         for offset in unreadable {
             walk.damage(&segment.name, offset, PIECE as u64, UNREADABLE);
-            replay.unread += PIECE as u64;
+            replay.recovery.unread += PIECE as u64;
         }
     }
     walk.finish(&mut replay);
@@ -598,8 +603,7 @@ impl Walk {
             self.durable = self.last;
             self.doubtful.clear();
         }
-        // The new segment begins with its own checkpoint.
-        if frame.kind != CHECKPOINT {
+        if !is_prologue(frame.kind) {
             self.doubtful.push(place);
         }
         self.last = frame.sequence;
@@ -627,11 +631,11 @@ impl Walk {
             replay.recovery.damages.push(damage);
         }
         replay.doubtful = self.doubtful;
-        if replay.unread > 0 {
+        if replay.recovery.unread > 0 {
             // The disk may give those bytes another time. What is written from now
             // on must not void the records in them, so their numbers are left free.
             // Doubtful records are then there twice, which is no harm.
-            replay.highest += replay.unread / room(0) as u64 + 1;
+            replay.highest += replay.recovery.unread / room(0) as u64 + 1;
             replay.durable = replay.highest;
         }
     }
@@ -645,7 +649,7 @@ fn find_segments(storage: &impl Storage) -> Result<Replay, Error> {
         doubtful: Vec::new(),
         durable: 0,
         highest: 0,
-        unread: 0,
+        oldest: 0,
         recovery: Recovery::default(),
     };
     for name in list_segments(storage)? {
@@ -676,7 +680,7 @@ fn find_segments(storage: &impl Storage) -> Result<Replay, Error> {
                 if !readable {
                     let first = name.trim_start_matches("seg.").parse().unwrap_or(0);
                     replay.highest = replay.highest.max(first);
-                    replay.unread += bytes.len() as u64;
+                    replay.recovery.unread += bytes.len() as u64;
                 }
                 replay.recovery.damages.push(Damage {
                     segment: name,
@@ -709,6 +713,7 @@ fn drop_unneeded(replay: &mut Replay) {
     let effective = replay.segments.iter().filter(|segment| segment.effective);
     let oldest = effective.map(|segment| segment.header.oldest).max();
     let oldest = oldest.unwrap_or(0);
+    replay.oldest = oldest;
     let unneeded = replay
         .segments
         .extract_if(.., |segment| segment.header.first < oldest);

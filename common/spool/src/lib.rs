@@ -25,6 +25,8 @@ pub mod segment;
 pub mod sim;
 mod storage;
 pub mod submission;
+mod totals;
+mod trace;
 
 pub use directory::SpoolDirectory;
 pub use error::Error;
@@ -33,3 +35,4 @@ pub use journal::{Damage, Options, Recovery};
 pub use queue::{Accepted, Commit, Figures, Known, Queue, Settled};
 pub use record::{End, Target, Verdict};
 pub use storage::{DirectoryStorage, Storage};
+pub use totals::Totals;

@@ -437,7 +437,7 @@ fn the_script_removes_segments_and_copies_open_messages() {
             .history(id(1))
             .unwrap()
             .iter()
-            .any(|(_, event)| { matches!(event, spool::record::Event::Standing { .. }) })
+            .any(|(_, event)| { matches!(event, spool::record::Event::Standing(_)) })
     );
 }
 
