@@ -31,7 +31,7 @@ pub mod submission;
 mod totals;
 mod trace;
 
-pub use directory::SpoolDirectory;
+pub use directory::{SpoolDirectory, set_aside};
 pub use error::Error;
 pub use index::{Message, TargetState};
 pub use journal::{Damage, Options, Recovery};
