@@ -20,6 +20,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("transfer", &["objects", "program"]),
     ("source", &["objects", "program", "livestatus"]),
     ("rules", &["objects", "program", "nagios"]),
+    ("authority", &["objects", "program"]),
 ];
 
 /// Crates and programs in whose dependencies no runtime may turn up, however
@@ -35,6 +36,8 @@ const WITHOUT_RUNTIME: &[&str] = &[
     "transfer",
     "source",
     "rules",
+    "authority",
+    "sitecert",
     "cmcdump",
     "cmcload",
     "livedump",
