@@ -1,10 +1,10 @@
 //! The configuration of notifyd: every key, its default, and what must be true
 //! of it. All problems are found, not only the first.
 
+mod lanes;
 mod links;
 
 use std::collections::BTreeSet;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,6 +12,8 @@ use net::{Address, TlsFiles};
 use objects::SiteId;
 use program::config::Table;
 
+use lanes::parse_lane;
+pub(crate) use lanes::{Destination, Lane, MailLane, Retry, Transport};
 pub(crate) use links::{Forward, Peer};
 use links::{parse_forward, parse_listen, parse_peer, parse_tls};
 
@@ -27,14 +29,6 @@ pub(crate) mod default {
     pub(crate) const STATE_FILE: &str = "notifyd.state";
     /// `[state] interval`
     pub(crate) const STATE_INTERVAL: Duration = Duration::from_secs(5);
-    /// `[[lane]] timeout`
-    pub(crate) const LANE_TIMEOUT: Duration = Duration::from_secs(60);
-    /// `[[lane]] retry`: the first pause; each further one is twice as long.
-    pub(crate) const LANE_RETRY: Duration = Duration::from_secs(30);
-    /// `[[lane]] retry_max`: no pause is longer.
-    pub(crate) const LANE_RETRY_MAX: Duration = Duration::from_secs(15 * 60);
-    /// `[[lane]] expire`: for notifications that do not say it themselves.
-    pub(crate) const LANE_EXPIRE: Duration = Duration::from_secs(24 * 3600);
     /// `[forward] failover_after`
     pub(crate) const FAILOVER_AFTER: Duration = Duration::from_secs(60);
     /// `stop_timeout`
@@ -53,35 +47,6 @@ pub(crate) struct Configuration {
     pub(crate) lanes: Vec<Lane>,
     pub(crate) state: State,
     pub(crate) stop_timeout: Duration,
-}
-
-/// A way of delivery.
-#[derive(Debug, Clone)]
-pub(crate) struct Lane {
-    pub(crate) name: String,
-    pub(crate) to: Destination,
-    pub(crate) retry: Retry,
-}
-
-/// Where a lane delivers to.
-#[derive(Debug, Clone)]
-pub(crate) enum Destination {
-    /// A program that is run once per notification.
-    Script { path: PathBuf, timeout: Duration },
-    /// A maildir into which one mail per notification is put.
-    Maildir {
-        path: PathBuf,
-        sender: String,
-        recipient: String,
-    },
-}
-
-/// When a delivery that failed is tried again, and until when.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Retry {
-    pub(crate) first: Duration,
-    pub(crate) longest: Duration,
-    pub(crate) expire: Duration,
 }
 
 /// The state file.
@@ -136,9 +101,9 @@ impl Configuration {
             .take("forward", Table::table, &mut problems)
             .and_then(|table| parse_forward(table, &mut problems));
         let lanes = {
-            let sender = site.as_ref().map_or("site", SiteId::as_str);
+            let own = site.as_ref().map_or("site", SiteId::as_str);
             parse_each(&mut root, "lane", &mut problems, |table, problems| {
-                parse_lane(table, sender, problems)
+                parse_lane(table, own, problems)
             })
         };
         let state = match root.take("state", Table::table, &mut problems) {
@@ -185,10 +150,7 @@ impl Configuration {
     /// here but where they are loaded.
     pub(crate) fn check_files(&self, problems: &mut Vec<String>) {
         for lane in &self.lanes {
-            let complaint = match &lane.to {
-                Destination::Script { path, .. } => check_script(path),
-                Destination::Maildir { path, .. } => check_maildir(path),
-            };
+            let complaint = lane.to.check_files();
             problems.extend(complaint.map(|what| format!("[[lane]] {}: {what}", lane.name)));
         }
         for (what, path) in [
@@ -204,27 +166,6 @@ impl Configuration {
                 ));
             }
         }
-    }
-}
-
-fn check_script(path: &Path) -> Option<String> {
-    match std::fs::metadata(path) {
-        Err(error) => Some(format!("{}: {error}", path.display())),
-        Ok(meta) if !meta.is_file() => Some(format!("{} is not a file", path.display())),
-        Ok(meta) if meta.permissions().mode() & 0o111 == 0 => {
-            Some(format!("{} is not executable", path.display()))
-        }
-        Ok(_) => None,
-    }
-}
-
-/// A maildir that is not there yet is made at the first delivery.
-fn check_maildir(path: &Path) -> Option<String> {
-    match std::fs::metadata(path) {
-        Ok(meta) if !meta.is_dir() => Some(format!("{} is not a directory", path.display())),
-        Ok(_) => None,
-        Err(_) if path.parent().is_some_and(Path::is_dir) => None,
-        Err(error) => Some(format!("{}: {error}", path.display())),
     }
 }
 
@@ -252,49 +193,6 @@ fn parse_spool(mut table: Table, problems: &mut Vec<String>) -> Option<PathBuf> 
     directory
 }
 
-fn parse_lane(mut table: Table, site: &str, problems: &mut Vec<String>) -> Option<Lane> {
-    let name = table.require("name", lane_name, problems);
-    let script = table.take("script", absolute, problems);
-    let maildir = table.take("maildir", absolute, problems);
-    let to = match (script, maildir) {
-        (Some(path), None) => {
-            let timeout = table.take("timeout", positive, problems);
-            let timeout = timeout.unwrap_or(default::LANE_TIMEOUT);
-            Some(Destination::Script { path, timeout })
-        }
-        (None, Some(path)) => {
-            let sender = table.take("from", header_text, problems);
-            let recipient = table.take("to", header_text, problems);
-            Some(Destination::Maildir {
-                path,
-                sender: sender.unwrap_or_else(|| format!("sitewire@{site}")),
-                recipient: recipient.unwrap_or_else(|| format!("notifications@{site}")),
-            })
-        }
-        _ => {
-            problems.push(table.problem("[[lane]] needs one of `script` and `maildir`"));
-            None
-        }
-    };
-    let retry = Retry {
-        first: table
-            .take("retry", positive, problems)
-            .unwrap_or(default::LANE_RETRY),
-        longest: table
-            .take("retry_max", positive, problems)
-            .unwrap_or(default::LANE_RETRY_MAX),
-        expire: table
-            .take("expire", positive, problems)
-            .unwrap_or(default::LANE_EXPIRE),
-    };
-    table.finish(problems);
-    Some(Lane {
-        name: name?,
-        to: to?,
-        retry,
-    })
-}
-
 fn parse_state(mut table: Table, spool: &Path, problems: &mut Vec<String>) -> State {
     let file = table.take("file", Table::path, problems);
     let interval = table.take("interval", positive, problems);
@@ -313,41 +211,12 @@ fn default_state(spool: &Path) -> State {
     }
 }
 
-/// The name stands in journal records, in the state file and in file names.
-fn lane_name(value: program::config::Value) -> Result<String, String> {
-    let name = Table::text(value)?;
-    match SiteId::new(&name) {
-        Ok(_) => Ok(name),
-        Err(_) => Err(format!(
-            "{name:?} must be 1 to {} letters, digits, underscores and dashes, no dash first",
-            objects::site::MAX_LEN
-        )),
-    }
-}
-
-fn absolute(value: program::config::Value) -> Result<PathBuf, String> {
-    let path = Table::path(value)?;
-    if path.is_absolute() {
-        Ok(path)
-    } else {
-        Err(format!("{path:?} must be an absolute path"))
-    }
-}
-
 fn positive(value: program::config::Value) -> Result<Duration, String> {
     let duration = Table::duration(value)?;
     if duration.is_zero() {
         return Err("must be longer than nothing".to_owned());
     }
     Ok(duration)
-}
-
-fn header_text(value: program::config::Value) -> Result<String, String> {
-    let text = Table::text(value)?;
-    if text.is_empty() || text.chars().any(|c| c.is_control() || !c.is_ascii()) {
-        return Err(format!("{text:?} must be a mail address in ASCII"));
-    }
-    Ok(text)
 }
 
 #[cfg(test)]
@@ -399,9 +268,12 @@ file = "/x.state"
         assert!(!c.peers[0].send && c.peers[1].send);
         assert!(matches!(&c.lanes[0].to,
             Destination::Script { timeout, .. } if *timeout == Duration::from_secs(1)));
-        assert!(matches!(&c.lanes[1].to,
-            Destination::Maildir { sender, recipient, .. }
-                if sender == "sitewire@central" && recipient == "ops@example.com"));
+        let Destination::Mail(mail) = &c.lanes[1].to else {
+            panic!("{:?}", c.lanes[1]);
+        };
+        assert_eq!(mail.sender.to_string(), "sitewire@central");
+        assert_eq!(mail.recipients[0].to_string(), "ops@example.com");
+        assert_eq!(mail.transport, Transport::Maildir("/m".into()));
         assert_eq!(c.state.file, Path::new("/x.state"));
     }
 
@@ -495,7 +367,9 @@ file = "/x.state"
         let read = |word: &str| word.split('"').next().unwrap_or("").to_owned();
         // Keys stand right after these calls, or on the next line after `take(`.
         let own = include_str!("config.rs").split("#[cfg(test)]").next();
-        let source = own.unwrap().to_owned() + include_str!("config/links.rs");
+        let source = own.unwrap().to_owned()
+            + include_str!("config/links.rs")
+            + include_str!("config/lanes.rs");
         let source: String = source.split_whitespace().collect();
         let tables = [
             "site", "spool", "tls", "listen", "peer", "forward", "lane", "state",

@@ -11,6 +11,7 @@ mod forward_line;
 mod intake;
 mod lane;
 mod link;
+mod mail;
 mod maildir;
 mod owner;
 mod report;

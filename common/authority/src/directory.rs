@@ -130,7 +130,7 @@ pub fn write(path: &Path, text: &str) -> Result<(), Error> {
     replace(path, 0o644, text)
 }
 
-/// As [`write`], for the owner only.
+/// As [`write()`], for the owner only.
 pub fn write_secret(path: &Path, text: &str) -> Result<(), Error> {
     replace(path, 0o600, text)
 }

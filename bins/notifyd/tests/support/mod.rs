@@ -40,8 +40,8 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    /// A site whose configuration goes on with `rest`, in which `@` stands for
-    /// the site's directory.
+    /// A site whose configuration goes on with `rest`, in which `@` at the
+    /// beginning of a path stands for the site's directory.
     pub(crate) fn new(name: &'static str, rest: &str) -> Self {
         let directory = tempfile::Builder::new()
             .prefix("nd-")
@@ -59,7 +59,10 @@ impl Site {
              [state]\nfile = '@notifyd.state'\ninterval = '100ms'\n{rest}",
             self.name
         );
-        fs::write(self.path("notifyd.toml"), text.replace('@', &at)).unwrap();
+        let text = text
+            .replace("'@", &format!("'{at}"))
+            .replace("unix:@", &format!("unix:{at}"));
+        fs::write(self.path("notifyd.toml"), text).unwrap();
     }
 
     pub(crate) fn path(&self, relative: &str) -> PathBuf {

@@ -1,0 +1,331 @@
+//! Handing mails to a mail server.
+//!
+//! The server's answer for each recipient is the verdict: 2xx is delivered, 4xx
+//! is worth another attempt, 5xx is not. What may heal without the mail being
+//! changed, such as a server that is away or does not believe our password, is
+//! worth another attempt whatever its number.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use lettre::Address;
+use lettre::transport::smtp::Error;
+use lettre::transport::smtp::authentication::{self, Mechanism};
+use lettre::transport::smtp::client::{
+    Certificate, CertificateStore, SmtpConnection, TlsParameters,
+};
+use lettre::transport::smtp::commands::{Data, Mail as MailCommand, Rcpt};
+use lettre::transport::smtp::extension::{ClientId, Extension, MailParameter};
+use lettre::transport::smtp::response::Response;
+use objects::NotificationId;
+
+use super::Composer;
+use crate::delivery::{Job, Outcome, Verdict};
+
+/// A connection that was idle for longer is opened anew.
+const KEPT: Duration = Duration::from_secs(20);
+/// Most notifications of which it is remembered who has them already.
+const MAX_PARTLY: usize = 1000;
+
+/// The mail server of a lane.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Server {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) encryption: Encryption,
+    /// Who may vouch for the server; the machine's own authorities if none.
+    pub(crate) ca: Option<PathBuf>,
+    pub(crate) credentials: Option<Credentials>,
+    /// Limit for each answer.
+    pub(crate) timeout: Duration,
+    /// What we call ourselves.
+    pub(crate) hello: String,
+}
+
+/// How the connection is protected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Encryption {
+    None,
+    /// Plain at first, then TLS, or no mail.
+    StartTls,
+    /// TLS from the first byte.
+    Tls,
+}
+
+/// Who we are to the server. The password stays in its file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Credentials {
+    pub(crate) user: String,
+    pub(crate) password_file: PathBuf,
+}
+
+/// A lane that sends mails.
+pub(crate) struct Smtp {
+    composer: Composer,
+    server: Server,
+    kept: Option<(SmtpConnection, Instant)>,
+    /// Who still has to get a mail that others have got.
+    partly: HashMap<NotificationId, Vec<Address>>,
+}
+
+/// One way in which a mail did not get to anybody.
+struct Trouble {
+    verdict: Verdict,
+    text: String,
+    /// Nothing was said about the mail, so a new connection may help.
+    is_network: bool,
+}
+
+/// What became of each recipient.
+#[derive(Default)]
+struct Verdicts {
+    accepted: Vec<Address>,
+    later: Vec<Address>,
+    texts: Vec<String>,
+}
+
+impl Smtp {
+    pub(crate) fn new(composer: Composer, server: Server) -> Self {
+        Self {
+            composer,
+            server,
+            kept: None,
+            partly: HashMap::new(),
+        }
+    }
+
+    /// One attempt.
+    pub(crate) fn deliver(&mut self, job: &Job) -> Outcome {
+        let mail = match self.composer.compose(job) {
+            Ok(mail) => mail,
+            Err(outcome) => return outcome,
+        };
+        let envelope = mail.message.envelope();
+        let recipients = match self.partly.remove(&job.id) {
+            Some(left) => left,
+            None => envelope.to().to_vec(),
+        };
+        let body = mail.message.formatted();
+        let was_kept = self.kept.is_some();
+        let mut sent = self.send(envelope.from(), &recipients, &body);
+        // A server may have closed a connection that it found idle.
+        if was_kept && matches!(&sent, Err(trouble) if trouble.is_network) {
+            sent = self.send(envelope.from(), &recipients, &body);
+        }
+        match sent {
+            Ok((reply, verdicts)) => self.judge(job.id, &reply, verdicts),
+            Err(trouble) => {
+                let server = format!("{}:{}", self.server.host, self.server.port);
+                Outcome::new(trouble.verdict, format!("{server}: {}", trouble.text))
+            }
+        }
+    }
+
+    /// The server has the mail for some.
+    fn judge(&mut self, id: NotificationId, reply: &str, verdicts: Verdicts) -> Outcome {
+        let mut text = reply.to_owned();
+        for refused in &verdicts.texts {
+            text.push_str("; ");
+            text.push_str(refused);
+        }
+        if verdicts.later.is_empty() {
+            return Outcome::new(Verdict::Delivered, text);
+        }
+        if self.partly.len() < MAX_PARTLY {
+            self.partly.insert(id, verdicts.later);
+        }
+        Outcome::new(Verdict::Temporary, text)
+    }
+
+    fn send(
+        &mut self,
+        sender: Option<&Address>,
+        recipients: &[Address],
+        body: &[u8],
+    ) -> Result<(String, Verdicts), Trouble> {
+        let kept = self.kept.take().filter(|(_, last)| last.elapsed() < KEPT);
+        let mut connection = match kept {
+            Some((connection, _)) => connection,
+            None => self.server.connect()?,
+        };
+        let sent = transfer(&mut connection, sender, recipients, body);
+        if sent.is_ok() {
+            self.kept = Some((connection, Instant::now()));
+        } else if !connection.has_broken() {
+            connection.abort();
+        }
+        sent
+    }
+}
+
+/// One mail on an open connection. An error is one for all recipients.
+fn transfer(
+    connection: &mut SmtpConnection,
+    sender: Option<&Address>,
+    recipients: &[Address],
+    body: &[u8],
+) -> Result<(String, Verdicts), Trouble> {
+    let mut parameters = Vec::new();
+    let is_international = |address: &&Address| !address.to_string().is_ascii();
+    if recipients
+        .iter()
+        .chain(sender)
+        .any(|address| is_international(&address))
+    {
+        if !connection
+            .server_info()
+            .supports_feature(Extension::SmtpUtfEight)
+        {
+            let text = "the server takes no addresses beyond ASCII (SMTPUTF8)".to_owned();
+            return Err(Trouble {
+                verdict: Verdict::Permanent,
+                text,
+                is_network: false,
+            });
+        }
+        parameters.push(MailParameter::SmtpUtfEight);
+    }
+    let mail = MailCommand::new(sender.cloned(), parameters);
+    connection
+        .command(mail)
+        .map_err(|error| Trouble::about_mail("MAIL", &error))?;
+    let mut verdicts = Verdicts::default();
+    let mut is_permanent = true;
+    for recipient in recipients {
+        match connection.command(Rcpt::new(recipient.clone(), Vec::new())) {
+            Ok(_) => verdicts.accepted.push(recipient.clone()),
+            Err(error) if error.status().is_none() => {
+                return Err(Trouble::about_mail("RCPT", &error));
+            }
+            Err(error) => {
+                verdicts
+                    .texts
+                    .push(format!("{recipient}: {}", said(&error)));
+                if !error.is_permanent() {
+                    is_permanent = false;
+                    verdicts.later.push(recipient.clone());
+                }
+            }
+        }
+    }
+    if verdicts.accepted.is_empty() {
+        return Err(Trouble {
+            verdict: if is_permanent {
+                Verdict::Permanent
+            } else {
+                Verdict::Temporary
+            },
+            text: verdicts.texts.join("; "),
+            is_network: false,
+        });
+    }
+    connection
+        .command(Data)
+        .map_err(|error| Trouble::about_mail("DATA", &error))?;
+    let reply = connection.message(body).map_err(|error| {
+        let mut trouble = Trouble::about_mail("end of data", &error);
+        // The server may have it: another attempt is one for the core's sake,
+        // but not at once on a new connection.
+        trouble.is_network = false;
+        trouble
+    })?;
+    Ok((said_well(&reply), verdicts))
+}
+
+impl Server {
+    fn connect(&self) -> Result<SmtpConnection, Trouble> {
+        let temporary = |text: String| Trouble {
+            verdict: Verdict::Temporary,
+            text,
+            is_network: false,
+        };
+        let tls = match self.encryption {
+            Encryption::None => None,
+            _ => Some(self.tls().map_err(temporary)?),
+        };
+        let hello = ClientId::Domain(self.hello.clone());
+        let wrapped = tls.as_ref().filter(|_| self.encryption == Encryption::Tls);
+        let address = (self.host.as_str(), self.port);
+        let connected = SmtpConnection::connect(address, Some(self.timeout), &hello, wrapped, None);
+        let mut connection = connected.map_err(|error| temporary(said(&error)))?;
+        if let (Encryption::StartTls, Some(tls)) = (self.encryption, &tls) {
+            if !connection.can_starttls() {
+                connection.abort();
+                return Err(temporary(
+                    "it offers no STARTTLS, and nothing is sent without".to_owned(),
+                ));
+            }
+            let started = connection.starttls(tls, &hello);
+            started.map_err(|error| temporary(format!("STARTTLS: {}", said(&error))))?;
+        }
+        if let Some(credentials) = &self.credentials {
+            let credentials = credentials.read().map_err(temporary)?;
+            let mechanisms = [Mechanism::Plain, Mechanism::Login];
+            let known = connection.auth(&mechanisms, &credentials);
+            known.map_err(|error| {
+                connection.abort();
+                temporary(format!(
+                    "it does not believe our name and password: {}",
+                    said(&error)
+                ))
+            })?;
+        }
+        Ok(connection)
+    }
+
+    fn tls(&self) -> Result<TlsParameters, String> {
+        let mut builder = TlsParameters::builder(self.host.clone());
+        if let Some(path) = &self.ca {
+            let pem = fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+            let all = Certificate::from_pem(&pem)
+                .map_err(|error| format!("{}: {}", path.display(), program::exit::chain(&error)))?;
+            builder = builder
+                .certificate_store(CertificateStore::None)
+                .add_root_certificate(all);
+        }
+        builder
+            .build()
+            .map_err(|error| program::exit::chain(&error))
+    }
+}
+
+impl Credentials {
+    /// Read for every connection, so that a new password needs no reload.
+    fn read(&self) -> Result<authentication::Credentials, String> {
+        let password = fs::read_to_string(&self.password_file)
+            .map_err(|error| format!("{}: {error}", self.password_file.display()))?;
+        let password = password.trim_end_matches(['\r', '\n']).to_owned();
+        Ok(authentication::Credentials::new(
+            self.user.clone(),
+            password,
+        ))
+    }
+}
+
+impl Trouble {
+    /// While a mail was handed over: only an answer of 5xx is final.
+    fn about_mail(step: &str, error: &Error) -> Self {
+        Self {
+            verdict: if error.is_permanent() {
+                Verdict::Permanent
+            } else {
+                Verdict::Temporary
+            },
+            text: format!("{step}: {}", said(error)),
+            is_network: error.status().is_none(),
+        }
+    }
+}
+
+/// What the server or the system said, on one line.
+fn said(error: &Error) -> String {
+    let text = program::exit::chain(error);
+    text.replace(['\r', '\n'], " ")
+}
+
+fn said_well(reply: &Response) -> String {
+    let lines: Vec<&str> = reply.message().collect();
+    format!("{} {}", reply.code(), lines.join(" "))
+}

@@ -1,0 +1,389 @@
+//! Mails over SMTP, to a server that speaks every fault: what is recorded, and
+//! what is tried again.
+
+mod support;
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+use support::{Site, wait_until};
+
+/// A mail as it came: the recipients that were taken, and its lines.
+#[derive(Debug, Clone)]
+struct Taken {
+    recipients: Vec<String>,
+    text: String,
+}
+
+/// What the server says to each recipient and to each mail.
+type Script = Box<dyn Fn(&str, usize) -> &'static str + Send>;
+
+struct Sink {
+    address: String,
+    taken: Arc<Mutex<Vec<Taken>>>,
+}
+
+impl Sink {
+    /// `to_recipient(address, mail)` and `at_end(_, mail)` answer, where `mail`
+    /// counts the attempts; an empty answer ends the connection.
+    fn start(to_recipient: Script, at_end: Script) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let taken = Arc::new(Mutex::new(Vec::new()));
+        let all = Arc::clone(&taken);
+        std::thread::spawn(move || {
+            let mut mails = 0;
+            for stream in listener.incoming() {
+                let Ok(stream) = stream else { return };
+                serve(stream, &mut mails, &to_recipient, &at_end, &all);
+            }
+        });
+        Self { address, taken }
+    }
+
+    fn taken(&self) -> Vec<Taken> {
+        self.taken.lock().unwrap().clone()
+    }
+}
+
+fn serve(
+    stream: TcpStream,
+    mails: &mut usize,
+    to_recipient: &Script,
+    at_end: &Script,
+    all: &Mutex<Vec<Taken>>,
+) -> Option<()> {
+    let mut out = stream.try_clone().ok()?;
+    let mut say = move |text: &str| out.write_all(format!("{text}\r\n").as_bytes()).ok();
+    let mut lines = BufReader::new(stream).lines();
+    let mut recipients = Vec::new();
+    say("220 sink ESMTP")?;
+    while let Some(Ok(line)) = lines.next() {
+        let verb = line
+            .split([' ', ':'])
+            .next()
+            .unwrap_or_default()
+            .to_uppercase();
+        match verb.as_str() {
+            "EHLO" => say("250-sink\r\n250 8BITMIME")?,
+            "MAIL" => {
+                *mails += 1;
+                say("250 ok")?;
+            }
+            "RCPT" => {
+                let address = line.split(['<', '>']).nth(1).unwrap_or_default().to_owned();
+                let answer = to_recipient(&address, *mails - 1);
+                if answer.starts_with('2') {
+                    recipients.push(address);
+                }
+                say(answer)?;
+            }
+            "DATA" => {
+                say("354 go on")?;
+                let body = lines
+                    .by_ref()
+                    .map_while(Result::ok)
+                    .take_while(|line| line != ".");
+                let unstuffed = |line: String| match line.strip_prefix('.') {
+                    Some(rest) => rest.to_owned(),
+                    None => line,
+                };
+                let text = body.map(unstuffed).collect::<Vec<String>>().join("\n");
+                let answer = at_end("", *mails - 1);
+                if answer.is_empty() {
+                    return None;
+                }
+                if answer.starts_with('2') {
+                    let recipients = std::mem::take(&mut recipients);
+                    all.lock().unwrap().push(Taken { recipients, text });
+                }
+                say(answer)?;
+            }
+            "QUIT" => {
+                say("221 bye")?;
+                return None;
+            }
+            _ => say("250 ok")?,
+        }
+    }
+    None
+}
+
+fn always(answer: &'static str) -> Script {
+    Box::new(move |_, _| answer)
+}
+
+fn first_then(first: &'static str, then: &'static str) -> Script {
+    Box::new(move |_, mail| if mail == 0 { first } else { then })
+}
+
+fn lane(address: &str, more: &str) -> String {
+    format!(
+        "[[lane]]\nname = 'mail'\nsmtp = '{address}'\nfrom = 'Monitoring <mon@example.com>'\n\
+         retry = '200ms'\n{more}\n"
+    )
+}
+
+const THREE: &str = "to = ['a@example.com', 'Bob Öst <b@example.com>', 'c@example.com']";
+const CONTEXT: &[(&str, &str)] = &[
+    ("NOTIFICATIONTYPE", "PROBLEM"),
+    ("HOSTNAME", "db1"),
+    ("SERVICEDESC", "Disk /"),
+    ("SERVICESTATE", "CRITICAL"),
+    ("LASTSERVICESTATE", "OK"),
+    ("SERVICEPROBLEMID", "17"),
+    ("SERVICEOUTPUT", "99 % used (!!) <b>ä"),
+    ("CONTACTEMAIL", "joe@example.com"),
+];
+
+/// Submits, waits for the end, and tells what the journal says: attempts with
+/// their texts, then the end.
+fn outcome(site: &Site, context: &[(&str, &str)]) -> Vec<String> {
+    use spool::record::Event;
+    let id = site.submit(context);
+    wait_until("it has ended", || {
+        let history = site.history(id);
+        history
+            .last()
+            .is_some_and(|last| last.starts_with("ended "))
+    });
+    let events = spool::history::of(&site.path("spool"), id).unwrap();
+    let words = events.into_iter().filter_map(|(_, event)| match event {
+        Event::Result { verdict, text, .. } => {
+            Some(format!("{verdict}: {}", String::from_utf8_lossy(&text)))
+        }
+        Event::Ended { end, .. } => Some(format!("ended {end}")),
+        _ => None,
+    });
+    words.collect()
+}
+
+#[test]
+fn every_answer_of_a_server_has_its_verdict() {
+    for (name, to_recipient, at_end, want, mails) in [
+        (
+            "250",
+            always("250 ok"),
+            always("250 queued as 1"),
+            &["success: 250 queued as 1", "ended delivered"][..],
+            1,
+        ),
+        (
+            "550",
+            always("550 no such user"),
+            always("250 ok"),
+            &["permanent failure: 127", "ended refused"],
+            0,
+        ),
+        (
+            "554 after data",
+            always("250 ok"),
+            always("554 spam"),
+            &["permanent failure: 127", "ended refused"],
+            0,
+        ),
+        (
+            "450",
+            first_then("450 greylisted", "250 ok"),
+            always("250 2"),
+            &[
+                "temporary failure: 127",
+                "success: 250 2",
+                "ended delivered",
+            ],
+            1,
+        ),
+        (
+            "451 after data",
+            always("250 ok"),
+            first_then("451 later", "250 2"),
+            &[
+                "temporary failure: 127",
+                "success: 250 2",
+                "ended delivered",
+            ],
+            1,
+        ),
+        (
+            "421",
+            first_then("421 closing", "250 ok"),
+            always("250 2"),
+            &[
+                "temporary failure: 127",
+                "success: 250 2",
+                "ended delivered",
+            ],
+            1,
+        ),
+        (
+            "drop after data",
+            always("250 ok"),
+            first_then("", "250 2"),
+            &[
+                "temporary failure: 127",
+                "success: 250 2",
+                "ended delivered",
+            ],
+            1,
+        ),
+    ] {
+        let sink = Sink::start(to_recipient, at_end);
+        let site = Site::new("central", &lane(&sink.address, THREE));
+        let daemon = site.start();
+        let said = outcome(&site, CONTEXT);
+        assert_eq!(said.len(), want.len(), "{name}: {said:?}");
+        for (said, want) in said.iter().zip(want) {
+            assert!(said.starts_with(want), "{name}: {said:?}, not {want:?}");
+        }
+        assert_eq!(sink.taken().len(), mails, "{name}");
+        drop(daemon);
+    }
+}
+
+#[test]
+fn who_is_refused_does_not_keep_others_from_their_mail() {
+    let to_recipient: Script = Box::new(|address, mail| match (address, mail) {
+        ("b@example.com", _) => "550 no such user",
+        ("c@example.com", 0) => "450 greylisted",
+        _ => "250 ok",
+    });
+    let sink = Sink::start(to_recipient, first_then("250 first", "250 second"));
+    let site = Site::new("central", &lane(&sink.address, THREE));
+    let _daemon = site.start();
+    let said = outcome(&site, CONTEXT);
+    for want in [
+        "temporary failure: 250 first",
+        "b@example.com: ",
+        "550",
+        "c@example.com: ",
+        "450",
+    ] {
+        assert!(said[0].contains(want), "{want}: {said:?}");
+    }
+    assert_eq!(said[1..], ["success: 250 second", "ended delivered"]);
+    let recipients: Vec<_> = sink
+        .taken()
+        .into_iter()
+        .map(|mail| mail.recipients)
+        .collect();
+    assert_eq!(recipients, [["a@example.com"], ["c@example.com"]]);
+}
+
+#[test]
+fn a_mail_says_what_happened_in_text_and_html() {
+    let sink = Sink::start(always("250 ok"), always("250 ok"));
+    let more = format!(
+        "{THREE}\nlink = 'https://mon.example/{{{{ host|percent }}}}/{{{{ service|percent }}}}'"
+    );
+    let site = Site::new("central", &lane(&sink.address, &more));
+    let _daemon = site.start();
+    outcome(&site, CONTEXT);
+    let recovery: Vec<_> = CONTEXT
+        .iter()
+        .copied()
+        .map(|(name, value)| match name {
+            "SERVICEPROBLEMID" => ("LASTSERVICEPROBLEMID", value),
+            "NOTIFICATIONTYPE" => (name, "RECOVERY"),
+            "SERVICESTATE" => (name, "OK"),
+            _ => (name, value),
+        })
+        .collect();
+    outcome(&site, &recovery);
+    let taken = sink.taken();
+    assert_eq!(taken.len(), 2, "one connection serves both");
+    let parsed: Vec<_> = taken
+        .iter()
+        .map(|mail| {
+            mail_parser::MessageParser::default()
+                .parse(mail.text.as_bytes())
+                .unwrap()
+                .into_owned()
+        })
+        .collect();
+    let mail = &parsed[0];
+    assert_eq!(mail.subject(), Some("*** PROBLEM - db1/Disk / is CRIT ***"));
+    assert_eq!(
+        taken[0].recipients,
+        ["a@example.com", "b@example.com", "c@example.com"]
+    );
+    let text = mail.body_text(0).unwrap();
+    let html = mail.body_html(0).unwrap();
+    assert!(text.contains("Output:       99 % used (!!) <b>ä"), "{text}");
+    assert!(
+        text.contains("Link:         https://mon.example/db1/Disk%20%2F"),
+        "{text}"
+    );
+    assert!(html.contains("99 % used <b style"), "{html}");
+    assert!(html.contains("&lt;b&gt;ä"), "{html}");
+    assert!(
+        html.contains("href=\"https://mon.example/db1/Disk%20%2F\""),
+        "{html}"
+    );
+    let header = |at: usize, name: &str| {
+        parsed[at]
+            .header_raw(name)
+            .map(str::trim)
+            .map(str::to_owned)
+    };
+    assert_eq!(
+        header(0, "Auto-Submitted").as_deref(),
+        Some("auto-generated")
+    );
+    assert!(header(0, "References").is_some());
+    assert_eq!(
+        header(0, "References"),
+        header(1, "References"),
+        "one thread"
+    );
+    assert_ne!(header(0, "Message-ID"), header(1, "Message-ID"));
+}
+
+#[test]
+fn without_to_the_notifications_own_contact_is_told() {
+    let sink = Sink::start(always("250 ok"), always("250 ok"));
+    let site = Site::new("central", &lane(&sink.address, ""));
+    let _daemon = site.start();
+    outcome(&site, CONTEXT);
+    assert_eq!(sink.taken()[0].recipients, ["joe@example.com"]);
+    let said = outcome(&site, &[("HOSTNAME", "x")]);
+    assert!(
+        said[0].starts_with("permanent failure: nobody to send it to"),
+        "{said:?}"
+    );
+}
+
+#[test]
+fn a_server_that_is_away_is_tried_again() {
+    let gone = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = gone.local_addr().unwrap().to_string();
+    drop(gone);
+    for address in [&*address, "no-such-host.invalid:25"] {
+        let more = format!("{THREE}\nencryption = 'none'");
+        let site = Site::new("central", &lane(address, &more));
+        let _daemon = site.start();
+        let id = site.submit(CONTEXT);
+        wait_until("two attempts were made", || {
+            let history = site.history(id);
+            history
+                .iter()
+                .any(|word| word.starts_with("result 2 temporary"))
+        });
+    }
+}
+
+#[test]
+fn a_server_without_starttls_gets_nothing() {
+    let sink = Sink::start(always("250 ok"), always("250 ok"));
+    let more = format!("{THREE}\nencryption = 'starttls'");
+    let site = Site::new("central", &lane(&sink.address, &more));
+    let _daemon = site.start();
+    let id = site.submit(CONTEXT);
+    wait_until("an attempt was made", || {
+        let history = site.history(id);
+        history
+            .iter()
+            .any(|word| word.starts_with("result 1 temporary"))
+    });
+    assert!(sink.taken().is_empty());
+}
