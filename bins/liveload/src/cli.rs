@@ -173,13 +173,22 @@ pub(crate) struct Way {
     #[arg(long, value_name = "BACKEND", default_value = "spool")]
     pub(crate) backend: Backend,
 
-    /// Directory, pipe or socket of the backend
+    /// Directory, pipe, socket or URL of the backend
     ///
-    /// For livestatusd also the directory of its ingest sockets.
+    /// For livestatusd also the directory of its ingest sockets; for
+    /// icinga2-api https://HOST:PORT.
     ///
     /// [default for spool: $OMD_ROOT/tmp/nagios/checkresults]
     #[arg(long, value_name = "WHERE")]
     pub(crate) target: Option<String>,
+
+    /// With icinga2-api: who we are; without, our certificate tells (--cert)
+    #[arg(long, value_name = "USER", requires = "api_password_file")]
+    pub(crate) api_user: Option<String>,
+
+    /// With icinga2-api: file with the password of that user, in its first line
+    #[arg(long, value_name = "FILE", requires = "api_user")]
+    pub(crate) api_password_file: Option<PathBuf>,
 
     /// The core, where cores differ in what they read
     #[arg(long, value_name = "CORE", default_value = "nagios")]
@@ -473,6 +482,9 @@ pub(crate) enum Backend {
     Livestatus,
     /// Complete states to an ingest socket of livestatusd
     Livestatusd,
+    /// Requests to the REST API of Icinga 2
+    #[value(name = "icinga2-api")]
+    Icinga2Api,
 }
 
 /// The core that states are handed to.

@@ -7,10 +7,11 @@ use objects::{DumpBegin, DumpContent, DumpMode, SiteId, UnixTime};
 use program::{Failure, Status};
 use transfer::{Entry, Kind, Ledger, Order, Outcome, Owners, Turn};
 
-use super::backend::Backend;
+use super::backend::{Backend, LateVerdict};
 use super::command::Pipe;
 use super::gate::{Gate, Verdict};
 use super::known::Known;
+use super::remark::Teller;
 use super::remarks::Remarks;
 use super::replay::Replay;
 use super::roll::Roll;
@@ -123,6 +124,7 @@ impl<'a> Session<'a> {
             let what = format!("more than {} records", self.args.reading.max_records);
             return Err(self.broken(Failure::new(Status::Failed, what)));
         }
+        self.note_late();
         match self.gate.pass(&mut record)? {
             Verdict::Refused(why) => self.refused(&why),
             Verdict::Unknown => self.counts.unknown += 1,
@@ -157,6 +159,20 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
+    /// Counts what the core said to records that were taken already.
+    fn note_late(&mut self) {
+        for late in self.backend.late() {
+            match late.is_service {
+                true => self.counts.services -= 1,
+                false => self.counts.hosts -= 1,
+            }
+            match late.verdict {
+                LateVerdict::Unknown => self.counts.unknown += 1,
+                LateVerdict::Refused(why) => self.refused(&why),
+            }
+        }
+    }
+
     pub(crate) fn refused(&mut self, why: &str) {
         self.counts.refused += 1;
         if self.counts.refused == 1 {
@@ -172,6 +188,7 @@ impl<'a> Session<'a> {
         if let Err(failure) = self.backend.finish(end.is_ok()) {
             return Err(self.broken(failure));
         }
+        self.note_late();
         let is_complete = end.is_ok();
         if let Some(replay) = self.replay.as_ref().filter(|_| !self.args.dry_run) {
             replay.store()?;
@@ -389,13 +406,15 @@ fn open_remarks(
     site: &SiteId,
     now: UnixTime,
 ) -> Result<Option<Remarks>, Failure> {
-    let Some(path) = &args.states.command_file else {
-        return Ok(None);
-    };
-    if args.dry_run || args.way.backend == To::Livestatusd {
+    if args.dry_run || !args.states.full {
         return Ok(None);
     }
-    let pipe = Pipe::open(path, args.way.core)?;
+    let teller: Option<Box<dyn Teller>> = match (&args.states.command_file, args.way.backend) {
+        (_, To::Livestatusd) => return Ok(None),
+        (_, To::Icinga2Api) => None,
+        (Some(path), _) => Some(Box::new(Pipe::open(path, args.way.core)?)),
+        (None, _) => return Ok(None),
+    };
     let memory = ledger.file(site, "remarks");
-    Remarks::open(memory, site, pipe, now).map(Some)
+    Remarks::open(memory, site, teller, now).map(Some)
 }

@@ -171,6 +171,8 @@ impl Watch<'_> {
             Ok(())
         });
         sent.and_then(|()| backend.finish(true))?;
+        let late = backend.late().len() as u64;
+        (told, refused) = (told.saturating_sub(late), refused + late);
         if !self.dry_run {
             let path = self.ledger.file(site, "stale");
             program::file::replace(&path, 0o600, |out| writeln!(out, "{now}"))
@@ -195,9 +197,10 @@ impl Watch<'_> {
         };
         // Icinga 2 passes over what is older than what it has, and the next dump
         // may say of a check that it has not been made again.
-        let time = match self.way.core {
-            Core::Icinga2 => object.last_check,
-            Core::Nagios | Core::Naemon => now,
+        let is_icinga = self.way.core == Core::Icinga2 || self.way.backend == To::Icinga2Api;
+        let time = match is_icinga {
+            true => object.last_check,
+            false => now,
         };
         CheckResult {
             host_name: object.host_name,
