@@ -171,7 +171,7 @@ impl Centre<'_> {
         assert!(!self.has_something(), "{what}");
         assert_eq!(self.refused(), 3, "{what}");
         load(&dumps.second, &[]).success();
-        if self.is_state && self.display.is_none() || !self.is_state {
+        if self.display.is_none() || !self.is_state {
             assert!(self.has_something(), "{what}");
         }
         assert_eq!(self.refused(), 0, "{what}");

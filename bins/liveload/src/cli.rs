@@ -228,6 +228,14 @@ pub(crate) struct States {
     #[arg(long, value_name = "PIPE", requires = "full")]
     pub(crate) command_file: Option<PathBuf>,
 
+    /// With --command-file: status.dat of the core, which tells whose an
+    /// acknowledgement is
+    ///
+    /// Where somebody at the core has acknowledged a problem as well, it stays
+    /// acknowledged. --objects-socket does the same.
+    #[arg(long, value_name = "FILE", requires = "command_file")]
+    pub(crate) status_file: Option<PathBuf>,
+
     /// Object cache of the core: records of other objects are dropped
     #[arg(long, value_name = "FILE", conflicts_with = "objects_socket")]
     pub(crate) objects: Option<PathBuf>,

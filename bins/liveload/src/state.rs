@@ -3,6 +3,7 @@
 
 mod backend;
 mod command;
+mod command_teller;
 mod dump;
 mod gate;
 mod http;
@@ -17,6 +18,7 @@ mod roll;
 mod session;
 mod spool;
 pub(crate) mod stale;
+mod standing;
 mod way;
 
 use objects::SiteId;

@@ -16,7 +16,6 @@ use rustix::fs::OFlags;
 
 use super::backend::{Backend, Refusal};
 use super::dump::object;
-use super::remark::{Kind, Remark, Teller};
 use crate::cli::Core;
 
 /// What several writers can write into a pipe without mixing.
@@ -117,7 +116,7 @@ impl Pipe {
     }
 
     /// Hands over any command, which must be short and one line.
-    fn command(&self, command: &str, now: UnixTime) -> Result<(), Failure> {
+    pub(super) fn command(&self, command: &str, now: UnixTime) -> Result<(), Failure> {
         self.write(format!("[{}] {command}\n", now.secs()).as_bytes())
     }
 
@@ -171,76 +170,6 @@ impl Backend for Pipe {
 
     fn finish(&mut self, _: bool) -> Result<(), Failure> {
         Ok(())
-    }
-}
-
-impl Teller for Pipe {
-    fn can_name(&self, remark: &Remark) -> bool {
-        let names = [Some(&remark.host), remark.service.as_ref()];
-        !names.into_iter().flatten().any(|name| name.contains(';'))
-    }
-
-    fn tell(&mut self, remark: &Remark, author: &str, now: UnixTime) -> Result<(), Failure> {
-        self.command(&tell(remark, author), now)
-    }
-
-    fn undo(&mut self, remark: &Remark, _: &str, now: UnixTime) -> Result<(), Failure> {
-        self.command(&undo(remark), now)
-    }
-}
-
-/// The command that tells a core of a remark.
-fn tell(remark: &Remark, author: &str) -> String {
-    let (kind, object, text) = (kind(remark), object_of(remark), &remark.text);
-    match remark.kind {
-        Kind::Acknowledgement { is_sticky } => {
-            let sticky = if is_sticky { 2 } else { 1 };
-            format!("ACKNOWLEDGE_{kind}_PROBLEM;{object};{sticky};0;0;{author};{text}")
-        }
-        Kind::Downtime {
-            start,
-            end,
-            is_fixed,
-            duration,
-        } => {
-            let fixed = u8::from(is_fixed);
-            format!(
-                "SCHEDULE_{kind}_DOWNTIME;{object};{start};{end};{fixed};0;{duration};{author};{text}"
-            )
-        }
-    }
-}
-
-/// The command that takes it back. The core finds a downtime by its start and
-/// its comment.
-fn undo(remark: &Remark) -> String {
-    match remark.kind {
-        Kind::Acknowledgement { .. } => {
-            format!(
-                "REMOVE_{}_ACKNOWLEDGEMENT;{}",
-                kind(remark),
-                object_of(remark)
-            )
-        }
-        Kind::Downtime { start, .. } => {
-            let (host, text) = (&remark.host, &remark.text);
-            let service = remark.service.as_deref().unwrap_or_default();
-            format!("DEL_DOWNTIME_BY_HOST_NAME;{host};{service};{start};{text}")
-        }
-    }
-}
-
-fn kind(remark: &Remark) -> &'static str {
-    match remark.service {
-        Some(_) => "SVC",
-        None => "HOST",
-    }
-}
-
-fn object_of(remark: &Remark) -> String {
-    match &remark.service {
-        Some(service) => format!("{};{service}", remark.host),
-        None => remark.host.clone(),
     }
 }
 
@@ -338,50 +267,5 @@ mod tests {
         }
         let refused = print(Core::Nagios, &result(Some("a;b")), &mut Vec::new());
         assert_eq!(refused.unwrap_err(), "h;a;b: a command cannot name it");
-    }
-
-    #[test]
-    fn every_remark_has_a_command_that_takes_it_back() {
-        let downtime = Kind::Downtime {
-            start: 50,
-            end: 101,
-            is_fixed: true,
-            duration: 51,
-        };
-        for (service, kind, want, back) in [
-            (
-                None,
-                Kind::Acknowledgement { is_sticky: true },
-                "ACKNOWLEDGE_HOST_PROBLEM;h;2;0;0;sitewire:a;bob: x",
-                "REMOVE_HOST_ACKNOWLEDGEMENT;h",
-            ),
-            (
-                Some("s"),
-                Kind::Acknowledgement { is_sticky: false },
-                "ACKNOWLEDGE_SVC_PROBLEM;h;s;1;0;0;sitewire:a;bob: x",
-                "REMOVE_SVC_ACKNOWLEDGEMENT;h;s",
-            ),
-            (
-                None,
-                downtime,
-                "SCHEDULE_HOST_DOWNTIME;h;50;101;1;0;51;sitewire:a;bob: x",
-                "DEL_DOWNTIME_BY_HOST_NAME;h;;50;bob: x",
-            ),
-            (
-                Some("s"),
-                downtime,
-                "SCHEDULE_SVC_DOWNTIME;h;s;50;101;1;0;51;sitewire:a;bob: x",
-                "DEL_DOWNTIME_BY_HOST_NAME;h;s;50;bob: x",
-            ),
-        ] {
-            let remark = Remark {
-                host: "h".to_owned(),
-                service: service.map(str::to_owned),
-                kind,
-                text: "bob: x".to_owned(),
-            };
-            assert_eq!(tell(&remark, "sitewire:a"), want);
-            assert_eq!(undo(&remark), back);
-        }
     }
 }

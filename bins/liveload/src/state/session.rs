@@ -9,12 +9,14 @@ use transfer::{Entry, Kind, Ledger, Order, Outcome, Owners, Turn};
 
 use super::backend::{Backend, LateVerdict};
 use super::command::Pipe;
+use super::command_teller::CommandTeller;
 use super::gate::{Gate, Verdict};
 use super::known::Known;
 use super::remark::Teller;
 use super::remarks::Remarks;
 use super::replay::Replay;
 use super::roll::Roll;
+use super::standing::Standing;
 use super::way::{self, Way};
 use crate::cli::{self, Backend as To};
 use crate::pattern::Pattern;
@@ -392,9 +394,26 @@ fn open_remarks(
     let teller: Option<Box<dyn Teller>> = match (&args.states.command_file, args.way.backend) {
         (_, To::Livestatusd) => return Ok(None),
         (_, To::Icinga2Api) => None,
-        (Some(path), _) => Some(Box::new(Pipe::open(path, args.way.core)?)),
+        (Some(path), _) => {
+            let pipe = Pipe::open(path, args.way.core)?;
+            Some(Box::new(CommandTeller::new(pipe, standing(args)?)))
+        }
         (None, _) => return Ok(None),
     };
     let memory = ledger.file(site, "remarks");
     Remarks::open(memory, site, teller, now).map(Some)
+}
+
+/// Where the core tells who has acknowledged what.
+fn standing(args: &cli::Import) -> Result<Option<Standing>, Failure> {
+    Ok(
+        match (&args.states.status_file, &args.states.objects_socket) {
+            (Some(path), _) => Some(Standing::File(path.clone())),
+            (None, Some(socket)) => {
+                let target = way::server(socket.clone(), &args.tls)?;
+                Some(Standing::Livestatus(target))
+            }
+            (None, None) => None,
+        },
+    )
 }
