@@ -22,4 +22,5 @@ mod notify_sites;
 mod openssl;
 mod readme_walk;
 mod remote_site;
+mod signed_dumps;
 mod wires;

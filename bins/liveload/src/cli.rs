@@ -68,6 +68,12 @@ pub(crate) struct Import {
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
     pub(crate) wait: Duration,
 
+    /// How long standard input may be silent
+    ///
+    /// Whoever hangs at the other end keeps other imports of the site waiting.
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
+    pub(crate) idle_timeout: Duration,
+
     /// Check everything, write nothing
     #[arg(short = 'n', long)]
     pub(crate) dry_run: bool,
@@ -157,7 +163,7 @@ pub(crate) struct Signatures {
     /// written to the ledger's directory first, and nothing of it is looked at
     /// before its signature is right. With --any-site, each dump must be signed
     /// by the site that it says it is from.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "allow_unmarked")]
     pub(crate) require_signature: Option<PathBuf>,
 
     /// With --require-signature: how old a dump may be

@@ -301,35 +301,15 @@ impl<'a> Session<'a> {
     }
 }
 
-/// Remembers that a whole dump was refused before anybody looked at it.
-pub(crate) fn refuse(args: &cli::Import, site: Option<&SiteId>, failure: Failure) -> Failure {
-    let Some(site) = site else {
-        return failure;
-    };
-    let turn = open_ledger(args).and_then(|ledger| {
-        ledger
-            .turn(site, Kind::State, args.wait)
-            .map_err(ledger_failure)
-    });
-    match turn {
-        Ok(mut turn) => remember_refusal(args, &mut turn, "", failure),
-        Err(_) => failure,
-    }
-}
-
+/// Remembers that the dump was refused whose turn it is.
 fn remember_refusal(args: &cli::Import, turn: &mut Turn, name: &str, failure: Failure) -> Failure {
     if !args.dry_run {
-        let mut entry = turn.entry().clone();
         let now = UnixTime::from(SystemTime::now());
-        entry.refuse_dump(now, &program::exit::chain(&failure));
-        if let Err(error) = turn.store(entry) {
+        if let Err(error) = turn.refuse(now, &program::exit::chain(&failure)) {
             eprintln!("liveload: {}", program::exit::chain(&ledger_failure(error)));
         }
     }
-    match name {
-        "" => failure,
-        name => Failure::caused(failure.status(), name.to_owned(), failure),
-    }
+    Failure::caused(failure.status(), name.to_owned(), failure)
 }
 
 fn open_ledger(args: &cli::Import) -> Result<Ledger, Failure> {
