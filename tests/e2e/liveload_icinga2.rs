@@ -29,15 +29,24 @@ impl Centre {
         Some(Self { icinga, site })
     }
 
-    fn program(&self, user: &str) -> Program {
+    /// A program that speaks to it as nobody yet.
+    fn stranger(&self, words: &[&str]) -> Program {
         Program::new("liveload")
+            .args(words)
             .arg("--ledger")
             .arg(self.site.path("ledger"))
             .args(["--backend", "icinga2-api", "--tls-name", NODE])
             .args(["--target", &self.icinga.url(), "--ca"])
             .arg(self.icinga.ca())
-            .args(["--api-user", user, "--api-password-file"])
-            .arg(self.password())
+    }
+
+    fn program(&self, user: &str) -> Program {
+        self.as_user(user, self.stranger(&[]))
+    }
+
+    fn as_user(&self, user: &str, program: Program) -> Program {
+        let program = program.args(["--api-user", user, "--api-password-file"]);
+        program.arg(self.password())
     }
 
     fn password(&self) -> PathBuf {
@@ -217,22 +226,11 @@ fn who_is_to_blame_is_told_apart() {
             &[],
         )
     };
-    let stale = Program::new("liveload").arg("stale");
-    let stale = stale.args(["--stale-after", "1ms", "--ledger"]);
-    let stale = stale
-        .arg(centre.site.path("ledger"))
-        .args(["--backend", "icinga2-api", "--tls-name", NODE])
-        .args(["--target", &centre.icinga.url(), "--ca"])
-        .arg(centre.icinga.ca())
-        .args(["--api-user", "sitewire", "--api-password-file"])
-        .arg(centre.password())
-        .run()
-        .success();
+    let stale = centre.stranger(&["stale", "--stale-after", "1ms"]);
+    let stale = centre.as_user("sitewire", stale).run().success().errors();
     assert!(
-        stale
-            .errors()
-            .contains("told the core of 1 objects, could not of 2"),
-        "{stale:?}"
+        stale.contains("told the core of 1 objects, could not of 2"),
+        "{stale}"
     );
     let output = state()[0][1].as_str().expect("text").to_owned();
     assert!(output.starts_with("site remote1 is silent"), "{output}");
@@ -244,17 +242,22 @@ fn who_is_to_blame_is_told_apart() {
         let program = program.args(["--site", "remote1"]);
         program.input(dump(sequence, &record(""))).run()
     };
-    let said = load(centre.program("reader"), 3).expect(1).errors();
+    let own = centre.icinga.client();
+    let by_certificate = centre.stranger(&[]).arg("--cert").arg(own.certificate);
+    load(by_certificate.arg("--key").arg(own.key), 3).success();
+    let said = load(centre.stranger(&[]), 4).expect(2).errors();
+    assert!(said.contains("who are we?"), "{said}");
+    let said = load(centre.program("reader"), 5).expect(1).errors();
     let want = "the user has no permission actions/process-check-result";
     assert!(said.contains(want), "{said}");
-    let said = load(centre.program("nobody"), 4).expect(1).errors();
+    let said = load(centre.program("nobody"), 6).expect(1).errors();
     assert!(said.contains("it does not know the user"), "{said}");
     let other = centre.program("sitewire").args(["--tls-name", "other"]);
-    let said = load(other, 5).expect(1).errors();
+    let said = load(other, 7).expect(1).errors();
     assert!(said.contains("cannot agree on TLS"), "{said}");
     let away = centre
         .program("sitewire")
         .args(["--target", "https://127.0.0.1:1"]);
-    let said = load(away, 6).expect(75).errors();
+    let said = load(away, 8).expect(75).errors();
     assert!(said.contains("cannot connect to tls:127.0.0.1:1"), "{said}");
 }

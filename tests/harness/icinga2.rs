@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::{Authority, Program, Running, Site, livestatus, peer, ports, wait};
+use crate::{Authority, Credentials, Program, Running, Site, livestatus, peer, ports, wait};
 
 /// An Icinga 2 that checks nothing by itself. Results come in through
 /// [`Icinga2::command`], or from a plugin it is told to run.
@@ -20,6 +20,8 @@ struct Api {
 
 /// What the REST API calls the server, and its certificate is for.
 pub const NODE: &str = "icinga";
+/// Whose certificate is that of its user `machine`.
+const CLIENT: &str = "remote1";
 /// The password of its users `sitewire`, who may do what is needed, and
 /// `reader`, who may not.
 pub const PASSWORD: &str = "not a secret";
@@ -55,7 +57,7 @@ impl Icinga2 {
     pub fn start_with_api(name: &str, objects: &str) -> Option<Self> {
         let api = Api {
             port: ports::free(),
-            authority: Authority::new(&[NODE]),
+            authority: Authority::new(&[NODE, CLIENT]),
         };
         let listener = format!(
             "object Endpoint NodeName {{ }}\n\
@@ -64,7 +66,9 @@ impl Icinga2 {
              object ApiUser \"sitewire\" {{\n  password = \"{PASSWORD}\"\n  permissions = \
              [ \"actions/*\", \"objects/query/*\" ]\n}}\n\
              object ApiUser \"reader\" {{\n  password = \"{PASSWORD}\"\n  permissions = \
-             [ \"objects/query/*\" ]\n}}\n",
+             [ \"objects/query/*\" ]\n}}\n\
+             object ApiUser \"machine\" {{\n  client_cn = \"{CLIENT}\"\n  permissions = \
+             [ \"actions/process-check-result\" ]\n}}\n",
             api.port
         );
         Self::start_with(name, &[&listener, objects].concat(), &[], Some(api))
@@ -158,6 +162,11 @@ impl Icinga2 {
     /// Where its REST API is: `https://HOST:PORT`.
     pub fn url(&self) -> String {
         format!("https://127.0.0.1:{}", self.api().port)
+    }
+
+    /// The certificate that its REST API knows.
+    pub fn client(&self) -> Credentials {
+        self.api().authority.of(CLIENT)
     }
 
     /// What vouches for its REST API.
