@@ -8,15 +8,16 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use nagios::check_result::CheckResult;
 use objects::{SiteId, UnixTime};
-use program::{Failure, Status};
+use program::Failure;
 
 use super::backend::Backend;
 use super::remark::{self, Remark, Teller};
+use crate::run::file_failure;
 
 /// What the core is to be told, while one dump goes through.
 pub(super) struct Remarks {
@@ -42,7 +43,7 @@ impl Remarks {
         let told = match fs::read_to_string(&memory) {
             Ok(text) => text.lines().filter_map(Remark::parse).collect(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeSet::new(),
-            Err(error) => return Err(failure(&memory, error)),
+            Err(error) => return Err(file_failure(&memory, error)),
         };
         Ok(Self {
             memory,
@@ -174,10 +175,6 @@ impl Remarks {
             }
             Ok(())
         })
-        .map_err(|error| failure(&self.memory, error))
+        .map_err(|error| file_failure(&self.memory, error))
     }
-}
-
-fn failure(path: &Path, error: io::Error) -> Failure {
-    Failure::caused(Status::Failed, path.display().to_string(), error)
 }

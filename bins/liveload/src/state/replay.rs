@@ -10,13 +10,14 @@
 use std::collections::HashMap;
 use std::fs;
 use std::hash::{Hash, Hasher};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use nagios::check_result::{CheckResult, Full};
 use objects::{StateType, UnixTime};
-use program::{Failure, Status};
+use program::Failure;
 
 use super::known::Known;
+use crate::run::file_failure;
 
 const MAGIC: &[u8] = b"sitewire-replay 1\n";
 /// Bytes of an object in the file.
@@ -107,12 +108,8 @@ impl Replay {
             }
             Ok(())
         })
-        .map_err(|error| store_failure(&self.path, error))
+        .map_err(|error| file_failure(&self.path, error))
     }
-}
-
-fn store_failure(path: &Path, error: std::io::Error) -> Failure {
-    Failure::caused(Status::Failed, path.display().to_string(), error)
 }
 
 fn play(
