@@ -211,6 +211,16 @@ pub(crate) struct Way {
     pub(crate) file_mode: u32,
 }
 
+impl Way {
+    /// The core behind it: of one backend there is only one.
+    pub(crate) fn core(&self) -> Core {
+        match self.backend {
+            Backend::Icinga2Api => Core::Icinga2,
+            _ => self.core,
+        }
+    }
+}
+
 /// What is taken of states, and how much of it.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "States")]

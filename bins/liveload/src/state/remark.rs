@@ -5,7 +5,7 @@
 //! them has one.
 
 use bstr::ByteSlice;
-use nagios::check_result::CheckResult;
+use nagios::check_result::{CheckResult, Full};
 use objects::{AcknowledgementType, Comment, Downtime, DowntimeKind, SiteId, UnixTime};
 use program::Failure;
 
@@ -82,23 +82,60 @@ impl Remark {
         Self::new(record, Kind::Acknowledgement { is_sticky }, text)
     }
 
+    /// The downtimes that an object is to have; `None` for one that the core
+    /// cannot be told of.
+    ///
+    /// A flexible one that has begun at the source is a fixed one for the core,
+    /// for as long as the source has it: the core itself would begin it with the
+    /// next problem only. One that should have begun with the problem that there
+    /// is, and has not, is over.
+    pub(super) fn downtimes(
+        record: &CheckResult,
+        full: &Full,
+        author: &str,
+        now: UnixTime,
+    ) -> Vec<Option<Self>> {
+        let is_open = |downtime: &&Downtime| downtime.end_time > now;
+        let open = || full.downtimes.iter().filter(is_open);
+        let is_fixed = |downtime: &Downtime| downtime.kind == DowntimeKind::Fixed;
+        let is_due = |downtime: &Downtime| downtime.start_time <= now;
+        let fixed = open().filter(|downtime| is_fixed(downtime) && is_due(downtime));
+        let in_effect = usize::try_from(full.scheduled_downtime_depth).unwrap_or(0);
+        let mut begun = in_effect.saturating_sub(fixed.count());
+        let mut remarks = Vec::new();
+        for downtime in open() {
+            let said = said(&downtime.author, &downtime.comment);
+            if is_fixed(downtime) {
+                remarks.push(Self::downtime(record, downtime, true, author, &said));
+            } else if is_due(downtime) && begun > 0 {
+                begun -= 1;
+                let said = format!("{said} (flexible, {} s)", downtime.duration);
+                remarks.push(Self::downtime(record, downtime, true, author, &said));
+            } else if !is_due(downtime) || record.return_code == 0 {
+                remarks.push(Self::downtime(record, downtime, false, author, &said));
+            }
+        }
+        remarks
+    }
+
     /// Its text names it, as cores find a downtime by its comment.
-    pub(super) fn downtime(
+    fn downtime(
         record: &CheckResult,
         downtime: &Downtime,
+        is_fixed: bool,
         author: &str,
+        said: &str,
     ) -> Option<Self> {
         let (start, end) = (downtime.start_time.secs(), downtime.end_time.secs());
         let kind = Kind::Downtime {
             start,
             end,
-            is_fixed: downtime.kind == DowntimeKind::Fixed,
-            duration: match downtime.kind {
-                DowntimeKind::Fixed => end - start,
-                DowntimeKind::Flexible { .. } => downtime.duration,
+            is_fixed,
+            duration: match is_fixed {
+                true => end - start,
+                false => downtime.duration,
             },
         };
-        let said = said(&downtime.author, &downtime.comment);
         Self::new(record, kind, format!("{author} {}, {said}", downtime.id))
     }
 
@@ -222,5 +259,54 @@ mod tests {
             "bob: a,b SHUTDOWN  \u{fffd}"
         );
         assert_eq!(said(b"b", &vec![b'x'; 9000]).len(), MAX_TEXT);
+    }
+
+    #[test]
+    fn flexible_downtimes_are_in_effect_when_they_are_at_the_source() {
+        let now = UnixTime::from_secs(100);
+        let downtime = |id, start, kind| Downtime {
+            id,
+            author: "b".into(),
+            comment: "c".into(),
+            start_time: UnixTime::from_secs(start),
+            end_time: UnixTime::from_secs(200),
+            duration: 30,
+            kind,
+            entry_time: UnixTime::NEVER,
+        };
+        let flexible = DowntimeKind::Flexible { began: None };
+        for (code, depth, want) in [
+            (0, 1, &["fixed", "waiting"][..]),
+            (2, 1, &["fixed"]),
+            (2, 2, &["fixed", "begun"]),
+            (0, 2, &["fixed", "begun"]),
+        ] {
+            let record = CheckResult {
+                host_name: "h".into(),
+                return_code: code,
+                ..CheckResult::default()
+            };
+            let full = Full {
+                scheduled_downtime_depth: depth,
+                downtimes: vec![
+                    downtime(1, 50, DowntimeKind::Fixed),
+                    downtime(2, 50, flexible),
+                    downtime(3, 150, flexible),
+                ],
+                ..Full::default()
+            };
+            let remarks = Remark::downtimes(&record, &full, "sitewire:a", now);
+            let lines: Vec<_> = remarks.iter().flatten().map(Remark::print).collect();
+            let want: Vec<_> = want
+                .iter()
+                .map(|line| match *line {
+                    "fixed" => "downtime\th\t\t50\t200\t1\t150\tsitewire:a 1, b: c",
+                    "waiting" => "downtime\th\t\t50\t200\t0\t30\tsitewire:a 2, b: c",
+                    _ => "downtime\th\t\t50\t200\t1\t150\tsitewire:a 2, b: c (flexible, 30 s)",
+                })
+                .chain(["downtime\th\t\t150\t200\t0\t30\tsitewire:a 3, b: c"])
+                .collect();
+            assert_eq!(lines, want, "{code} {depth}");
+        }
     }
 }

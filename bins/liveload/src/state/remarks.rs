@@ -76,9 +76,8 @@ impl Remarks {
                 None => self.unnamed += 1,
             }
         }
-        for downtime in &full.downtimes {
-            match Remark::downtime(record, downtime, &self.author) {
-                Some(remark) if remark.is_over(self.now) => {}
+        for remark in Remark::downtimes(record, full, &self.author, self.now) {
+            match remark {
                 Some(remark) => {
                     self.wanted.insert(remark);
                 }

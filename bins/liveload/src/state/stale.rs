@@ -197,10 +197,9 @@ impl Watch<'_> {
         };
         // Icinga 2 passes over what is older than what it has, and the next dump
         // may say of a check that it has not been made again.
-        let is_icinga = self.way.core == Core::Icinga2 || self.way.backend == To::Icinga2Api;
-        let time = match is_icinga {
-            true => object.last_check,
-            false => now,
+        let time = match self.way.core() {
+            Core::Icinga2 => object.last_check,
+            Core::Nagios | Core::Naemon => now,
         };
         CheckResult {
             host_name: object.host_name,
