@@ -25,5 +25,6 @@ mod notify_sites;
 mod openssl;
 mod readme_walk;
 mod remote_site;
-mod signed_dumps;
+mod required_signatures;
+
 mod wires;
