@@ -26,5 +26,4 @@ mod openssl;
 mod readme_walk;
 mod remote_site;
 mod required_signatures;
-
 mod wires;
