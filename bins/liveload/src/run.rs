@@ -1,8 +1,8 @@
 //! What the command line asks for: status, or imports one after the other.
 
 use std::fs::File;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::io::Read;
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 use objects::{SiteId, UnixTime};
@@ -116,15 +116,6 @@ pub(crate) fn ledger_failure(error: transfer::Error) -> Failure {
         None => Failure::new(status, error.to_string()),
         Some(_) => Failure::caused(status, "cannot remember what came", error),
     }
-}
-
-/// A failure of reading or writing a file of ours.
-pub(crate) fn file_failure(path: &Path, error: io::Error) -> Failure {
-    let status = match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Status::TryAgain,
-        _ => Status::Failed,
-    };
-    Failure::caused(status, path.display().to_string(), error)
 }
 
 /// The worse of two results; a failure that is not the last is told at once.

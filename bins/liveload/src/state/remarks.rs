@@ -13,11 +13,10 @@ use std::time::Duration;
 
 use nagios::check_result::CheckResult;
 use objects::{SiteId, UnixTime};
-use program::Failure;
+use program::{Failure, file};
 
 use super::backend::Backend;
 use super::remark::{self, Remark, Teller};
-use crate::run::file_failure;
 
 /// What the core is to be told, while one dump goes through.
 pub(super) struct Remarks {
@@ -43,7 +42,7 @@ impl Remarks {
         let told = match fs::read_to_string(&memory) {
             Ok(text) => text.lines().filter_map(Remark::parse).collect(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeSet::new(),
-            Err(error) => return Err(file_failure(&memory, error)),
+            Err(error) => return Err(file::failure(&memory, error)),
         };
         Ok(Self {
             memory,
@@ -174,6 +173,6 @@ impl Remarks {
             }
             Ok(())
         })
-        .map_err(|error| file_failure(&self.memory, error))
+        .map_err(|error| file::failure(&self.memory, error))
     }
 }

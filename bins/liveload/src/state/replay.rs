@@ -14,10 +14,9 @@ use std::path::PathBuf;
 
 use nagios::check_result::{CheckResult, Full};
 use objects::{StateType, UnixTime};
-use program::Failure;
+use program::{Failure, file};
 
 use super::known::Known;
-use crate::run::file_failure;
 
 const MAGIC: &[u8] = b"sitewire-replay 1\n";
 /// Bytes of an object in the file.
@@ -108,7 +107,7 @@ impl Replay {
             }
             Ok(())
         })
-        .map_err(|error| file_failure(&self.path, error))
+        .map_err(|error| file::failure(&self.path, error))
     }
 }
 

@@ -13,13 +13,13 @@ use std::time::{Duration, SystemTime};
 
 use nagios::check_result::CheckResult;
 use objects::{SiteId, UnixTime};
-use program::{Failure, Status};
+use program::{Failure, Status, file};
 use transfer::{Entry, Kind, Ledger};
 
 use super::roll::{self, Object};
 use super::way::Way;
 use crate::cli::{self, Backend as To, Core, StaleObjects};
-use crate::run::{file_failure, ledger_directory, ledger_failure};
+use crate::run::{ledger_directory, ledger_failure};
 
 /// A silence that nobody has asked for another length of.
 const USUAL: Duration = Duration::from_secs(600);
@@ -137,7 +137,7 @@ impl Watch<'_> {
             // What cannot be read was never told.
             Ok(text) => Ok(UnixTime::parse(text.trim_ascii()).unwrap_or_default()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(UnixTime::NEVER),
-            Err(error) => Err(file_failure(path, error)),
+            Err(error) => Err(file::failure(path, error)),
         }
     }
 
@@ -176,7 +176,7 @@ impl Watch<'_> {
         if !self.dry_run {
             let path = self.ledger.file(site, "stale");
             program::file::replace(&path, 0o600, |out| writeln!(out, "{now}"))
-                .map_err(|error| file_failure(&path, error))?;
+                .map_err(|error| file::failure(&path, error))?;
         }
         eprintln!("liveload: {text}; told the core of {told} objects, could not of {refused}");
         Ok(())
@@ -215,7 +215,7 @@ impl Watch<'_> {
 
 fn forget(path: &Path) -> Result<(), Failure> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(file_failure(path, error)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(file::failure(path, error)),
         _ => Ok(()),
     }
 }
