@@ -83,7 +83,8 @@ impl<'a> Session<'a> {
             Err(failure) => return Err(remember_refusal(args, &mut turn, name, failure)),
         };
         let is_replayed = args.states.full && args.states.backend != Way::Livestatusd;
-        let replay = is_replayed.then(|| Replay::open(ledger.file(&site, "replay")));
+        let replay =
+            is_replayed.then(|| Replay::open(ledger.file(&site, "replay"), args.states.core));
         let mut session = Self {
             args,
             name,
