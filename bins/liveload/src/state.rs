@@ -3,7 +3,6 @@
 
 mod backend;
 mod command;
-mod connection;
 mod dump;
 mod gate;
 mod ingest;

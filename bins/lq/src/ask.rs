@@ -5,10 +5,10 @@ use std::io::Write;
 use livestatus::json::Row;
 use livestatus::response::{HEAD_LEN, Head, error_message};
 use livestatus::{Event, ResponseReader};
+use program::connection::{self, Connection};
 use program::{Failure, Status};
 
 use crate::cli::Format;
-use crate::connection::Connection;
 use crate::python;
 
 /// Longest row of a table.
@@ -28,6 +28,12 @@ pub(crate) enum Error {
 impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
         Self::Other(failure)
+    }
+}
+
+impl From<connection::Error> for Error {
+    fn from(error: connection::Error) -> Self {
+        Self::Other(error.into())
     }
 }
 
@@ -57,7 +63,7 @@ impl From<Error> for Failure {
 /// Sends a query and prints its rows for a script, in a format that the query
 /// asks for with [`query::word`](crate::query::word).
 pub(crate) fn print(
-    connection: &mut Connection<'_>,
+    connection: &mut Connection,
     request: &[u8],
     format: Format,
     out: &mut dyn Write,
@@ -72,7 +78,7 @@ pub(crate) fn print(
 
 /// Sends a query and copies the body of the answer to `out` as it comes.
 pub(crate) fn copy(
-    connection: &mut Connection<'_>,
+    connection: &mut Connection,
     request: &[u8],
     out: &mut dyn Write,
 ) -> Result<(), Error> {
@@ -100,7 +106,7 @@ pub(crate) fn copy(
 }
 
 /// Reads at least the frame's header; also returns how much was read.
-fn read_head(connection: &mut Connection<'_>, buffer: &mut [u8]) -> Result<(Head, usize), Error> {
+fn read_head(connection: &mut Connection, buffer: &mut [u8]) -> Result<(Head, usize), Error> {
     let mut have = 0;
     loop {
         let count = connection.receive(&mut buffer[have..])?;
@@ -117,7 +123,7 @@ fn read_head(connection: &mut Connection<'_>, buffer: &mut [u8]) -> Result<(Head
     }
 }
 
-fn refused(connection: &mut Connection<'_>, head: Head, begun: &[u8]) -> Error {
+fn refused(connection: &mut Connection, head: Head, begun: &[u8]) -> Error {
     let mut text = begun.to_vec();
     let mut buffer = vec![0; 4096];
     while (text.len() as u64) < head.length.min(ERROR_LIMIT) {
@@ -136,7 +142,7 @@ fn refused(connection: &mut Connection<'_>, head: Head, begun: &[u8]) -> Error {
 
 /// Sends a query for JSON and hands over its rows one by one.
 pub(crate) fn rows(
-    connection: &mut Connection<'_>,
+    connection: &mut Connection,
     request: &[u8],
     mut take: impl FnMut(&Row) -> Result<(), Failure>,
 ) -> Result<(), Error> {
@@ -157,17 +163,10 @@ pub(crate) fn rows(
 
 /// Sends commands and waits until the server has taken them all. Servers answer
 /// only to tell of a fault, unless a framed answer was asked for.
-pub(crate) fn commands(connection: &mut Connection<'_>, text: &[u8]) -> Result<(), Error> {
+pub(crate) fn commands(connection: &mut Connection, text: &[u8]) -> Result<(), Error> {
     connection.send(text)?;
     connection.finish()?;
-    let mut answer = Vec::new();
-    let mut buffer = vec![0; 4096];
-    while (answer.len() as u64) < ERROR_LIMIT {
-        match connection.receive(&mut buffer)? {
-            0 => break,
-            count => answer.extend_from_slice(&buffer[..count]),
-        }
-    }
+    let answer = connection.receive_rest(ERROR_LIMIT as usize)?;
     let mut rest = &answer[..];
     while let Some(bytes) = rest.first_chunk::<HEAD_LEN>() {
         match Head::parse(bytes) {

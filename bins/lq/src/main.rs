@@ -2,7 +2,6 @@
 
 mod ask;
 mod cli;
-mod connection;
 mod nagios;
 mod python;
 mod query;
@@ -11,6 +10,7 @@ mod screen;
 mod shortcut;
 mod sites;
 mod table;
+mod target;
 mod view;
 mod watch;
 mod words;

@@ -14,9 +14,9 @@ use program::{Failure, Status};
 
 use crate::ask;
 use crate::cli::Args;
-use crate::connection::Target;
 use crate::query::{self, Request};
 use crate::run;
+use crate::target;
 
 /// Cores give a plugin up after a minute, or less.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -61,7 +61,7 @@ fn measure(args: &Args) -> Result<(BString, f64), Failure> {
         return Err(usage("--nagios checks one query"));
     };
     let label = lines[0].fields().nth(1).unwrap_or_default();
-    let target = Target::new(args, TIMEOUT)?;
+    let target = target::of(args, TIMEOUT)?;
     let mut connection = target.connect()?;
     let request = query::framed(lines, Some("json"), false);
     let mut rows: u64 = 0;

@@ -7,15 +7,16 @@ use std::path::Path;
 use std::time::Duration;
 
 use bstr::{BString, ByteSlice};
+use program::connection::{Connection, Target};
 use program::{Failure, Status};
 
 use crate::ask;
 use crate::cli::{Args, Format};
-use crate::connection::{Connection, Target};
 use crate::query::{self, Request};
 use crate::screen::Screen;
 use crate::shortcut::Question;
 use crate::table::{self, Cell, Table};
+use crate::target;
 use crate::watch::Watch;
 
 /// How long a server may be silent: large answers are assembled first.
@@ -25,7 +26,7 @@ const MAX_QUERY: u64 = 64 << 20;
 
 pub(crate) fn run(args: &Args) -> Result<Status, Failure> {
     let work = Work::new(args)?;
-    let target = Target::new(args, TIMEOUT)?;
+    let target = target::of(args, TIMEOUT)?;
     let once = |screen: &Screen, out: &mut dyn Write| match &work {
         Work::Question(question) => question.answer(args.format, &target, screen, out),
         Work::Requests(requests) => answer_all(requests, args, &target, screen, out),
@@ -144,7 +145,7 @@ fn answer(
     get: &Request,
     lines: &[BString],
     args: &Args,
-    connection: &mut Connection<'_>,
+    connection: &mut Connection,
     screen: &Screen,
     out: &mut dyn Write,
 ) -> Result<(), Failure> {

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use bstr::{BString, ByteSlice};
 use livestatus::Server;
+use program::connection::Target;
 use program::{Failure, Status};
 
 use crate::ask::{self, Error};
 use crate::cli::{Format, Shortcut, What};
-use crate::connection::Target;
 use crate::query;
 use crate::screen::Screen;
 use crate::sites;

@@ -1,9 +1,9 @@
 //! `lq sites`: how old and how complete is what each site has sent.
 
 use livestatus::json::Row;
+use program::connection::Connection;
 
 use crate::ask::{self, Error};
-use crate::connection::Connection;
 use crate::table::{Cell, Paint, Table, show};
 use crate::words::{age, moment};
 
@@ -24,7 +24,7 @@ pub(crate) const COLUMNS: [&str; 12] = [
 ];
 
 /// Asks, with a request for [`COLUMNS`].
-pub(crate) fn table(connection: &mut Connection<'_>, request: &[u8]) -> Result<Table, Error> {
+pub(crate) fn table(connection: &mut Connection, request: &[u8]) -> Result<Table, Error> {
     let mut table = Table::new([
         "SITE",
         "STATE",

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use objects::notification::{Context, Error, Kind, MAX_BODY, MAX_CONTEXT, parse_context, to_utf8};
+use objects::notification::{Context, Error, Kind, MAX_CONTEXT, parse_context, to_utf8};
 use objects::{Notification, NotificationId, SiteId, UnixTime};
 use program::{Failure, Status};
 use spool::drop_box;
@@ -13,15 +13,13 @@ use spool::submission::{self, Asked};
 use crate::cli::Args;
 use crate::context;
 
-/// What every spooler on the way may add to the body for its path.
-const ROOM_FOR_PATH: usize = 4096;
 /// How long the daemon may take for its answer before the drop box is used.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(crate) fn run(args: &Args) -> Result<Status, Failure> {
     let now = UnixTime::from(SystemTime::now());
     let site = site(args)?;
-    let notification = Notification {
+    let mut notification = Notification {
         id: args.id.unwrap_or_else(|| NotificationId::new(now)),
         kind: Kind::Raw,
         created: now,
@@ -30,7 +28,7 @@ pub(crate) fn run(args: &Args) -> Result<Status, Failure> {
         site,
     };
     let id = notification.id;
-    let body = print_within_limit(notification)?;
+    let body = notification.print_to_fit().map_err(unfit)?;
     if args.dry_run {
         return tell(&body);
     }
@@ -86,23 +84,6 @@ fn spool(args: &Args) -> PathBuf {
     match std::env::var_os("OMD_ROOT") {
         Some(root) if !root.is_empty() => PathBuf::from(root).join("var/sitewire/spool"),
         _ => PathBuf::from("/var/spool/sitewire"),
-    }
-}
-
-/// Prints the body; what is too long is cut, because the core will not ask again.
-fn print_within_limit(mut notification: Notification) -> Result<String, Failure> {
-    let limit = MAX_BODY - ROOM_FOR_PATH;
-    loop {
-        let len = match notification.print() {
-            Ok(body) if body.len() <= limit => return Ok(body),
-            Ok(body) => body.len(),
-            Err(Error::TooLarge(len)) => len,
-            Err(error) => return Err(unfit(error)),
-        };
-        // The note takes room as well.
-        if !context::cut_longest(&mut notification.context, len - limit + 256) {
-            return Err(unfit(Error::TooLarge(len)));
-        }
     }
 }
 

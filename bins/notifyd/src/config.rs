@@ -276,11 +276,13 @@ fn parse_tls(mut table: Table, problems: &mut Vec<String>) -> Option<TlsFiles> {
     let certificate = table.require("certificate", Table::path, problems);
     let key = table.require("key", Table::path, problems);
     let ca = table.require("ca", Table::path, problems);
+    let crl = table.take("crl", Table::path, problems);
     table.finish(problems);
     Some(TlsFiles {
         certificate: certificate?,
         key: key?,
         ca: ca?,
+        crl,
     })
 }
 
@@ -414,6 +416,7 @@ directory = "/s"
 certificate = "/c.crt"
 key = "/c.key"
 ca = "/ca.crt"
+crl = "/ca.crl"
 [[listen]]
 address = "[::1]:6555"
 [[listen]]
@@ -442,6 +445,7 @@ file = "/x.state"
         let c = Configuration::parse("n.toml", COMPLETE).unwrap();
         assert_eq!(c.site.as_str(), "central");
         assert_eq!(c.stop_timeout, Duration::from_secs(5));
+        assert_eq!(c.tls.unwrap().crl.as_deref(), Some(Path::new("/ca.crl")));
         assert_eq!(c.listen[1], Address::Unix("/run/notifyd".into()));
         assert_eq!(c.peers.len(), 2);
         assert!(!c.peers[0].send && c.peers[1].send);

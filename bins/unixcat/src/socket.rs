@@ -1,9 +1,12 @@
 //! The socket, with TLS or without. Nothing here waits but connecting.
 
-use std::io::{self, ErrorKind};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use program::{Failure, Status};
+use program::Failure;
+#[cfg(feature = "tls")]
+use program::Status;
+use program::connection::{Limits, Stream, Target};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown};
 
@@ -17,22 +20,25 @@ pub(crate) enum Socket {
 
 impl Socket {
     pub(crate) fn connect(args: &Args) -> Result<Self, Failure> {
+        let limits = Limits {
+            connect: args.connect_timeout,
+            silence: None,
+        };
         #[cfg(feature = "tls")]
-        if let program::Address::Tls { host, port } = &args.socket
-            && let Some(client) = program::tls::Client::of(&args.socket, args.tls.options())?
-        {
-            return connect_tls(args, &client, host, *port);
+        let target = Target::with_tls(args.socket.clone(), limits, args.tls.options())?;
+        #[cfg(not(feature = "tls"))]
+        let target = Target::new(args.socket.clone(), limits);
+        match target.open()? {
+            Stream::Plain(socket) => Ok(Self::Plain(socket.into())),
+            #[cfg(feature = "tls")]
+            Stream::Tls(stream) => {
+                rustix::io::ioctl_fionbio(&stream, true).map_err(|error| {
+                    let error = io::Error::from(error);
+                    Failure::caused(Status::Failed, "cannot set up the socket", error)
+                })?;
+                Ok(Self::Tls(stream))
+            }
         }
-        let socket = args.socket.connect(args.connect_timeout).map_err(|error| {
-            let status = match error.kind() {
-                ErrorKind::InvalidInput | ErrorKind::InvalidFilename | ErrorKind::Unsupported => {
-                    Status::Failed
-                }
-                _ => Status::TryAgain,
-            };
-            Failure::caused(status, format!("cannot connect to {}", args.socket), error)
-        })?;
-        Ok(Self::Plain(socket))
     }
 
     /// Whether the kernel can move bytes through it by itself.
@@ -114,32 +120,4 @@ impl AsFd for Socket {
             Self::Tls(stream) => stream.as_fd(),
         }
     }
-}
-
-#[cfg(feature = "tls")]
-fn connect_tls(
-    args: &Args,
-    client: &program::tls::Client,
-    host: &str,
-    port: u16,
-) -> Result<Socket, Failure> {
-    let address = &args.socket;
-    let stream = client
-        .connect(host, port, args.connect_timeout)
-        .map_err(|error| {
-            if error.is_temporary() {
-                return Failure::caused(
-                    Status::TryAgain,
-                    format!("cannot connect to {address}"),
-                    error,
-                );
-            }
-            let what = format!("cannot agree on TLS with {address}");
-            Failure::caused(Status::Failed, what, error)
-        })?;
-    rustix::io::ioctl_fionbio(&stream, true).map_err(|error| {
-        let error = io::Error::from(error);
-        Failure::caused(Status::Failed, "cannot set up the socket", error)
-    })?;
-    Ok(Socket::Tls(Box::new(stream)))
 }

@@ -7,7 +7,9 @@
 //! same string.
 
 mod number;
+mod pretty;
 mod reader;
+mod statements;
 mod text;
 
 use std::fmt;
@@ -16,6 +18,7 @@ use bstr::{BString, ByteSlice};
 
 use crate::Error;
 pub(crate) use reader::Reader;
+pub use statements::parse_assignments;
 
 /// A value that a literal can have.
 #[derive(Debug, Clone, PartialEq)]
@@ -139,6 +142,12 @@ impl Value {
                 out.push(b'}');
             }
         }
+    }
+
+    /// Appends the value as Python's `pprint.pformat()` prints it: over as many
+    /// lines as it needs, dicts sorted, characters that can be shown as they are.
+    pub fn print_pretty(&self, out: &mut Vec<u8>) {
+        pretty::print(self, out);
     }
 
     /// What Python calls its type.

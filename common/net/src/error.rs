@@ -45,8 +45,8 @@ pub enum Error {
     Tls(rustls::Error),
     /// The stream broke.
     Stream(io::Error),
-    /// The peer agreed on TLS, but not on our protocol.
-    NoProtocol,
+    /// The peer speaks TLS, but not this protocol in it.
+    NoProtocol(String),
     /// The peer's certificate names no site.
     NoSite(String),
     /// The peer's certificate is for another site.
@@ -75,7 +75,7 @@ impl fmt::Display for Error {
             Self::NotTls => f.write_str("the other end does not speak TLS"),
             Self::Tls(_) => f.write_str("TLS failed"),
             Self::Stream(_) => f.write_str("connection broke"),
-            Self::NoProtocol => f.write_str("peer does not offer sitewire-notify/1 in TLS"),
+            Self::NoProtocol(name) => write!(f, "peer does not offer {name} in TLS"),
             Self::NoSite(why) => write!(f, "peer's certificate names no site: {why}"),
             Self::WrongSite { expected, found } => {
                 write!(

@@ -9,6 +9,7 @@
 
 pub mod address;
 pub mod backoff;
+pub mod enrolment;
 pub mod error;
 pub mod link;
 mod pem;
@@ -17,6 +18,7 @@ pub mod tls;
 
 pub use address::{Address, Listener, Stream};
 pub use backoff::Backoff;
+pub use enrolment::{Enrolment, Visitor};
 pub use error::Error;
 pub use link::{Command, drive};
 pub use tls::{Identity, TlsFiles};

@@ -17,18 +17,21 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::client::{Resumption, verify_server_cert_signed_by_trust_anchor};
 use rustls::crypto::verify_tls13_signature;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{
+    ClientCertVerifierBuilder, ParsedCertificate, VerifierBuilderError, WebPkiClientVerifier,
+};
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, InvalidMessage, OtherError,
     RootCertStore, ServerConfig, SignatureScheme,
 };
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, ServerName};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 use crate::error::Error;
-use crate::pem::{read_certificates, read_key, read_roots};
+use crate::pem::{bad_file, read_certificates, read_key, read_revocations, read_roots};
 
 /// TLS must be agreed after this long.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -44,18 +47,25 @@ pub struct TlsFiles {
     pub key: PathBuf,
     /// The certificates of those who may sign for our peers.
     pub ca: PathBuf,
+    /// Which of the peers' certificates are no longer believed; one list of
+    /// each authority.
+    pub crl: Option<PathBuf>,
 }
 
 /// Who we are towards peers, and whom we believe.
 #[derive(Debug)]
 pub struct Identity {
     site: SiteId,
+    begins: UnixTime,
     expires: UnixTime,
-    chain: Vec<CertificateDer<'static>>,
-    key: PrivateKeyDer<'static>,
-    roots: Arc<RootCertStore>,
-    provider: Arc<CryptoProvider>,
-    server: Arc<ServerConfig>,
+    pub(crate) chain: Vec<CertificateDer<'static>>,
+    pub(crate) key: PrivateKeyDer<'static>,
+    pub(crate) roots: Arc<RootCertStore>,
+    pub(crate) provider: Arc<CryptoProvider>,
+    pub(crate) crls: Vec<CertificateRevocationListDer<'static>>,
+    /// Who is believed, with what has been revoked.
+    peers: Arc<dyn ClientCertVerifier>,
+    pub(crate) server: Arc<ServerConfig>,
 }
 
 impl Identity {
@@ -67,6 +77,10 @@ impl Identity {
         let chain = read_certificates(&files.certificate)?;
         let key = read_key(&files.key)?;
         let roots = Arc::new(read_roots(&files.ca)?);
+        let crls = match &files.crl {
+            Some(path) => read_revocations(path)?,
+            None => Vec::new(),
+        };
         let bad = |what: String| Error::BadFile {
             path: files.certificate.clone(),
             what,
@@ -75,21 +89,27 @@ impl Identity {
         let site = leaf.site.clone().map_err(bad)?;
         check_own_chain(&chain, &leaf, &roots, &provider)
             .map_err(|error| bad(format!("not usable with {}: {error}", files.ca.display())))?;
-        let server =
-            server_config(&chain, &key, &roots, &provider).map_err(|error| match error {
-                Error::Setup(rustls::Error::InconsistentKeys(_)) => Error::BadFile {
-                    path: files.key.clone(),
-                    what: format!("is not the key of {}", files.certificate.display()),
-                },
-                other => other,
-            })?;
+        let clients = client_verifier(&roots, &crls, &provider)
+            .build()
+            .map_err(|error| unusable_authority(files, &error))?;
+        let server = server_config(&chain, &key, Arc::clone(&clients), &provider);
+        let server = server.map_err(|error| match error {
+            Error::Setup(rustls::Error::InconsistentKeys(_)) => Error::BadFile {
+                path: files.key.clone(),
+                what: format!("is not the key of {}", files.certificate.display()),
+            },
+            other => other,
+        })?;
         Ok(Self {
             site,
+            begins: leaf.not_before,
             expires: leaf.not_after,
             chain,
             key,
             roots,
             provider,
+            crls,
+            peers: clients,
             server: Arc::new(server),
         })
     }
@@ -99,9 +119,19 @@ impl Identity {
         &self.site
     }
 
+    /// When our certificate begins to be valid.
+    pub fn begins(&self) -> UnixTime {
+        self.begins
+    }
+
     /// When our certificate ends to be valid.
     pub fn expires(&self) -> UnixTime {
         self.expires
+    }
+
+    /// Now, or the nearest moment at which our certificate is valid.
+    pub(crate) fn valid_time(&self) -> rustls_pki_types::UnixTime {
+        within(self.begins, self.expires)
     }
 
     /// Agrees on TLS with whoever connected, and tells which site that is.
@@ -115,7 +145,7 @@ impl Identity {
         let accepting = TlsAcceptor::from(Arc::clone(&self.server)).accept(stream);
         let stream = in_time(HANDSHAKE_TIMEOUT, accepting).await?;
         let (_, connection) = stream.get_ref();
-        check_protocol(connection.alpn_protocol())?;
+        check_protocol(connection.alpn_protocol(), wire::frame::ALPN)?;
         let site = peer_site(connection.peer_certificates())?;
         Ok((stream, site))
     }
@@ -129,16 +159,30 @@ impl Identity {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
+        self.connect_for(wire::frame::ALPN, expected, stream).await
+    }
+
+    /// As [`Self::connect`], to speak `protocol`.
+    pub async fn connect_for<S>(
+        &self,
+        protocol: &[u8],
+        expected: &SiteId,
+        stream: S,
+    ) -> Result<tokio_rustls::client::TlsStream<S>, Error>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
         // The name means nothing: the verifier looks at the site in the certificate.
         let name = ServerName::try_from("site.invalid").expect("a valid name");
-        let config = Arc::new(self.client_config(expected)?);
+        let mut config = self.client_config(expected)?;
+        config.alpn_protocols = vec![protocol.to_vec()];
         let stream = in_time(
             HANDSHAKE_TIMEOUT,
-            TlsConnector::from(config).connect(name, stream),
+            TlsConnector::from(Arc::new(config)).connect(name, stream),
         )
         .await?;
         let (_, connection) = stream.get_ref();
-        check_protocol(connection.alpn_protocol())?;
+        check_protocol(connection.alpn_protocol(), protocol)?;
         Ok(stream)
     }
 
@@ -147,6 +191,8 @@ impl Identity {
             expected: expected.clone(),
             roots: Arc::clone(&self.roots),
             provider: Arc::clone(&self.provider),
+            // Without a list there is nothing more to ask.
+            revoked: (!self.crls.is_empty()).then(|| Arc::clone(&self.peers)),
         };
         let mut config = ClientConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_protocol_versions(&[&rustls::version::TLS13])
@@ -155,7 +201,6 @@ impl Identity {
             .with_custom_certificate_verifier(Arc::new(verifier))
             .with_client_auth_cert(self.chain.clone(), self.key.clone_key())
             .map_err(Error::Setup)?;
-        config.alpn_protocols = vec![wire::frame::ALPN.to_vec()];
         config.resumption = Resumption::disabled();
         config.enable_sni = false;
         Ok(config)
@@ -204,16 +249,31 @@ fn site_of(certificate: &X509Certificate<'_>) -> Result<SiteId, String> {
     }
 }
 
-fn server_config(
+/// Believes clients whose chain leads to one of the roots and has not been
+/// revoked.
+pub(crate) fn client_verifier(
+    roots: &Arc<RootCertStore>,
+    crls: &[CertificateRevocationListDer<'static>],
+    provider: &Arc<CryptoProvider>,
+) -> ClientCertVerifierBuilder {
+    WebPkiClientVerifier::builder_with_provider(Arc::clone(roots), Arc::clone(provider))
+        .with_crls(crls.iter().cloned())
+}
+
+fn unusable_authority(files: &TlsFiles, error: &VerifierBuilderError) -> Error {
+    let path = match (error, &files.crl) {
+        (VerifierBuilderError::InvalidCrl(_), Some(crl)) => crl,
+        _ => &files.ca,
+    };
+    bad_file(path, &format!("cannot be used: {error}"))
+}
+
+pub(crate) fn server_config(
     chain: &[CertificateDer<'static>],
     key: &PrivateKeyDer<'static>,
-    roots: &Arc<RootCertStore>,
+    clients: Arc<dyn ClientCertVerifier>,
     provider: &Arc<CryptoProvider>,
 ) -> Result<ServerConfig, Error> {
-    let clients =
-        WebPkiClientVerifier::builder_with_provider(Arc::clone(roots), Arc::clone(provider))
-            .build()
-            .map_err(|error| Error::Setup(rustls::Error::General(error.to_string())))?;
     let mut config = ServerConfig::builder_with_provider(Arc::clone(provider))
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(Error::Setup)?
@@ -232,6 +292,9 @@ struct SiteVerifier {
     expected: SiteId,
     roots: Arc<RootCertStore>,
     provider: Arc<CryptoProvider>,
+    /// Knows what has been revoked. A site's certificate serves both ends, so
+    /// that it may be looked at as a client's.
+    revoked: Option<Arc<dyn ClientCertVerifier>>,
 }
 
 /// The server's certificate is fine, but for this instead.
@@ -265,6 +328,9 @@ impl ServerCertVerifier for SiteVerifier {
             now,
             self.provider.signature_verification_algorithms.all,
         )?;
+        if let Some(revoked) = &self.revoked {
+            revoked.verify_client_cert(end_entity, intermediates, now)?;
+        }
         let found = match Leaf::read(end_entity).and_then(|leaf| leaf.site) {
             Ok(site) if site == self.expected => return Ok(ServerCertVerified::assertion()),
             Ok(site) => format!("site {site}"),
@@ -332,7 +398,9 @@ fn classify(error: io::Error) -> Error {
             | InvalidMessage::UnknownProtocolVersion
             | InvalidMessage::MessageTooLarge,
         ) => Error::NotTls,
-        rustls::Error::NoApplicationProtocol => Error::NoProtocol,
+        rustls::Error::NoApplicationProtocol => {
+            Error::NoProtocol(String::from_utf8_lossy(wire::frame::ALPN).into_owned())
+        }
         rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(other))) => {
             match other.downcast_ref::<OtherSite>() {
                 Some(other) => Error::WrongSite {
@@ -346,11 +414,13 @@ fn classify(error: io::Error) -> Error {
     }
 }
 
-fn check_protocol(agreed: Option<&[u8]>) -> Result<(), Error> {
-    match agreed {
-        Some(wire::frame::ALPN) => Ok(()),
-        _ => Err(Error::NoProtocol),
+pub(crate) fn check_protocol(agreed: Option<&[u8]>, wanted: &[u8]) -> Result<(), Error> {
+    if agreed == Some(wanted) {
+        return Ok(());
     }
+    Err(Error::NoProtocol(
+        String::from_utf8_lossy(wanted).into_owned(),
+    ))
 }
 
 pub(crate) fn peer_site(certificates: Option<&[CertificateDer<'_>]>) -> Result<SiteId, Error> {
@@ -369,17 +439,20 @@ fn check_own_chain(
     roots: &RootCertStore,
     provider: &CryptoProvider,
 ) -> Result<(), rustls::Error> {
-    let now = rustls_pki_types::UnixTime::now().as_secs();
-    let bound = |time: UnixTime| u64::try_from(time.secs()).unwrap_or(0);
-    let valid = now.clamp(
-        bound(leaf.not_before),
-        bound(leaf.not_after).max(bound(leaf.not_before)),
-    );
     verify_server_cert_signed_by_trust_anchor(
         &ParsedCertificate::try_from(&chain[0])?,
         roots,
         &chain[1..],
-        rustls_pki_types::UnixTime::since_unix_epoch(Duration::from_secs(valid)),
+        within(leaf.not_before, leaf.not_after),
         provider.signature_verification_algorithms.all,
     )
+}
+
+/// Now, or the nearest moment at which the certificate is valid.
+fn within(not_before: UnixTime, not_after: UnixTime) -> rustls_pki_types::UnixTime {
+    let now = rustls_pki_types::UnixTime::now().as_secs();
+    let bound = |time: UnixTime| u64::try_from(time.secs()).unwrap_or(0);
+    let (begin, end) = (bound(not_before), bound(not_after));
+    let valid = now.clamp(begin, end.max(begin));
+    rustls_pki_types::UnixTime::since_unix_epoch(Duration::from_secs(valid))
 }

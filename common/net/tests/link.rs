@@ -299,6 +299,7 @@ impl Certificates {
             certificate: path("crt"),
             key: path("key"),
             ca: self.directory.path().join("ca.crt"),
+            crl: None,
         })
         .unwrap()
     }

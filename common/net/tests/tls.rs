@@ -1,88 +1,13 @@
 //! TLS between sites over real sockets: who is let in, and what the others
 //! are told.
 
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+mod support;
 
-use net::{Address, Error, Identity, Listener, Stream, TlsFiles};
+use net::{Error, Identity, Stream, TlsFiles};
 use objects::SiteId;
-use rcgen::{
-    BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType,
-};
-use tempfile::TempDir;
+use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, SanType};
+use support::{Authority, chmod, listen, site};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
-fn site(name: &str) -> SiteId {
-    SiteId::new(name).unwrap()
-}
-
-/// An authority, and a directory for what it signs.
-struct Authority {
-    directory: TempDir,
-    issuer: Issuer<'static, KeyPair>,
-}
-
-impl Authority {
-    fn new() -> Self {
-        let directory = TempDir::new().unwrap();
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.self_signed(&key).unwrap();
-        std::fs::write(directory.path().join("ca.crt"), certificate.pem()).unwrap();
-        let issuer = Issuer::new(params, key);
-        Self { directory, issuer }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
-    }
-
-    fn files(&self, name: &str) -> TlsFiles {
-        TlsFiles {
-            certificate: self.path(&format!("{name}.crt")),
-            key: self.path(&format!("{name}.key")),
-            ca: self.path("ca.crt"),
-        }
-    }
-
-    fn sign(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> TlsFiles {
-        let mut params = CertificateParams::default();
-        let uri = format!("sitewire:site:{name}").try_into().unwrap();
-        params.subject_alt_names = vec![SanType::URI(uri)];
-        params.extended_key_usages = vec![
-            ExtendedKeyUsagePurpose::ServerAuth,
-            ExtendedKeyUsagePurpose::ClientAuth,
-        ];
-        change(&mut params);
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        let files = self.files(name);
-        std::fs::write(&files.certificate, certificate.pem()).unwrap();
-        std::fs::write(&files.key, key.serialize_pem()).unwrap();
-        chmod(&files.key, 0o600);
-        files
-    }
-
-    fn identity(&self, name: &str) -> Identity {
-        Identity::load(&self.sign(name, |_| {})).unwrap()
-    }
-}
-
-fn chmod(path: &Path, mode: u32) {
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
-}
-
-async fn listen() -> (Listener, Address) {
-    let listener = "127.0.0.1:0"
-        .parse::<Address>()
-        .unwrap()
-        .listen()
-        .await
-        .unwrap();
-    let address = listener.address().unwrap();
-    (listener, address)
-}
 
 /// What the server saw, and what the client saw once it has read a byte: in
 /// TLS 1.3 a client learns only then that it was not let in.
@@ -230,7 +155,7 @@ async fn a_client_of_an_old_version_is_not_let_in() {
 #[tokio::test]
 async fn a_client_of_another_protocol_is_not_let_in() {
     let error = serve_openssl(&["-alpn", "h2"]).await;
-    assert!(matches!(error, Error::NoProtocol), "{error:?}");
+    assert!(matches!(error, Error::NoProtocol(_)), "{error:?}");
 }
 
 #[tokio::test]
@@ -273,7 +198,7 @@ async fn a_server_that_speaks_no_tls_is_one_clear_error() {
 async fn tls_works_over_a_unix_socket_too() {
     let ca = Authority::new();
     let (server, client) = (ca.identity("central"), ca.identity("remote"));
-    let address: Address = format!("unix:{}", ca.path("socket").display())
+    let address: net::Address = format!("unix:{}", ca.path("socket").display())
         .parse()
         .unwrap();
     let listener = address.listen().await.unwrap();
@@ -386,4 +311,35 @@ fn every_mistake_in_the_files_names_the_file() {
         assert!(text.contains(&*path.to_string_lossy()), "{name}: {text}");
     }
     assert!(Identity::load(&good).is_ok());
+}
+
+#[tokio::test]
+async fn a_revoked_certificate_is_refused_by_either_end() {
+    let ca = Authority::new();
+    let mut files = ["central", "good", "revoked"].map(|name| ca.sign(name, |_| {}));
+    let crl = ca.revoke(&["revoked"]);
+    for files in &mut files {
+        files.crl = Some(crl.clone());
+    }
+    let [central, good, revoked] = files.map(|files| Identity::load(&files).unwrap());
+    let (served, connected) = meet(&central, &good, "central").await;
+    assert_eq!(served.unwrap(), site("good"));
+    connected.unwrap();
+    let (served, _) = meet(&central, &revoked, "central").await;
+    let Err(Error::Tls(error)) = served else {
+        panic!("{served:?}");
+    };
+    assert!(error.to_string().contains("Revoked"), "{error}");
+    let (_, connected) = meet(&revoked, &good, "revoked").await;
+    let error = connected.unwrap_err();
+    assert!(error.contains("Revoked"), "{error}");
+}
+
+#[test]
+fn a_list_that_cannot_be_used_is_named() {
+    let ca = Authority::new();
+    let mut files = ca.sign("central", |_| {});
+    files.crl = Some(files.certificate.clone());
+    let error = Identity::load(&files).unwrap_err().to_string();
+    assert!(error.contains("central.crt: has no list"), "{error}");
 }

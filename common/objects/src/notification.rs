@@ -15,6 +15,8 @@
 //! does it, so that the body is valid JSON in ASCII and UTF-8 throughout and
 //! the plugin at the far end gets what the core had.
 
+mod fit;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -25,6 +27,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::{SiteId, UnixTime};
+pub use fit::CUT;
 
 /// Format number of the body.
 pub const FORMAT: u32 = 1;
@@ -59,6 +62,14 @@ impl NotificationId {
     /// caller may bring its core's own id.
     pub fn parse(text: &str) -> Option<Self> {
         Uuid::try_parse(text).ok().map(Self)
+    }
+
+    /// The id of what is called `name` at `site`, where it came from something
+    /// else than a core: the same name always gives the same id.
+    pub fn named(site: &SiteId, name: &[u8]) -> Self {
+        const NAMES: Uuid = Uuid::from_u128(0x5d1c_7a55_0f3e_4b3c_9a71_6c1e_52b0_d4f8);
+        let site = Uuid::new_v5(&NAMES, site.as_str().as_bytes());
+        Self(Uuid::new_v5(&site, name))
     }
 
     /// The sixteen bytes, as they stand in journal records and frames.

@@ -5,6 +5,7 @@
 
 pub mod address;
 pub mod config;
+pub mod connection;
 pub mod exit;
 pub mod file;
 pub mod lock;

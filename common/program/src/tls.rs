@@ -686,6 +686,37 @@ mod tests {
     }
 
     #[test]
+    fn an_open_connection_has_the_limit_on_silence() {
+        let scratch = Scratch::new("limits");
+        let authority = Authority::new();
+        let ca = scratch.put("ca", &authority.pem);
+        let (port, thread) = serve(authority.issue(&[dns("central.example")]), None, echo);
+        let address = format!("tls:127.0.0.1:{port}").parse().unwrap();
+        let seconds = |seconds| Some(Duration::from_secs(seconds));
+        let limits = crate::connection::Limits {
+            connect: seconds(5),
+            silence: seconds(60),
+        };
+        let options = Options {
+            ca: Some(&ca),
+            certificate: None,
+            key: None,
+            name: Some("central.example"),
+            peer: "server",
+        };
+        let server = crate::connection::Target::with_tls(address, limits, options).unwrap();
+        let mut connection = server.connect().unwrap();
+        for direction in [sockopt::Timeout::Recv, sockopt::Timeout::Send] {
+            let limit = sockopt::socket_timeout(&connection, direction).unwrap();
+            assert_eq!(limit, seconds(60));
+        }
+        connection.send(b"question").unwrap();
+        connection.finish().unwrap();
+        assert_eq!(connection.receive_rest(99).unwrap(), b"QUESTION");
+        thread.join().unwrap();
+    }
+
+    #[test]
     fn a_server_is_believed_for_its_name_only() {
         let scratch = Scratch::new("names");
         let authority = Authority::new();

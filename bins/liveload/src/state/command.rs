@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 
 use bstr::ByteSlice;
 use nagios::check_result::CheckResult;
+use program::connection::{Connection, Target};
 use program::{Failure, Status};
 use rustix::fs::OFlags;
 
 use super::backend::{Backend, Refusal};
-use super::connection::{Connection, Place};
 use super::dump::object;
 use crate::cli::Core;
 
@@ -174,26 +174,24 @@ impl Backend for Pipe {
 
 /// The Livestatus socket of a core.
 pub(crate) struct Livestatus {
-    place: Place,
     connection: Connection,
     core: Core,
     buffer: Vec<u8>,
 }
 
 impl Livestatus {
-    pub(crate) fn open(place: Place, core: Core) -> Result<Self, Failure> {
+    pub(crate) fn open(target: &Target, core: Core) -> Result<Self, Failure> {
         Ok(Self {
-            connection: Connection::open(&place)?,
-            place,
+            connection: target.connect()?,
             core,
             buffer: Vec::new(),
         })
     }
 
     fn send(&mut self) -> Result<(), Failure> {
-        let sent = self.connection.send(&self.place, &self.buffer);
+        self.connection.send(&self.buffer)?;
         self.buffer.clear();
-        sent
+        Ok(())
     }
 }
 
@@ -217,9 +215,9 @@ impl Backend for Livestatus {
     /// A core does not answer commands, but closes when it has read them all.
     fn finish(&mut self, _: bool) -> Result<(), Failure> {
         self.send()?;
-        self.connection.finish(&self.place)?;
+        self.connection.finish()?;
         let mut answer = [0; 4096];
-        while self.connection.receive(&self.place, &mut answer)? > 0 {}
+        while self.connection.receive(&mut answer)? > 0 {}
         Ok(())
     }
 }

@@ -3,10 +3,10 @@
 use livestatus::dump::DumpWriter;
 use nagios::check_result::CheckResult;
 use objects::DumpBegin;
+use program::connection::{Connection, Target};
 use program::{Failure, Status};
 
 use super::backend::{Backend, Refusal};
-use super::connection::{Connection, Place};
 use super::dump::to_shadow;
 
 /// Sent in pieces of that size.
@@ -16,19 +16,19 @@ const MAX_ANSWER: usize = 4096;
 
 /// A connection to the ingest socket of one site.
 pub(crate) struct Ingest {
-    place: Place,
+    target: Target,
     connection: Connection,
     writer: Option<DumpWriter>,
     buffer: Vec<u8>,
 }
 
 impl Ingest {
-    pub(crate) fn open(place: Place, begin: &DumpBegin) -> Result<Self, Failure> {
-        let connection = Connection::open(&place)?;
+    pub(crate) fn open(target: Target, begin: &DumpBegin) -> Result<Self, Failure> {
+        let connection = target.connect()?;
         let mut buffer = Vec::new();
         let writer = Some(DumpWriter::begin(begin, &mut buffer));
         Ok(Self {
-            place,
+            target,
             connection,
             writer,
             buffer,
@@ -36,9 +36,9 @@ impl Ingest {
     }
 
     fn send(&mut self) -> Result<(), Failure> {
-        let sent = self.connection.send(&self.place, &self.buffer);
+        self.connection.send(&self.buffer)?;
         self.buffer.clear();
-        sent
+        Ok(())
     }
 }
 
@@ -74,18 +74,10 @@ impl Backend for Ingest {
             writer.end(&mut self.buffer);
         }
         self.send()?;
-        self.connection.finish(&self.place)?;
-        let mut answer = Vec::new();
-        let mut buffer = [0; 1024];
-        loop {
-            match self.connection.receive(&self.place, &mut buffer)? {
-                0 => break,
-                length if answer.len() < MAX_ANSWER => answer.extend_from_slice(&buffer[..length]),
-                _ => {}
-            }
-        }
+        self.connection.finish()?;
+        let answer = self.connection.receive_rest(MAX_ANSWER)?;
         let said = program::log::quote(answer.trim_ascii_end(), 400);
-        let what = |what: &str| format!("{}: {what}{said}", self.place);
+        let what = |what: &str| format!("{}: {what}{said}", self.target);
         match is_complete {
             true if said.starts_with("taken ") => {
                 if !said.ends_with("unknown 0, refused 0") {

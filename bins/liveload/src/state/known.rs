@@ -9,9 +9,8 @@ use std::path::Path;
 
 use bstr::ByteSlice;
 use livestatus::{Event, Query, ResponseReader};
+use program::connection::Target;
 use program::{Failure, Status};
-
-use super::connection::{Connection, Place};
 
 /// Longest row or line that is read, in bytes.
 const MAX_LINE: usize = 16 << 20;
@@ -48,15 +47,15 @@ impl Known {
     }
 
     /// Asks a core for its hosts and services.
-    pub(crate) fn ask(place: &Place) -> Result<Self, Failure> {
+    pub(crate) fn ask(target: &Target) -> Result<Self, Failure> {
         let mut known = Self::default();
         let hosts = Query::rows("hosts", ["name", "max_check_attempts"]);
-        each_row(place, &hosts, |row| {
+        each_row(target, &hosts, |row| {
             let attempts = row.cell(1).int().unwrap_or(1);
             known.insert(&row.cell(0).text(), None, attempts);
         })?;
         let columns = ["host_name", "description", "max_check_attempts"];
-        each_row(place, &Query::rows("services", columns), |row| {
+        each_row(target, &Query::rows("services", columns), |row| {
             let attempts = row.cell(2).int().unwrap_or(1);
             known.insert(&row.cell(0).text(), Some(&row.cell(1).text()), attempts);
         })?;
@@ -126,7 +125,7 @@ struct Definition {
 
 /// Asks `query` over a connection of its own.
 pub(crate) fn each_row(
-    place: &Place,
+    target: &Target,
     query: &Query,
     mut visit: impl FnMut(&livestatus::json::Row),
 ) -> Result<(), Failure> {
@@ -135,17 +134,21 @@ pub(crate) fn each_row(
             livestatus::Error::Truncated { .. } => Status::TryAgain,
             _ => Status::Failed,
         };
-        Failure::caused(status, format!("{place}: query for {}", query.table), error)
+        Failure::caused(
+            status,
+            format!("{target}: query for {}", query.table),
+            error,
+        )
     };
-    let mut connection = Connection::open(place)?;
-    connection.send(place, &query.print().map_err(failed)?)?;
+    let mut connection = target.connect()?;
+    connection.send(&query.print().map_err(failed)?)?;
     let mut reader = ResponseReader::new(MAX_LINE);
     let mut buffer = vec![0; 1 << 16];
     loop {
         match reader.poll_event().map_err(failed)? {
             Event::Row(row) => visit(row),
             Event::End => return Ok(()),
-            Event::NeedInput => match connection.receive(place, &mut buffer)? {
+            Event::NeedInput => match connection.receive(&mut buffer)? {
                 0 => reader.finish(),
                 length => reader.push(&buffer[..length]),
             },

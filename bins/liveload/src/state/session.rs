@@ -1,15 +1,15 @@
 //! One dump on its way in: from its begin mark to what is remembered of it.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use nagios::check_result::CheckResult;
 use objects::{DumpBegin, DumpContent, DumpMode, SiteId, UnixTime};
+use program::connection::{Limits, Target};
 use program::{Address, Failure, Status};
 use transfer::{Entry, Kind, Ledger, Order, Outcome, Owners, Turn};
 
 use super::backend::{Backend, Nothing};
 use super::command::{Livestatus, Pipe};
-use super::connection::Place;
 use super::gate::{Gate, Verdict};
 use super::ingest::Ingest;
 use super::known::Known;
@@ -22,6 +22,10 @@ use crate::pattern::Pattern;
 use crate::run::{ledger_directory, ledger_failure};
 use crate::source;
 
+/// How long connecting to a core may take.
+const CONNECT: Duration = Duration::from_secs(5);
+/// How long a core may be silent, or not read.
+const SILENCE: Duration = Duration::from_secs(60);
 /// Refusals that are told one by one; the rest is counted.
 const TOLD: u64 = 5;
 
@@ -337,7 +341,7 @@ fn open_gate(
     let patterns = args.reading.allow_hosts.iter();
     let known = match (&args.states.objects, &args.states.objects_socket) {
         (Some(path), _) => Some(Known::read(path)?),
-        (None, Some(socket)) => Some(Known::ask(&Place::new(socket.clone(), &args.tls)?)?),
+        (None, Some(socket)) => Some(Known::ask(&server(socket.clone(), &args.tls)?)?),
         (None, None) => None,
     };
     // livestatusd tells sites apart, and each may have a localhost.
@@ -392,11 +396,9 @@ fn open_backend(
             Failure::new(Status::Usage, what)
         })
     };
-    let place = || {
+    let address = || {
         let address = target()?.parse::<Address>();
-        let address =
-            address.map_err(|why| Failure::new(Status::Usage, format!("--target: {why}")));
-        Place::new(address?, &args.tls)
+        address.map_err(|why| Failure::new(Status::Usage, format!("--target: {why}")))
     };
     Ok(match states.backend {
         Way::Spool => {
@@ -424,7 +426,10 @@ fn open_backend(
             states.core,
             args.wait,
         )?),
-        Way::Livestatus => Box::new(Livestatus::open(place()?, states.core)?),
+        Way::Livestatus => {
+            let target = server(address()?, &args.tls)?;
+            Box::new(Livestatus::open(&target, states.core)?)
+        }
         Way::Livestatusd => {
             let now = UnixTime::from(SystemTime::now());
             let begin = DumpBegin {
@@ -439,9 +444,24 @@ fn open_backend(
                     config_hash: None,
                 })
             };
-            let mut place = place()?;
-            place.enter(site);
-            Box::new(Ingest::open(place, &begin)?)
+            let target = server(socket_of(site, address()?), &args.tls)?;
+            Box::new(Ingest::open(target, &begin)?)
         }
     })
+}
+
+fn server(address: Address, tls: &cli::Tls) -> Result<Target, Failure> {
+    let limits = Limits {
+        connect: Some(CONNECT),
+        silence: Some(SILENCE),
+    };
+    Target::with_tls(address, limits, tls.options())
+}
+
+/// Where there is a directory with a socket for each site, that of `site`.
+fn socket_of(site: &SiteId, address: Address) -> Address {
+    match address {
+        Address::Unix(path) if path.is_dir() => Address::Unix(path.join(site.as_str())),
+        address => address,
+    }
 }

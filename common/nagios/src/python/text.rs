@@ -255,6 +255,73 @@ pub(super) fn print_str(string: &[u8], out: &mut Vec<u8>) {
     out.push(quote);
 }
 
+/// Appends a string as `repr()` prints it: as `ascii()` does, but characters
+/// that can be shown stay what they are.
+pub(super) fn print_repr(string: &[u8], out: &mut Vec<u8>) {
+    print_characters(&characters(string), out);
+}
+
+/// The characters of a string as Python has them: bytes that are not UTF-8 are
+/// lone surrogates.
+pub(super) fn characters(string: &[u8]) -> Vec<u32> {
+    let mut characters = Vec::with_capacity(string.len());
+    for chunk in string.utf8_chunks() {
+        characters.extend(chunk.valid().chars().map(u32::from));
+        characters.extend(chunk.invalid().iter().map(|byte| 0xdc00 + u32::from(*byte)));
+    }
+    characters
+}
+
+/// Appends characters as `repr()` prints them.
+pub(super) fn print_characters(characters: &[u32], out: &mut Vec<u8>) {
+    let quote = quote_of(characters);
+    out.push(quote);
+    for code in characters {
+        match char::from_u32(*code).filter(|c| is_shown(*c, quote)) {
+            Some(c) => out.extend(c.encode_utf8(&mut [0; 4]).bytes()),
+            None => print_escape(*code, out),
+        }
+    }
+    out.push(quote);
+}
+
+/// How many characters [`print_characters`] appends.
+pub(super) fn width_of_repr(characters: &[u32]) -> usize {
+    let quote = quote_of(characters);
+    let width = |code: &u32| match char::from_u32(*code) {
+        Some(c) if is_shown(c, quote) => 1,
+        Some('\t' | '\n' | '\r' | ' '..='~') => 2,
+        _ => match code {
+            0..=0xff => 4,
+            0x100..=0xffff => 6,
+            _ => 10,
+        },
+    };
+    2 + characters.iter().map(width).sum::<usize>()
+}
+
+fn quote_of(characters: &[u32]) -> u8 {
+    let has = |quote: u8| characters.contains(&u32::from(quote));
+    if has(b'\'') && !has(b'"') {
+        b'"'
+    } else {
+        b'\''
+    }
+}
+
+/// Whether Python shows a character as it is. Outside of ASCII it asks Unicode
+/// for the same categories as Rust does for the escapes of a `Debug`; a
+/// character behind another is not escaped for combining with it.
+fn is_shown(c: char, quote: u8) -> bool {
+    if c.is_ascii() {
+        return !needs_escape(c as u8, quote);
+    }
+    let mut buffer = [b'a'; 5];
+    let length = 1 + c.encode_utf8(&mut buffer[1..]).len();
+    let text = buffer[..length].to_str().unwrap_or_default();
+    text.escape_debug().nth(1) == Some(c)
+}
+
 /// Appends bytes as `repr()` prints them.
 pub(super) fn print_bytes(bytes: &[u8], out: &mut Vec<u8>) {
     let quote = quote_for(bytes);
