@@ -7,7 +7,7 @@ use std::time::Duration;
 use net::Command;
 use objects::{NotificationId, SiteId};
 use program::exit::chain;
-use spool::{End, Target};
+use spool::{End, Space, Target};
 use tokio::sync::mpsc::UnboundedSender;
 use wire::{Disk, Event, Health, RefusalCode, Window};
 
@@ -160,6 +160,7 @@ impl Owner {
         accepts: bool,
     ) {
         let have = self.queue.accepted_from(peer);
+        let takes = self.takes_from_peers();
         let own = self.site.clone();
         let Some(work) = self.peers.get_mut(peer) else {
             return;
@@ -191,7 +192,7 @@ impl Owner {
         // What does not fit into the window any more cannot be in doubt.
         let recent = have.len().saturating_sub(WINDOW.msgs as usize);
         new.tell(Command::Resume(have[recent..].to_vec()));
-        if self.failing.is_some() {
+        if !takes {
             new.tell(Command::Grant(Window::CLOSED));
         }
         if self.stopping {
@@ -301,9 +302,10 @@ impl Owner {
 
     pub(super) fn pong_links(&mut self) {
         let health = Health {
-            disk: match self.failing {
-                Some(_) => Disk::Full,
-                None => Disk::Ok,
+            disk: match (self.failing, self.space) {
+                (Some(_), _) | (_, Space::Full) => Disk::Full,
+                (None, Space::Low) => Disk::Low,
+                (None, Space::Ok) => Disk::Ok,
             },
             queued: self.queue.figures().open as u64,
             oldest_us: 0,
@@ -318,11 +320,16 @@ impl Owner {
         }
     }
 
-    /// The window of every peer, by whether the disk takes records.
+    /// Whether the disk takes records and has room for more.
+    fn takes_from_peers(&self) -> bool {
+        self.failing.is_none() && self.space == Space::Ok
+    }
+
+    /// The window of every peer.
     pub(super) fn grant_all(&self) {
-        let window = match self.failing {
-            Some(_) => Window::CLOSED,
-            None => WINDOW,
+        let window = match self.takes_from_peers() {
+            false => Window::CLOSED,
+            true => WINDOW,
         };
         for link in self.peers.values().filter_map(|work| work.link.as_ref()) {
             link.tell(Command::Grant(window));
