@@ -2,11 +2,11 @@
 //! and plan, and after every dump a real Nagios shows the same.
 
 use std::collections::BTreeMap;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use harness::livestatus::rows;
 use harness::nagios::{Block, Name};
-use harness::{Icinga2, Nagios, Program, wait_until};
+use harness::{Icinga2, Nagios, Program, wait, wait_until};
 use serde_json::Value;
 
 use crate::livedump_nagios::{assert_same, livedump, source_states};
@@ -135,27 +135,35 @@ impl Sites {
         assert_eq!(said.errors(), "");
     }
 
-    /// What differs at the centre, once it shows nothing of what was before.
+    /// Waits until the centre shows what the site does.
     #[track_caller]
     fn assert_equal(&self, round: usize) {
         let source = source_states(&self.icinga);
         let complete = complete_states(&self.icinga);
-        let mut last = Vec::new();
-        let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
-        // Nagios tells its states once a second.
-        while std::time::Instant::now() < end {
+        wait_for_no(&format!("round {round}"), || {
             let states = self.nagios.states();
-            last = differences(&complete, &states);
-            let is_there = source
+            let late = source
                 .iter()
-                .all(|(name, state)| states[name]["last_check"] == state[4]);
-            if is_there && last.is_empty() {
-                assert_same(&source, &states);
-                return;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(100));
+                .filter(|(name, state)| states[name]["last_check"] != state[4])
+                .map(|(name, _)| format!("{name:?} has an older check"));
+            late.chain(differences(&complete, &states)).collect()
+        });
+        assert_same(&source, &self.nagios.states());
+    }
+}
+
+/// Waits until there are no differences; if some stay, tells them. Nagios tells
+/// its states once a second.
+#[track_caller]
+fn wait_for_no(what: &str, mut differences: impl FnMut() -> Vec<String>) {
+    let end = Instant::now() + wait::DEADLINE / 3;
+    loop {
+        let different = differences();
+        if different.is_empty() {
+            return;
         }
-        panic!("round {round}:\n{}", last.join("\n"));
+        assert!(Instant::now() < end, "{what}:\n{}", different.join("\n"));
+        std::thread::sleep(Duration::from_millis(100));
     }
 }
 
@@ -269,4 +277,160 @@ fn every_object_is_at_the_centre_what_it_is_at_the_site_round_after_round() {
     }
     let log = sites.nagios.log();
     assert!(!log.contains("Error"), "{log}");
+}
+
+/// Downtimes at the centre that came from the site: who has them, and what they
+/// say.
+fn downtimes(nagios: &Nagios) -> BTreeMap<String, String> {
+    let mut all = BTreeMap::new();
+    for kind in ["hostdowntime", "servicedowntime"] {
+        for mut block in nagios.annotations(kind) {
+            let mut take = |key: &str| block.remove(key).unwrap_or_default();
+            if take("author") != "sitewire:remote1" {
+                continue;
+            }
+            let comment = take("comment");
+            let (_, said) = comment.split_once(", ").expect("who said what");
+            let object = format!("{};{}", take("host_name"), take("service_description"));
+            let times = ["start_time", "end_time", "fixed", "duration"]
+                .map(take)
+                .join(" ");
+            all.insert(said.to_owned(), format!("{object} {times}"));
+        }
+    }
+    all
+}
+
+/// Numbers of the downtimes at the site, by their comments.
+fn numbers(icinga: &Icinga2) -> BTreeMap<String, i64> {
+    let rows = rows(&icinga.live(), "downtimes", &["comment", "id"], &[]);
+    let text = |value: &Value| value.as_str().expect("text").to_owned();
+    rows.iter()
+        .map(|row| (text(&row[0]), row[1].as_i64().expect("a number")))
+        .collect()
+}
+
+#[test]
+fn what_people_said_and_planned_comes_to_the_centre_and_goes_with_the_site() {
+    let Some(sites) = Sites::start() else { return };
+    let (icinga, nagios) = (&sites.icinga, &sites.nagios);
+    // db-1 is down, `Umlaute` of web has a problem, `Load` there has none.
+    sites.report(0);
+    sites.report(1);
+    sites.report(2);
+    // A flexible downtime begins with the problem, at the source long ago: one of
+    // 800 seconds is over, though it still stands there.
+    let (start, end) = (now() - 100, now() + 3600);
+    let later = end + 7200;
+    icinga.command([
+        "ACKNOWLEDGE_HOST_PROBLEM;db-1;2;0;1;ada;ticket 4711".to_owned(),
+        "ACKNOWLEDGE_SVC_PROBLEM;web;Umlaute äöüß;1;0;1;bob;\"mine\" C:\\new".to_owned(),
+        format!("SCHEDULE_HOST_DOWNTIME;web;{start};{end};1;0;600;ada;new racks"),
+        format!("SCHEDULE_SVC_DOWNTIME;web;Disk /;{start};{end};1;0;600;cleo;cleaning"),
+        format!("SCHEDULE_SVC_DOWNTIME;web;Load;{start};{end};0;0;4000;cleo;maybe Löad"),
+        format!("SCHEDULE_HOST_DOWNTIME;Küche 2;{start};{end};0;0;900;dan;maybe"),
+        format!("SCHEDULE_HOST_DOWNTIME;db-1;{start};{end};0;0;5000;dan;already"),
+        format!("SCHEDULE_SVC_DOWNTIME;web;Umlaute äöüß;{start};{end};0;0;800;dan;over"),
+        format!("SCHEDULE_HOST_DOWNTIME;db-1;{end};{later};1;0;1;dan;next time"),
+    ]);
+    wait_until("all is said at the site", || numbers(icinga).len() == 7);
+    let own = format!("SCHEDULE_HOST_DOWNTIME;Küche 2;{start};{end};1;0;600;noc;ours");
+    nagios.command([own]);
+    sites.carry();
+    let own_stays = || {
+        let own = nagios.annotations("hostdowntime");
+        own.iter().any(|downtime| downtime["author"] == "noc")
+    };
+    wait_until("the downtimes are at the centre", || {
+        downtimes(nagios).len() == 6 && own_stays()
+    });
+    let fixed = |object: &str| format!("{object} {start} {end} 1 {}", end - start);
+    let flexible = |object: &str, duration: u32| format!("{object} {start} {end} 0 {duration}");
+    let want = [
+        ("ada: new racks", fixed("web;")),
+        ("cleo: cleaning", fixed("web;Disk /")),
+        ("cleo: maybe Löad", flexible("web;Load", 4000)),
+        ("dan: already (flexible, 5000 s)", fixed("db-1;")),
+        ("dan: maybe", flexible("Küche 2;", 900)),
+        ("dan: next time", format!("db-1; {end} {later} 1 7200")),
+    ];
+    let want = want.map(|(said, times)| (said.to_owned(), times));
+    assert_eq!(downtimes(nagios), BTreeMap::from(want));
+    let own_depth = || {
+        let kitchen = &nagios.states()[&("Küche 2".to_owned(), None)];
+        kitchen["scheduled_downtime_depth"].clone()
+    };
+    // The noc's own is one more at the centre than at the site.
+    let but_for_own = |states: BTreeMap<Name, Vec<(&'static str, String)>>| {
+        let mut states = states;
+        let kitchen = states
+            .get_mut(&("Küche 2".to_owned(), None))
+            .expect("there");
+        for (key, value) in kitchen {
+            if *key == "scheduled_downtime_depth" {
+                assert_eq!(value, "0");
+                "1".clone_into(value);
+            }
+        }
+        states
+    };
+    let equal = |what: &str| {
+        let source = but_for_own(complete_states(icinga));
+        wait_for_no(what, || differences(&source, &nagios.states()));
+    };
+    equal("said");
+    assert_eq!(own_depth(), "1");
+    let comments: Vec<Block> = ["hostcomment", "servicecomment"]
+        .iter()
+        .flat_map(|kind| nagios.annotations(kind))
+        // Of kind 4 are acknowledgements.
+        .filter(|comment| comment["entry_type"] == "4")
+        .collect();
+    let mut said: Vec<_> = comments
+        .iter()
+        .map(|comment| format!("{}, {}", comment["author"], comment["comment_data"]))
+        .collect();
+    said.sort();
+    assert_eq!(
+        said,
+        [
+            "sitewire:remote1, ada: ticket 4711",
+            "sitewire:remote1, bob: \"mine\" C:\\new"
+        ]
+    );
+
+    // `Load` has its problem: the downtime that was ready for it begins.
+    sites.report(3);
+    sites.carry();
+    let load = [
+        "Filter: description = Load",
+        "Filter: scheduled_downtime_depth = 1",
+    ];
+    icinga.wait_for_rows("services", &load, 1);
+    equal("begun");
+
+    // Some of it is taken back.
+    let numbers = numbers(icinga);
+    icinga.command([
+        "REMOVE_HOST_ACKNOWLEDGEMENT;db-1".to_owned(),
+        format!("DEL_HOST_DOWNTIME;{}", numbers["new racks"]),
+        format!("DEL_SVC_DOWNTIME;{}", numbers["maybe Löad"]),
+        format!("DEL_HOST_DOWNTIME;{}", numbers["next time"]),
+    ]);
+    wait_until("it is taken back at the site", || {
+        self::numbers(icinga).len() == 4
+    });
+    sites.carry();
+    wait_until("it is gone at the centre", || downtimes(nagios).len() == 3);
+    let left: Vec<String> = downtimes(nagios).into_keys().collect();
+    assert_eq!(
+        left,
+        [
+            "cleo: cleaning",
+            "dan: already (flexible, 5000 s)",
+            "dan: maybe"
+        ]
+    );
+    equal("taken back");
+    assert!(own_stays());
 }

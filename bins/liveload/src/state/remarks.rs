@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bstr::ByteSlice;
 use nagios::check_result::{CheckResult, Full};
-use objects::{AcknowledgementType, DowntimeKind, SiteId, UnixTime};
+use objects::{AcknowledgementType, Downtime, DowntimeKind, SiteId, UnixTime};
 use program::{Failure, Status};
 
 use super::backend::Backend;
@@ -78,26 +78,61 @@ impl Remarks {
             }
             self.wanted.insert(line);
         }
-        let kind = kind(record);
-        for downtime in &full.downtimes {
-            if downtime.end_time <= self.now {
-                continue;
-            }
-            let fixed = u8::from(downtime.kind == DowntimeKind::Fixed);
-            let (start, end) = (downtime.start_time.secs(), downtime.end_time.secs());
-            let duration = match downtime.kind {
-                DowntimeKind::Fixed => end - start,
-                DowntimeKind::Flexible { .. } => downtime.duration,
-            };
-            // The core deletes by start and comment: the comment names it.
-            let said = said(&downtime.author, &downtime.comment);
-            let author = &self.author;
-            self.wanted.insert(format!(
-                "SCHEDULE_{kind}_DOWNTIME;{object};{start};{end};{fixed};0;{duration};{author};\
-                 {author} {}, {said}",
-                downtime.id
-            ));
+        for line in self.downtimes(record, full, &object) {
+            self.wanted.insert(line);
         }
+    }
+
+    /// The downtimes that an object is to have.
+    ///
+    /// A flexible one that has begun at the source is a fixed one for the core,
+    /// for as long as the source has it: the core itself would begin it with the
+    /// next problem only. One that should have begun with the problem that there
+    /// is, and has not, is over.
+    fn downtimes(&self, record: &CheckResult, full: &Full, object: &str) -> Vec<String> {
+        let is_open = |downtime: &&Downtime| downtime.end_time > self.now;
+        let open = || full.downtimes.iter().filter(is_open);
+        let is_fixed = |downtime: &Downtime| downtime.kind == DowntimeKind::Fixed;
+        let is_due = |downtime: &Downtime| downtime.start_time <= self.now;
+        let fixed = open().filter(|downtime| is_fixed(downtime) && is_due(downtime));
+        let in_effect = usize::try_from(full.scheduled_downtime_depth).unwrap_or(0);
+        let mut begun = in_effect.saturating_sub(fixed.count());
+        let mut lines = Vec::new();
+        for downtime in open() {
+            let said = said(&downtime.author, &downtime.comment);
+            if is_fixed(downtime) {
+                lines.push(self.downtime(record, object, downtime, true, &said));
+            } else if is_due(downtime) && begun > 0 {
+                begun -= 1;
+                let said = format!("{said} (flexible, {} s)", downtime.duration);
+                lines.push(self.downtime(record, object, downtime, true, &said));
+            } else if !is_due(downtime) || record.return_code == 0 {
+                lines.push(self.downtime(record, object, downtime, false, &said));
+            }
+        }
+        lines
+    }
+
+    fn downtime(
+        &self,
+        record: &CheckResult,
+        object: &str,
+        downtime: &Downtime,
+        is_fixed: bool,
+        said: &str,
+    ) -> String {
+        let (kind, author, id) = (kind(record), &self.author, downtime.id);
+        let (start, end) = (downtime.start_time.secs(), downtime.end_time.secs());
+        let duration = match is_fixed {
+            true => end - start,
+            false => downtime.duration,
+        };
+        // The core deletes by start and comment: the comment names it.
+        format!(
+            "SCHEDULE_{kind}_DOWNTIME;{object};{start};{end};{};0;{duration};{author};\
+             {author} {id}, {said}",
+            u8::from(is_fixed)
+        )
     }
 
     fn acknowledgement(&self, record: &CheckResult, full: &Full, object: &str) -> Option<String> {
@@ -291,6 +326,70 @@ mod tests {
             ("SHUTDOWN_PROGRAM", None),
         ] {
             assert_eq!(undo(line, now).as_deref(), want, "{line}");
+        }
+    }
+
+    #[test]
+    fn flexible_downtimes_are_in_effect_when_they_are_at_the_source() {
+        let directory = tempfile::tempdir().unwrap();
+        let pipe = directory.path().join("pipe");
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &pipe,
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::RWXU,
+            0,
+        )
+        .unwrap();
+        let _reader = fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(&pipe)
+            .unwrap();
+        let site = SiteId::new("a").unwrap();
+        let pipe = Pipe::open(&pipe, crate::cli::Core::Nagios).unwrap();
+        let now = UnixTime::from_secs(100);
+        let remarks = Remarks::open(directory.path().join("a"), &site, pipe, now).unwrap();
+        let downtime = |id, start, kind| Downtime {
+            id,
+            author: "b".into(),
+            comment: "c".into(),
+            start_time: UnixTime::from_secs(start),
+            end_time: UnixTime::from_secs(200),
+            duration: 30,
+            kind,
+            entry_time: UnixTime::NEVER,
+        };
+        let flexible = DowntimeKind::Flexible { began: None };
+        for (code, depth, want) in [
+            (0, 1, &["fixed", "waiting"][..]),
+            (2, 1, &["fixed"]),
+            (2, 2, &["fixed", "begun"]),
+            (0, 2, &["fixed", "begun"]),
+        ] {
+            let record = CheckResult {
+                host_name: "h".into(),
+                return_code: code,
+                ..CheckResult::default()
+            };
+            let full = Full {
+                scheduled_downtime_depth: depth,
+                downtimes: vec![
+                    downtime(1, 50, DowntimeKind::Fixed),
+                    downtime(2, 50, flexible),
+                    downtime(3, 150, flexible),
+                ],
+                ..Full::default()
+            };
+            let lines = remarks.downtimes(&record, &full, "h");
+            let want: Vec<_> = want.iter().map(|line| match *line {
+                "fixed" => "SCHEDULE_HOST_DOWNTIME;h;50;200;1;0;150;sitewire:a;sitewire:a 1, b: c",
+                "waiting" => "SCHEDULE_HOST_DOWNTIME;h;50;200;0;0;30;sitewire:a;sitewire:a 2, b: c",
+                _ => "SCHEDULE_HOST_DOWNTIME;h;50;200;1;0;150;sitewire:a;sitewire:a 2, b: c (flexible, 30 s)",
+            })
+            .chain(["SCHEDULE_HOST_DOWNTIME;h;150;200;0;0;30;sitewire:a;sitewire:a 3, b: c"])
+            .collect();
+            assert_eq!(lines, want, "{code} {depth}");
         }
     }
 
