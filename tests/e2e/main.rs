@@ -3,6 +3,7 @@
 mod broken_input;
 mod clients;
 mod config_import;
+mod cut_dumps;
 mod dump_and_load;
 mod dump_through_ssh;
 mod icinga2_contacts;
@@ -20,6 +21,7 @@ mod notify_kill;
 mod notify_link;
 mod notify_sites;
 mod openssl;
+mod outages;
 mod readme_walk;
 mod remote_site;
 mod wires;
