@@ -19,6 +19,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("net", &["objects", "wire", "livestatus"]),
     ("transfer", &["objects", "program"]),
     ("source", &["objects", "program", "livestatus"]),
+    ("authority", &["objects", "program"]),
 ];
 
 /// Crates and programs in whose dependencies no runtime may turn up, however
@@ -33,6 +34,8 @@ const WITHOUT_RUNTIME: &[&str] = &[
     "agent",
     "transfer",
     "source",
+    "authority",
+    "sitecert",
     "cmcdump",
     "cmcload",
     "livedump",

@@ -28,8 +28,10 @@ mod space;
 mod spares;
 mod storage;
 pub mod submission;
+mod totals;
+mod trace;
 
-pub use directory::SpoolDirectory;
+pub use directory::{SpoolDirectory, set_aside};
 pub use error::Error;
 pub use index::{Message, TargetState};
 pub use journal::{Damage, Options, Recovery};
@@ -37,3 +39,4 @@ pub use queue::{Accepted, Commit, Figures, Known, Queue, Settled};
 pub use record::{End, Target, Verdict};
 pub use space::{Room, Space};
 pub use storage::{DirectoryStorage, Storage};
+pub use totals::Totals;
