@@ -19,7 +19,7 @@ const STEP: usize = 11;
 fn cuts(dump: &[u8]) -> Vec<usize> {
     let last = dump.len() - 2;
     let near_line_end = |cut: &usize| dump[cut - 1] == b'\n' || dump[*cut] == b'\n';
-    let is_chosen = |cut: &usize| *cut < 8 || *cut + 8 > last || cut % STEP == 0;
+    let is_chosen = |cut: &usize| *cut < 8 || *cut + 8 > last || cut.is_multiple_of(STEP);
     let chosen = (1..=last).filter(|cut| is_chosen(cut) || near_line_end(cut));
     chosen.collect()
 }

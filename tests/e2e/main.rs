@@ -7,6 +7,7 @@ mod config_import;
 mod cut_dumps;
 mod dump_and_load;
 mod dump_through_ssh;
+mod hostile_dumps;
 mod icinga2_contacts;
 mod icinga2_dump;
 mod icinga2_spared;
