@@ -2,6 +2,7 @@
 //! and plan, and after every dump a real Nagios shows the same.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use harness::livestatus::rows;
@@ -114,17 +115,22 @@ impl Sites {
         changes
     }
 
-    /// Carries a dump over, and waits until the centre shows its last check.
+    /// Carries a dump over through the core's spool.
     #[track_caller]
     fn carry(&self) {
+        self.carry_through("spool", &self.nagios.spool());
+    }
+
+    #[track_caller]
+    fn carry_through(&self, backend: &str, target: &Path) {
         let dump = livedump(&self.icinga, &["--full"]);
         let nagios = &self.nagios;
         let said = Program::new("liveload")
             .args(["--site", "remote1", "--file-mode", "666", "--full"])
             .args(["--wait", "30s", "--ledger"])
             .arg(nagios.site().path("ledger"))
-            .arg("--target")
-            .arg(nagios.spool())
+            .args(["--backend", backend, "--target"])
+            .arg(target)
             .arg("--objects")
             .arg(nagios.object_cache())
             .arg("--command-file")
@@ -277,6 +283,17 @@ fn every_object_is_at_the_centre_what_it_is_at_the_site_round_after_round() {
     }
     let log = sites.nagios.log();
     assert!(!log.contains("Error"), "{log}");
+}
+
+#[test]
+fn a_file_of_commands_carries_as_much_as_the_spool() {
+    let Some(sites) = Sites::start() else { return };
+    // Soft at first, then hard, then another problem; a host goes down and up.
+    for round in [0, 1, 2, 4, 5] {
+        sites.report(round);
+        sites.carry_through("process-file", &sites.nagios.pipe());
+        sites.assert_equal(round);
+    }
 }
 
 /// Downtimes at the centre that came from the site: who has them, and what they

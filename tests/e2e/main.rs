@@ -28,4 +28,5 @@ mod openssl;
 mod outages;
 mod readme_walk;
 mod remote_site;
+mod signed_dumps;
 mod wires;
