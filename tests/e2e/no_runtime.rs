@@ -19,6 +19,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("net", &["objects", "wire", "livestatus"]),
     ("transfer", &["objects", "program"]),
     ("source", &["objects", "program", "livestatus"]),
+    ("rules", &["objects", "program", "nagios"]),
     ("authority", &["objects", "program"]),
 ];
 
@@ -34,6 +35,7 @@ const WITHOUT_RUNTIME: &[&str] = &[
     "agent",
     "transfer",
     "source",
+    "rules",
     "authority",
     "sitecert",
     "cmcdump",

@@ -10,12 +10,12 @@
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::hash::{Hash, Hasher};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use bstr::BString;
 use nagios::check_result::{CheckResult, Full};
 use objects::{StateType, UnixTime};
-use program::{Failure, Status};
+use program::{Failure, file};
 
 use super::known::Known;
 use crate::cli::Core;
@@ -135,7 +135,7 @@ impl Replay {
             }
             Ok(())
         })
-        .map_err(|error| store_failure(&self.path, error))
+        .map_err(|error| file::failure(&self.path, error))
     }
 }
 
@@ -150,10 +150,6 @@ impl Told {
             self.is_same_spell(before) && before.is_hard && before.attempt != UNCOUNTED
         })
     }
-}
-
-fn store_failure(path: &Path, error: std::io::Error) -> Failure {
-    Failure::caused(Status::Failed, path.display().to_string(), error)
 }
 
 fn play(
