@@ -8,7 +8,7 @@ use std::path::Path;
 use objects::{NotificationId, UnixTime};
 
 use crate::directory::JOURNAL;
-use crate::index::{Index, Whereabouts};
+use crate::index::Index;
 use crate::journal::{Options, Place, Recovery};
 use crate::queue::Trace;
 use crate::record::{Event, Record};
@@ -49,7 +49,7 @@ pub fn open_messages(spool: &Path) -> Result<(Vec<Message>, Recovery), Error> {
     let new = || Index::new(&Options::default());
     let (index, mut recovery) = read(spool, new, |index, place, frame| {
         let record = Record::read(frame.kind, frame.body);
-        index.apply(&record, frame.flags & COPY != 0, Whereabouts::Stored(place));
+        index.apply(&record, frame.flags & COPY != 0, place.into());
     })?;
     recovery.open = index.len();
     let orders = index.entries().map(|(order, _)| order);

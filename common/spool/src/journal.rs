@@ -32,7 +32,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::io;
 
 use crate::replay::{FoundSegment, MAX_SEGMENT, list_segments, replay, segment_name};
-use crate::segment::{BLOCK, COPY, FIRST, Frame, Header, LAST, room};
+use crate::segment::{BLOCK, COPY, FIRST, Frame, Header, LAST, RECORD_HEADER, room};
 use crate::spares::{Spare, Spares};
 use crate::{Error, Space, Storage};
 
@@ -255,7 +255,9 @@ impl<S: Storage> Journal<S> {
         }
         let mut drafts = Vec::with_capacity(replay.doubtful.len());
         for place in replay.doubtful {
-            drafts.push((place, journal.read_draft(place)?));
+            let (segment, offset) = (place.segment, place.offset);
+            let draft = journal.read_draft(segment, offset, place.len as usize)?;
+            drafts.push((place, draft));
         }
         Ok((journal, drafts, replay.recovery))
     }
@@ -480,42 +482,63 @@ impl<S: Storage> Journal<S> {
         self.spares.release_reserve(&self.storage)
     }
 
-    /// The body of the record at `place`.
-    pub fn read(&self, place: Place) -> Result<Vec<u8>, Error> {
-        self.read_record(place).map(|(_, _, body)| body)
-    }
-
-    /// The record at `place`, to be written again.
-    pub fn read_draft(&self, place: Place) -> Result<Draft, Error> {
-        let (kind, flags, body) = self.read_record(place)?;
-        let copy = flags & COPY != 0;
+    /// The record at `offset` of a segment, to be written again. `likely` is how
+    /// long it is, more or less.
+    pub fn read_draft(&self, segment: u32, offset: u64, likely: usize) -> Result<Draft, Error> {
+        let segment = &self.segments[&segment];
+        let path = self.storage.path(&segment.name);
+        let damaged = || Error::Damaged {
+            path: path.clone(),
+            offset,
+        };
+        let mut bytes = Vec::new();
+        let mut wanted = likely.max(RECORD_HEADER);
+        loop {
+            self.read_more(segment, offset, &mut bytes, wanted)?;
+            let len = Frame::length(&bytes).ok_or_else(damaged)?;
+            if len <= bytes.len() {
+                break;
+            }
+            if bytes.len() < wanted {
+                return Err(damaged());
+            }
+            wanted = len;
+        }
+        let frame = Frame::decode(&bytes, 0, segment.epoch).ok_or_else(damaged)?;
+        let (kind, copy) = (frame.kind, frame.flags & COPY != 0);
+        let len = frame.len();
+        bytes.truncate(len);
+        let body = bytes.split_off(RECORD_HEADER);
         Ok(Draft { kind, copy, body })
     }
 
-    fn read_record(&self, place: Place) -> Result<(u8, u8, Vec<u8>), Error> {
-        let segment = &self.segments[&place.segment];
-        let path = self.storage.path(&segment.name);
-        let mut bytes = vec![0; place.len as usize];
-        let mut filled = 0;
-        while filled < bytes.len() {
-            let at = place.offset + filled as u64;
-            match self
+    /// Reads on from `offset` until `wanted` bytes are there, or there are no more.
+    fn read_more(
+        &self,
+        segment: &Segment,
+        offset: u64,
+        bytes: &mut Vec<u8>,
+        wanted: usize,
+    ) -> Result<(), Error> {
+        let mut filled = bytes.len();
+        bytes.resize(wanted, 0);
+        while filled < wanted {
+            let at = offset + filled as u64;
+            let read = self
                 .storage
-                .read_at(&segment.name, at, &mut bytes[filled..])
-            {
+                .read_at(&segment.name, at, &mut bytes[filled..]);
+            match read {
                 Ok(0) => break,
                 Ok(count) => filled += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(Error::io("read", &path)(error)),
+                Err(error) => {
+                    let path = self.storage.path(&segment.name);
+                    return Err(Error::io("read", &path)(error));
+                }
             }
         }
-        match Frame::decode(&bytes, 0, segment.epoch) {
-            Some(frame) => Ok((frame.kind, frame.flags, frame.body.to_vec())),
-            None => Err(Error::Damaged {
-                path,
-                offset: place.offset,
-            }),
-        }
+        bytes.truncate(filled);
+        Ok(())
     }
 
     /// Its segments, oldest first: number and length.

@@ -77,7 +77,15 @@ pub struct Queue<S: Storage> {
     doubtful: usize,
     /// Records of later releases, with the message each is about.
     unknown: Vec<(Place, Option<NotificationId>)>,
+    /// How far the open messages of the oldest segment have been copied.
+    copied: Option<Copied>,
     failing: Option<String>,
+}
+
+/// Messages of this segment below this order were copied out of it.
+struct Copied {
+    segment: u32,
+    order: u64,
 }
 
 struct Pending {
@@ -92,6 +100,8 @@ struct Pending {
 const COPY_AT_ONCE: usize = 256;
 /// Most segments kept because they are small.
 const MOST_SEGMENTS: usize = 64;
+/// What a record has beside the body, most of the time.
+const RECORD_AROUND_BODY: usize = 128;
 /// Longest body.
 const MAX_BODY: usize = MAX_RECORD - 1024;
 
@@ -106,7 +116,7 @@ impl<S: Storage> Queue<S> {
             if let Some(about) = of_later_release(&record) {
                 unknown.push((place, about));
             }
-            index.apply(&record, frame.flags & COPY != 0, Whereabouts::Stored(place));
+            index.apply(&record, frame.flags & COPY != 0, place.into());
         };
         let (journal, doubtful, mut recovery) = Journal::recover(storage, &options, &mut visit)?;
         index.finish_replay();
@@ -119,6 +129,7 @@ impl<S: Storage> Queue<S> {
             first_pending: 0,
             doubtful: doubtful.len(),
             unknown,
+            copied: None,
             failing: None,
         };
         for (place, draft) in doubtful {
@@ -316,14 +327,8 @@ impl<S: Storage> Queue<S> {
         let Some(entry) = self.index.entry(id) else {
             return Ok(None);
         };
-        let bytes = match entry.at {
-            Whereabouts::Stored(place) => self.journal.read(place)?,
-            Whereabouts::Pending(number) => {
-                let at = (number - self.first_pending) as usize;
-                self.pending[at].draft.body.clone()
-            }
-        };
-        match Record::decode(ACCEPTED, &bytes) {
+        let draft = self.draft_of(entry)?;
+        match Record::decode(ACCEPTED, &draft.body) {
             Some(Record::Message {
                 event: Event::Accepted { body, .. },
                 ..
@@ -339,9 +344,29 @@ impl<S: Storage> Queue<S> {
 
     /// The open messages that are durable, in the order of acceptance.
     pub fn open(&self) -> impl Iterator<Item = Message> + '_ {
-        let entries = self.index.entries();
-        let durable = entries.filter(|(_, entry)| matches!(entry.at, Whereabouts::Stored(_)));
+        let durable = self.index.entries().filter(|(_, entry)| is_stored(entry));
         durable.filter_map(|(order, _)| self.index.message(order))
+    }
+
+    /// Of each of those, which it is and when it was accepted.
+    pub fn open_since(&self) -> impl Iterator<Item = (NotificationId, UnixTime)> + '_ {
+        let durable = self.index.entries().filter(|(_, entry)| is_stored(entry));
+        durable.map(|(_, entry)| (entry.id, entry.accepted()))
+    }
+
+    /// How many open messages are not settled at `target`.
+    pub fn waiting_for(&self, target: &Target) -> u64 {
+        self.index.waiting_for(target)
+    }
+
+    /// The open messages that are durable and not settled at `target`, from this
+    /// place in the order of acceptance on.
+    pub fn needed_by(
+        &self,
+        target: &Target,
+        order: u64,
+    ) -> impl Iterator<Item = (u64, NotificationId)> + '_ {
+        self.index.needed_by(target, order)
     }
 
     /// The ids accepted durably from a peer, as far as remembered, oldest first.
@@ -395,7 +420,7 @@ impl<S: Storage> Queue<S> {
         }
         let at = Whereabouts::Pending(self.first_pending + self.pending.len() as u64);
         if let Some(order) = order {
-            self.index.move_from(order, Whereabouts::Stored(place), at);
+            self.index.move_from(order, place.into(), at);
         }
         let unknown = of_later_release(&Record::read(draft.kind, &draft.body));
         self.unknown.retain(|(unknown, _)| *unknown != place);
@@ -412,8 +437,7 @@ impl<S: Storage> Queue<S> {
             let at = Whereabouts::Pending(self.first_pending);
             self.first_pending += 1;
             if let Some(order) = pending.order {
-                let stored = Whereabouts::Stored(*place);
-                self.index.move_from(order, at, stored);
+                self.index.move_from(order, at, (*place).into());
             }
             if let Some(about) = pending.unknown {
                 self.unknown.push((*place, about));
@@ -463,7 +487,10 @@ impl<S: Storage> Queue<S> {
         self.unknown
             .retain(|(place, about)| !older(place) || needed(about));
         for (place, _) in self.unknown.iter().filter(|(place, _)| older(place)) {
-            let copy = self.journal.read_draft(*place)?;
+            let (segment, offset) = (place.segment, place.offset);
+            let copy = self
+                .journal
+                .read_draft(segment, offset, place.len as usize)?;
             prologue.push(Draft { copy: true, ..copy });
         }
         self.journal.start_segment(oldest)?;
@@ -502,8 +529,10 @@ impl<S: Storage> Queue<S> {
     /// segments for what is open, so that it can go with the next new one.
     fn tidy(&mut self) -> Result<(), Error> {
         let oldest = self.journal.segments().next();
+        let crowded = self.journal.segments().len() > self.options.compact_above
+            || self.journal.disk_bytes() > self.journal.limit() / 2;
         if let Some((oldest, _)) = oldest
-            && self.journal.segments().len() > self.options.compact_above
+            && crowded
             && self.index.live_count(oldest) > 0
             && self.index.live_bytes() < self.journal.bytes() / 2
         {
@@ -515,33 +544,38 @@ impl<S: Storage> Queue<S> {
     /// Copies some open messages of `segment` to the head, each with how far it
     /// has come. They keep their place in the order.
     fn copy_from(&mut self, segment: u32) -> Result<(), Error> {
-        let there =
-            |entry: &Entry| matches!(entry.at, Whereabouts::Stored(p) if p.segment == segment);
-        let entries = self.index.entries().filter(|(_, entry)| there(entry));
-        let moving: Vec<(u64, Whereabouts)> = entries
-            .map(|(order, entry)| (order, entry.at))
+        let copied = self
+            .copied
+            .take()
+            .filter(|copied| copied.segment == segment);
+        let from = copied.map_or(0, |copied| copied.order);
+        let there = |entry: &Entry| matches!(entry.at(), Whereabouts::Stored { segment: s, .. } if s == segment);
+        let entries = self.index.entries_from(from);
+        let moving: Vec<(u64, Entry)> = entries
+            .filter(|(_, entry)| there(entry))
+            .map(|(order, entry)| (order, *entry))
             .take(self.index.live_count(segment).min(COPY_AT_ONCE))
             .collect();
         let mut drafts = Vec::with_capacity(moving.len());
-        for (order, at) in &moving {
-            drafts.push(self.copy(*order, *at)?);
+        for (order, entry) in &moving {
+            drafts.push(self.copy(*order, entry)?);
         }
         let places = self.write_all(&drafts)?;
-        for ((order, at), place) in moving.into_iter().zip(places) {
-            self.index.move_from(order, at, Whereabouts::Stored(place));
+        let last = moving.last().map(|(order, _)| *order);
+        for ((order, entry), place) in moving.into_iter().zip(places) {
+            self.index.move_from(order, entry.at(), place.into());
         }
+        // Without one there, all of its messages have other places in the order.
+        self.copied = last.map(|last| Copied {
+            segment,
+            order: last.saturating_add(1),
+        });
         Ok(())
     }
 
     /// The record of an acceptance, with how far the message has come since.
-    fn copy(&self, order: u64, at: Whereabouts) -> Result<Draft, Error> {
-        let mut original = match at {
-            Whereabouts::Stored(place) => self.journal.read_draft(place)?,
-            Whereabouts::Pending(number) => {
-                let at = (number - self.first_pending) as usize;
-                self.pending[at].draft.clone()
-            }
-        };
+    fn copy(&self, order: u64, entry: &Entry) -> Result<Draft, Error> {
+        let mut original = self.draft_of(entry)?;
         original.copy = true;
         let mut record = Record::read(original.kind, &original.body);
         if let Record::Message {
@@ -555,6 +589,20 @@ impl<S: Storage> Queue<S> {
         Ok(original)
     }
 
+    /// The record that holds the body of a message.
+    fn draft_of(&self, entry: &Entry) -> Result<Draft, Error> {
+        match entry.at() {
+            Whereabouts::Stored { segment, offset } => {
+                let likely = entry.body_len() + RECORD_AROUND_BODY;
+                self.journal.read_draft(segment, offset, likely)
+            }
+            Whereabouts::Pending(number) => {
+                let at = (number - self.first_pending) as usize;
+                Ok(self.pending[at].draft.clone())
+            }
+        }
+    }
+
     fn write_all(&mut self, drafts: &[Draft]) -> Result<Vec<Place>, Error> {
         let drafts: Vec<&Draft> = drafts.iter().collect();
         let mut places = Vec::with_capacity(drafts.len());
@@ -563,6 +611,10 @@ impl<S: Storage> Queue<S> {
         }
         Ok(places)
     }
+}
+
+fn is_stored(entry: &Entry) -> bool {
+    matches!(entry.at(), Whereabouts::Stored { .. })
 }
 
 /// For a record of a later release: the message it is about, if it is about one.
