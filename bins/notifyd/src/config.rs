@@ -1,6 +1,8 @@
 //! The configuration of notifyd: every key, its default, and what must be true
 //! of it. All problems are found, not only the first.
 
+mod links;
+
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -9,6 +11,9 @@ use std::time::Duration;
 use net::{Address, TlsFiles};
 use objects::SiteId;
 use program::config::Table;
+
+pub(crate) use links::{Forward, Peer};
+use links::{parse_forward, parse_listen, parse_peer, parse_tls};
 
 /// All defaults of `notifyd.toml`.
 pub(crate) mod default {
@@ -30,6 +35,8 @@ pub(crate) mod default {
     pub(crate) const LANE_RETRY_MAX: Duration = Duration::from_secs(15 * 60);
     /// `[[lane]] expire`: for notifications that do not say it themselves.
     pub(crate) const LANE_EXPIRE: Duration = Duration::from_secs(24 * 3600);
+    /// `[forward] failover_after`
+    pub(crate) const FAILOVER_AFTER: Duration = Duration::from_secs(60);
     /// `stop_timeout`
     pub(crate) const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 }
@@ -42,19 +49,10 @@ pub(crate) struct Configuration {
     pub(crate) tls: Option<TlsFiles>,
     pub(crate) listen: Vec<Address>,
     pub(crate) peers: Vec<Peer>,
+    pub(crate) forward: Option<Forward>,
     pub(crate) lanes: Vec<Lane>,
     pub(crate) state: State,
     pub(crate) stop_timeout: Duration,
-}
-
-/// A site that may open a link to us, or to which we open one.
-#[derive(Debug, Clone)]
-pub(crate) struct Peer {
-    pub(crate) site: SiteId,
-    /// Where we connect to; without it the peer connects to us.
-    pub(crate) connect: Option<Address>,
-    /// Whether notifications are forwarded to it.
-    pub(crate) send: bool,
 }
 
 /// A way of delivery.
@@ -134,6 +132,9 @@ impl Configuration {
             .and_then(|table| parse_tls(table, &mut problems));
         let listen = parse_each(&mut root, "listen", &mut problems, parse_listen);
         let peers = parse_each(&mut root, "peer", &mut problems, parse_peer);
+        let forward = root
+            .take("forward", Table::table, &mut problems)
+            .and_then(|table| parse_forward(table, &mut problems));
         let lanes = {
             let sender = site.as_ref().map_or("site", SiteId::as_str);
             parse_each(&mut root, "lane", &mut problems, |table, problems| {
@@ -154,6 +155,7 @@ impl Configuration {
             tls,
             listen,
             peers,
+            forward,
             lanes,
             state,
             stop_timeout: stop_timeout.unwrap_or(default::STOP_TIMEOUT),
@@ -169,34 +171,12 @@ impl Configuration {
     /// What must be true of the keys together.
     fn check(&self, file: &str, problems: &mut Vec<String>) {
         let mut complain = |what: String| problems.push(format!("{file}: {what}"));
-        let mut sites = BTreeSet::new();
-        for peer in &self.peers {
-            if peer.site == self.site {
-                complain(format!("[[peer]] {} is this site itself", peer.site));
-            }
-            if !sites.insert(&peer.site) {
-                complain(format!("[[peer]] {} stands twice", peer.site));
-            }
-            if peer.connect.is_none() && self.listen.is_empty() {
-                complain(format!(
-                    "[[peer]] {} can never come up: it has no `connect` and there is no [[listen]]",
-                    peer.site
-                ));
-            }
-        }
+        self.check_links(&mut complain);
         let mut names = BTreeSet::new();
         for lane in &self.lanes {
             if !names.insert(&lane.name) {
                 complain(format!("[[lane]] {:?} stands twice", lane.name));
             }
-        }
-        let mut links = self
-            .listen
-            .iter()
-            .chain(self.peers.iter().filter_map(|peer| peer.connect.as_ref()));
-        let needs_tls = links.find(|address| matches!(address, Address::Tcp { .. }));
-        if let (None, Some(address)) = (&self.tls, needs_tls) {
-            complain(format!("[tls] is missing, and {address} needs it"));
         }
     }
 
@@ -270,38 +250,6 @@ fn parse_spool(mut table: Table, problems: &mut Vec<String>) -> Option<PathBuf> 
     let directory = table.take("directory", Table::path, problems);
     table.finish(problems);
     directory
-}
-
-fn parse_tls(mut table: Table, problems: &mut Vec<String>) -> Option<TlsFiles> {
-    let certificate = table.require("certificate", Table::path, problems);
-    let key = table.require("key", Table::path, problems);
-    let ca = table.require("ca", Table::path, problems);
-    let crl = table.take("crl", Table::path, problems);
-    table.finish(problems);
-    Some(TlsFiles {
-        certificate: certificate?,
-        key: key?,
-        ca: ca?,
-        crl,
-    })
-}
-
-fn parse_listen(mut table: Table, problems: &mut Vec<String>) -> Option<Address> {
-    let address = table.require("address", Table::parsed, problems);
-    table.finish(problems);
-    address
-}
-
-fn parse_peer(mut table: Table, problems: &mut Vec<String>) -> Option<Peer> {
-    let site = table.require("site", Table::parsed, problems);
-    let connect = table.take("connect", Table::parsed, problems);
-    let send = table.take("send", Table::boolean, problems);
-    table.finish(problems);
-    Some(Peer {
-        site: site?,
-        connect,
-        send: send.unwrap_or(false),
-    })
 }
 
 fn parse_lane(mut table: Table, site: &str, problems: &mut Vec<String>) -> Option<Lane> {
@@ -546,12 +494,12 @@ file = "/x.state"
     fn the_manual_has_every_key_and_no_other() {
         let read = |word: &str| word.split('"').next().unwrap_or("").to_owned();
         // Keys stand right after these calls, or on the next line after `take(`.
-        let source = include_str!("config.rs")
-            .split("#[cfg(test)]")
-            .next()
-            .unwrap();
+        let own = include_str!("config.rs").split("#[cfg(test)]").next();
+        let source = own.unwrap().to_owned() + include_str!("config/links.rs");
         let source: String = source.split_whitespace().collect();
-        let tables = ["site", "spool", "tls", "listen", "peer", "lane", "state"];
+        let tables = [
+            "site", "spool", "tls", "listen", "peer", "forward", "lane", "state",
+        ];
         let mut keys = BTreeSet::new();
         for call in ["take(\"", "require(\""] {
             keys.extend(source.split(call).skip(1).map(read));

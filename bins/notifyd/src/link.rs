@@ -1,7 +1,7 @@
 //! The links to peers: who listens, who connects, who is let in. What flows
 //! over them is decided by the owner of the journal.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +15,7 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use wire::{Event, Session, Window};
 
-use crate::config::Peer;
+use crate::config::{Configuration, Peer};
 use crate::figures::{LinkState, Links};
 use crate::flood::Flood;
 use crate::owner::{FromLink, Request};
@@ -41,6 +41,8 @@ pub(crate) struct Network {
     pub(crate) site: SiteId,
     pub(crate) identity: Option<Identity>,
     pub(crate) peers: BTreeMap<SiteId, Peer>,
+    /// The peers that something may be sent to.
+    sending: BTreeSet<SiteId>,
     pub(crate) links: Links,
     pub(crate) owner: Sender<Request>,
     pub(crate) stopping: watch::Receiver<bool>,
@@ -52,18 +54,20 @@ pub(crate) struct Network {
 
 impl Network {
     pub(crate) fn new(
-        site: SiteId,
+        configuration: &Configuration,
         identity: Option<Identity>,
-        peers: &[Peer],
         links: Links,
         owner: Sender<Request>,
         stopping: watch::Receiver<bool>,
     ) -> Self {
-        let named = peers.iter().map(|peer| (peer.site.clone(), peer.clone()));
+        let peers = configuration.peers.iter();
+        let named = peers.clone().map(|peer| (peer.site.clone(), peer.clone()));
+        let sending = peers.filter(|peer| configuration.sends_to(peer));
         Self {
-            site,
+            site: configuration.site.clone(),
             identity,
             peers: named.collect(),
+            sending: sending.map(|peer| peer.site.clone()).collect(),
             links,
             owner,
             stopping,
@@ -98,9 +102,7 @@ impl Network {
             SystemTime::now().into(),
         );
         config.window = WINDOW;
-        config.sends = peer
-            .as_ref()
-            .is_none_or(|peer| self.peers.get(peer).is_some_and(|peer| peer.send));
+        config.sends = peer.as_ref().is_none_or(|peer| self.sending.contains(peer));
         config.peer_site = peer;
         let heartbeat = config.heartbeat;
         let session = Session::new(config, Instant::now());

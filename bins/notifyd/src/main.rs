@@ -7,6 +7,7 @@ mod drop_watch;
 mod environment;
 mod figures;
 mod flood;
+mod forward_line;
 mod intake;
 mod lane;
 mod link;

@@ -6,6 +6,7 @@
 //! files. While the disk refuses commits nothing is answered and nothing more
 //! is taken in; what was said so far is kept and committed when it heals.
 
+mod forwards;
 mod lanes;
 mod peers;
 mod submitters;
@@ -30,6 +31,7 @@ use crate::route::{Incoming, Refusal, Route};
 use crate::stop::Stop;
 use crate::submit::Reply;
 
+use forwards::ForwardWork;
 use lanes::LaneWork;
 use peers::PeerWork;
 use submitters::Submitted;
@@ -88,6 +90,7 @@ pub(crate) struct Owner {
     intake: Intake,
     lanes: Vec<LaneWork>,
     peers: BTreeMap<SiteId, PeerWork>,
+    forwards: Vec<ForwardWork>,
     stop: Stop,
     /// Dropped files that are in the journal after the next commit.
     absorbed: Vec<Dropped>,
@@ -127,12 +130,16 @@ impl Owner {
     ) -> Result<Self, spool::Error> {
         let lane = |(lane, jobs): (&Lane, _)| LaneWork::new(lane.clone(), jobs);
         let peers = configuration.peers.iter();
+        let forwards = configuration.forwards().into_iter();
         let mut owner = Self {
             site: configuration.site.clone(),
             intake: Intake::new(directory.drop_box()?, Instant::now()),
             lanes: configuration.lanes.iter().zip(jobs).map(lane).collect(),
             peers: peers
-                .map(|peer| (peer.site.clone(), PeerWork::new(peer.send)))
+                .map(|peer| (peer.site.clone(), PeerWork::default()))
+                .collect(),
+            forwards: forwards
+                .map(|forward| ForwardWork::new(forward, Instant::now()))
                 .collect(),
             stop,
             absorbed: Vec::new(),
@@ -183,16 +190,16 @@ impl Owner {
             self.assign(message.id, &route);
             return Ok(());
         }
+        for peer in self.restore_forwards(message, &route) {
+            *orphans.entry(format!("peer {peer}")).or_default() += 1;
+        }
         for target in message.targets.iter().filter(|target| target.end.is_none()) {
-            let known = match &target.target {
-                Target::Peer(peer) => self.push_peer(peer, message.id),
-                Target::Lane(lane) => {
-                    let (accepted, attempts) = (message.accepted, target.attempts);
-                    self.push_lane(lane, message.id, accepted, attempts, &route)
-                }
+            let Target::Lane(lane) = &target.target else {
+                continue;
             };
-            if !known {
-                *orphans.entry(target.target.to_string()).or_default() += 1;
+            let (accepted, attempts) = (message.accepted, target.attempts);
+            if !self.push_lane(lane, message.id, accepted, attempts, &route) {
+                *orphans.entry(format!("lane {lane}")).or_default() += 1;
             }
         }
         Ok(())
@@ -230,13 +237,14 @@ impl Owner {
             return self.failing.unwrap_or(now + DISK_RETRY);
         }
         let lanes = self.lanes.iter().filter_map(LaneWork::next_due);
+        let forwards = self.forwards.iter().filter_map(ForwardWork::due);
         let intake = match self.space {
             // Nobody tells when there is room again.
             Space::Full => self.space_look,
             Space::Low => self.intake.next_due(now).min(self.space_look),
             Space::Ok => self.intake.next_due(now),
         };
-        lanes.fold(intake, Instant::min)
+        lanes.chain(forwards).fold(intake, Instant::min)
     }
 
     fn handle(&mut self, request: Request) {
@@ -337,9 +345,9 @@ impl Owner {
     }
 
     fn assign(&mut self, id: NotificationId, route: &Route) {
-        let peers = self.peers.iter().filter(|(_, peer)| peer.send);
+        let forwards = self.forwards.iter().filter(|f| f.wants(route));
         let targets = route.targets(
-            peers.map(|(site, _)| site),
+            forwards.map(ForwardWork::active),
             self.lanes.iter().map(|lane| lane.name.as_str()),
         );
         if targets.is_empty() {
@@ -349,9 +357,16 @@ impl Owner {
         self.queue.assign(id, &targets, now());
         for target in &targets {
             match target {
-                Target::Peer(peer) => self.push_peer(peer, id),
-                Target::Lane(lane) => self.push_lane(lane, id, now(), 0, route),
-            };
+                Target::Peer(peer) => {
+                    let mut forwards = self.forwards.iter();
+                    if let Some(at) = forwards.position(|f| f.active() == peer) {
+                        self.push_forward(at, id, now(), route);
+                    }
+                }
+                Target::Lane(lane) => {
+                    self.push_lane(lane, id, now(), 0, route);
+                }
+            }
         }
     }
 

@@ -199,9 +199,8 @@ impl Parts {
             tokio::spawn(submit::listen(listener, owner, stopping));
         }
         let network = Arc::new(Network::new(
-            configuration.site.clone(),
+            configuration,
             identity,
-            &configuration.peers,
             links,
             requests.clone(),
             stopping,

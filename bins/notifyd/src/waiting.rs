@@ -1,12 +1,13 @@
-//! What waits for whom, in memory: one line per lane and one per peer. The
-//! journal is the truth; these are rebuilt from it at every start.
+//! What waits for a lane, in memory. The journal is the truth; this is rebuilt
+//! from it at every start.
 //!
 //! In a lane, notifications of one object (host and service) keep their order
 //! of acceptance: only the first of each object may be tried, and a younger one
 //! waits while the first waits for its next attempt. Objects overtake each
-//! other freely. A peer gets everything in order of acceptance.
+//! other freely. What waits for peers: `forward_line`.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
 
 use objects::NotificationId;
@@ -24,6 +25,13 @@ impl Object {
         let get = |name: &str| context.get(name).map_or(&b""[..], |value| value.as_slice());
         // No value has a NUL in it by the time a plugin sees it.
         Self([get("HOSTNAME"), get("SERVICEDESC")].join(&0).into())
+    }
+
+    /// The same for the same object; seldom the same for two.
+    pub(crate) fn short_hash(&self) -> u32 {
+        let mut hasher = DefaultHasher::new();
+        self.0.hash(&mut hasher);
+        hasher.finish() as u32
     }
 }
 
@@ -161,54 +169,6 @@ impl LaneLine {
     }
 }
 
-/// One peer's line.
-#[derive(Debug, Default)]
-pub(crate) struct PeerLine {
-    waiting: BTreeMap<u64, NotificationId>,
-    places: HashMap<NotificationId, u64>,
-    next: u64,
-    /// Everything before this place was handed to the link that is up.
-    sent: u64,
-}
-
-impl PeerLine {
-    /// At the end of the line.
-    pub(crate) fn push(&mut self, id: NotificationId) {
-        self.waiting.insert(self.next, id);
-        self.places.insert(id, self.next);
-        self.next += 1;
-    }
-
-    /// A new link: everything is sent again, in its old order.
-    pub(crate) fn restart(&mut self) {
-        self.sent = 0;
-    }
-
-    /// The next one to send.
-    pub(crate) fn take(&mut self) -> Option<NotificationId> {
-        let (place, id) = self.waiting.range(self.sent..).next()?;
-        self.sent = place + 1;
-        Some(*id)
-    }
-
-    /// Its end at this peer is recorded.
-    pub(crate) fn end(&mut self, id: NotificationId) {
-        if let Some(place) = self.places.remove(&id) {
-            self.waiting.remove(&place);
-        }
-    }
-
-    pub(crate) fn holds(&self, id: NotificationId) -> bool {
-        self.places.contains_key(&id)
-    }
-
-    /// How many wait, and how many of them were handed to the link.
-    pub(crate) fn counts(&self) -> (u64, u64) {
-        let sent = self.waiting.range(..self.sent).count() as u64;
-        (self.waiting.len() as u64 - sent, sent)
-    }
-}
-
 /// The pause after the `attempts`th failure: doubling, up to the longest, and
 /// up to a fifth shorter, so that what failed together is not tried together.
 pub(crate) fn pause(retry: Retry, attempts: u32, id: NotificationId) -> Duration {
@@ -287,26 +247,6 @@ mod tests {
         );
         assert_eq!(tried(line.take(start + MINUTE)), Some((1, 0)));
         assert_eq!(tried(line.take(start + MINUTE)), Some((2, 1)));
-    }
-
-    #[test]
-    fn a_peer_gets_everything_again_after_a_new_link() {
-        let mut line = PeerLine::default();
-        for n in 1..=4 {
-            line.push(id(n));
-        }
-        let take = |line: &mut PeerLine| line.take().map(|id| id.as_bytes()[0]);
-        assert_eq!([take(&mut line), take(&mut line)], [Some(1), Some(2)]);
-        assert_eq!(line.counts(), (2, 2));
-        line.end(id(1));
-        line.restart();
-        line.end(id(3));
-        assert_eq!(
-            [take(&mut line), take(&mut line), take(&mut line)],
-            [Some(2), Some(4), None]
-        );
-        line.push(id(5));
-        assert_eq!(take(&mut line), Some(5));
     }
 
     #[test]

@@ -6,25 +6,20 @@ use std::time::Duration;
 
 use net::Command;
 use objects::{NotificationId, SiteId};
-use program::exit::chain;
-use spool::{End, Space, Target};
+use spool::{End, Space};
 use tokio::sync::mpsc::UnboundedSender;
 use wire::{Disk, Event, Health, RefusalCode, Window};
 
-use super::{FromLink, Owner, now};
-use crate::figures::Line;
+use super::{FromLink, Owner};
 use crate::link::WINDOW;
 use crate::route::{Incoming, Refusal};
-use crate::waiting::PeerLine;
 
 /// The pause we ask a peer to make whose second connection we close.
 const DUPLICATE_PAUSE: Duration = Duration::from_secs(60);
 
 /// One peer.
+#[derive(Default)]
 pub(super) struct PeerWork {
-    /// Whether notifications are forwarded to it.
-    pub(super) send: bool,
-    line: PeerLine,
     link: Option<Link>,
 }
 
@@ -62,8 +57,9 @@ impl Link {
 
     fn send(&mut self, id: NotificationId, body: Vec<u8>) {
         let len = body.len() as u64;
-        self.in_doubt.insert(id, len);
-        self.bytes_in_doubt += len;
+        // It may be in doubt here from before another peer took over.
+        let before = self.in_doubt.insert(id, len).unwrap_or(0);
+        self.bytes_in_doubt += len - before;
         self.tell(Command::Send { id, body });
     }
 
@@ -87,32 +83,36 @@ impl Link {
 }
 
 impl PeerWork {
-    pub(super) fn new(send: bool) -> Self {
-        Self {
-            send,
-            line: PeerLine::default(),
-            link: None,
-        }
-    }
-
     pub(super) fn is_down(&self) -> bool {
         self.link.is_none()
+    }
+
+    /// Whether notifications can be sent to it now, or soon.
+    pub(super) fn can_take(&self) -> bool {
+        let link = self.link.as_ref();
+        link.is_some_and(|link| {
+            link.accepts && link.window.is_some_and(|w| w.msgs > 0 && w.bytes > 0)
+        })
+    }
+
+    /// Whether there is something of which only it knows whether it has it.
+    pub(super) fn in_doubt(&self) -> bool {
+        let link = self.link.as_ref();
+        link.is_some_and(|link| !link.in_doubt.is_empty())
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        self.link.as_ref().is_some_and(Link::has_room)
+    }
+
+    pub(super) fn send(&mut self, id: NotificationId, body: Vec<u8>) {
+        if let Some(link) = &mut self.link {
+            link.send(id, body);
+        }
     }
 }
 
 impl Owner {
-    /// Puts a notification into the peer's line; `false` if nothing is sent to
-    /// it any more.
-    pub(super) fn push_peer(&mut self, peer: &SiteId, id: NotificationId) -> bool {
-        match self.peers.get_mut(peer) {
-            Some(work) if work.send => {
-                work.line.push(id);
-                true
-            }
-            _ => false,
-        }
-    }
-
     pub(super) fn handle_link(&mut self, peer: &SiteId, number: u64, what: FromLink) {
         if let FromLink::Up {
             commands,
@@ -131,14 +131,25 @@ impl Owner {
         };
         match what {
             FromLink::Up { .. } => {}
-            FromLink::Down => work.link = None,
+            FromLink::Down => {
+                work.link = None;
+                self.restart_line(peer);
+            }
             FromLink::Event(event) => match event {
                 Event::Resumed { have, window } => {
                     link.window = Some(window);
-                    work.line.restart();
+                    self.restart_line(peer);
+                    if let Some(forward) = self.forwards.iter_mut().find(|f| f.goes_to(peer)) {
+                        forward.line.end_all(&have.iter().copied().collect());
+                    }
                     self.stored_by_peer(peer, have);
                 }
-                Event::Acknowledged { ids } => self.stored_by_peer(peer, ids),
+                Event::Acknowledged { ids } => {
+                    if let Some(forward) = self.forwards.iter_mut().find(|f| f.goes_to(peer)) {
+                        ids.iter().for_each(|id| forward.line.end(*id));
+                    }
+                    self.stored_by_peer(peer, ids);
+                }
                 Event::Refused { id, code, text } => self.refused_by_peer(peer, id, &code, &text),
                 Event::Message { seq, id, body } => self.message_from(peer, seq, id, &body),
                 Event::Window(window) => link.window = Some(window),
@@ -201,19 +212,21 @@ impl Owner {
         work.link = Some(new);
     }
 
+    /// A new link, or none any more: what the last one was handed goes again.
+    fn restart_line(&mut self, peer: &SiteId) {
+        let mut forwards = self.forwards.iter_mut();
+        if let Some(forward) = forwards.find(|forward| forward.active() == peer) {
+            forward.line.restart();
+        }
+    }
+
     fn stored_by_peer(&mut self, peer: &SiteId, ids: Vec<NotificationId>) {
-        let target = Target::Peer(peer.clone());
-        let Some(work) = self.peers.get_mut(peer) else {
-            return;
-        };
-        for id in ids {
-            if work.line.holds(id) {
-                self.queue.settle(id, &target, End::StoredByPeer, "", now());
-                work.line.end(id);
-            }
-            if let Some(link) = &mut work.link {
-                link.settled.push(id);
-            }
+        for id in &ids {
+            self.settle_forward(*id, peer, End::StoredByPeer, "");
+        }
+        let work = self.peers.get_mut(peer);
+        if let Some(link) = work.and_then(|work| work.link.as_mut()) {
+            link.settled.extend(ids);
         }
     }
 
@@ -232,13 +245,13 @@ impl Owner {
         tracing::warn!(%id, %peer, "refused by peer: {why}");
         self.counters.failed += 1;
         self.keep_refused(id, &format!("peer {peer}: {why}"));
-        let target = Target::Peer(peer.clone());
-        self.queue.settle(id, &target, End::Refused, &why, now());
-        if let Some(work) = self.peers.get_mut(peer) {
-            work.line.end(id);
-            if let Some(link) = &mut work.link {
-                link.settled.push(id);
-            }
+        self.settle_forward(id, peer, End::Refused, &why);
+        if let Some(forward) = self.forwards.iter_mut().find(|f| f.goes_to(peer)) {
+            forward.line.end(id);
+        }
+        let work = self.peers.get_mut(peer);
+        if let Some(link) = work.and_then(|work| work.link.as_mut()) {
+            link.settled.push(id);
         }
     }
 
@@ -278,25 +291,7 @@ impl Owner {
         }
         self.pong_links();
         if !self.stopping {
-            self.feed_links();
-        }
-    }
-
-    /// Hands every link as much as its window takes, oldest first.
-    fn feed_links(&mut self) {
-        for (peer, work) in &mut self.peers {
-            let Some(link) = &mut work.link else { continue };
-            while link.has_room() {
-                let Some(id) = work.line.take() else { break };
-                match self.queue.body(id) {
-                    Ok(Some(body)) => link.send(id, body),
-                    Ok(None) => work.line.end(id),
-                    // It keeps its place and is tried with the next link.
-                    Err(error) => {
-                        tracing::error!(%id, %peer, "cannot be sent: {}", chain(&error));
-                    }
-                }
-            }
+            self.feed_forwards();
         }
     }
 
@@ -340,18 +335,5 @@ impl Owner {
         for link in self.peers.values().filter_map(|work| work.link.as_ref()) {
             link.go_away("stopping", Duration::ZERO);
         }
-    }
-
-    pub(super) fn forward_figures(&self) -> Vec<Line> {
-        let sending = self.peers.iter().filter(|(_, work)| work.send);
-        let line = |(site, work): (&SiteId, &super::PeerWork)| {
-            let (waiting, processing) = work.line.counts();
-            Line {
-                name: site.to_string(),
-                waiting,
-                processing,
-            }
-        };
-        sending.map(line).collect()
     }
 }

@@ -1,0 +1,222 @@
+//! Which of its peers a forward uses: the first that can take something, and
+//! another only after the one in use has been away for a while.
+//!
+//! A notification is assigned to the peer in use when it is accepted, and to
+//! another one when it is sent there; whichever stores it settles it for all.
+//! Going back to a preferred peer waits until nothing is in doubt at the other:
+//! so each object keeps its order. What is in doubt at a peer that is away is
+//! sent to the next one, too; a site that both forward to takes it once.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use objects::{NotificationId, SiteId};
+use spool::{End, Message, Target};
+
+use super::peers::PeerWork;
+use super::{Owner, now};
+use crate::config::Forward;
+use crate::figures::Line;
+use crate::forward_line::ForwardLine;
+use crate::route::Route;
+
+/// One forward.
+pub(super) struct ForwardWork {
+    /// In order of preference.
+    peers: Vec<SiteId>,
+    failover_after: Duration,
+    pub(super) line: ForwardLine,
+    /// The one in use, by its place in `peers`.
+    active: usize,
+    /// Since when each of them can take nothing.
+    away: Vec<Option<Instant>>,
+    /// When the next one takes over, if nothing else happens.
+    due: Option<Instant>,
+}
+
+impl ForwardWork {
+    pub(super) fn new(forward: Forward, now: Instant) -> Self {
+        Self {
+            away: vec![Some(now); forward.to.len()],
+            peers: forward.to,
+            failover_after: forward.failover_after,
+            line: ForwardLine::default(),
+            active: 0,
+            due: None,
+        }
+    }
+
+    pub(super) fn goes_to(&self, peer: &SiteId) -> bool {
+        self.peers.contains(peer)
+    }
+
+    /// The peer in use.
+    pub(super) fn active(&self) -> &SiteId {
+        &self.peers[self.active]
+    }
+
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// Whether a notification that came this way is to go on here: not if one
+    /// of these sites has had it.
+    pub(super) fn wants(&self, route: &Route) -> bool {
+        !self.peers.iter().any(|peer| route.path.contains(peer))
+    }
+
+    /// The peer that is to be fed now, if one is.
+    fn turn(&mut self, peers: &BTreeMap<SiteId, PeerWork>, now: Instant) -> Option<SiteId> {
+        let work = |at: usize| peers.get(&self.peers[at]);
+        for at in 0..self.peers.len() {
+            let able = work(at).is_some_and(PeerWork::can_take);
+            let since = self.away[at].unwrap_or(now);
+            self.away[at] = (!able).then_some(since);
+        }
+        let best = self.away.iter().position(Option::is_none)?;
+        self.due = None;
+        if best > self.active
+            && let Some(since) = self.away[self.active]
+        {
+            let due = since + self.failover_after;
+            if now < due {
+                self.due = Some(due);
+                return None;
+            }
+            let (gone, secs) = (self.active(), now.duration_since(since).as_secs());
+            tracing::warn!(
+                "{gone} has been away for {secs} s: {} takes over",
+                self.peers[best]
+            );
+        } else if best < self.active {
+            let drains =
+                self.away[self.active].is_none() && work(self.active).is_some_and(|w| w.in_doubt());
+            if drains {
+                return None;
+            }
+            tracing::info!("{} is back and takes over again", self.peers[best]);
+        }
+        if best != self.active {
+            self.active = best;
+            self.line.restart();
+        }
+        Some(self.peers[best].clone())
+    }
+
+    fn figures(&self) -> Line {
+        let (waiting, processing) = self.line.counts();
+        Line {
+            name: self
+                .peers
+                .iter()
+                .map(SiteId::as_str)
+                .collect::<Vec<_>>()
+                .join(","),
+            waiting,
+            processing,
+        }
+    }
+}
+
+impl Owner {
+    /// Puts an open message of an earlier run into the lines of the forwards it
+    /// still has to go to; the targets that no forward leads to are returned.
+    pub(super) fn restore_forwards(&mut self, message: &Message, route: &Route) -> Vec<SiteId> {
+        let peers = |ended: bool| {
+            let targets = message.targets.iter();
+            targets.filter_map(move |state| match &state.target {
+                Target::Peer(peer) if state.end.is_some() == ended => Some(peer),
+                _ => None,
+            })
+        };
+        let mut orphans = Vec::new();
+        let mut found = Vec::new();
+        for peer in peers(false) {
+            match self.forwards.iter().position(|f| f.goes_to(peer)) {
+                Some(at) if !found.contains(&at) => found.push(at),
+                Some(_) => {}
+                None => orphans.push(peer.clone()),
+            }
+        }
+        for at in found {
+            // A crash came between the records of one end.
+            let stored = peers(true).find(|peer| self.forwards[at].goes_to(peer));
+            match stored {
+                Some(peer) => self.settle_forward(message.id, peer, End::StoredByPeer, ""),
+                None => self.push_forward(at, message.id, message.accepted, route),
+            }
+        }
+        orphans
+    }
+
+    /// Puts a notification at the end of the line of a forward.
+    pub(super) fn push_forward(
+        &mut self,
+        at: usize,
+        id: NotificationId,
+        accepted: objects::UnixTime,
+        route: &Route,
+    ) {
+        let age = now().micros().saturating_sub(accepted.micros());
+        let age = Duration::from_micros(u64::try_from(age).unwrap_or(0));
+        let line = &mut self.forwards[at].line;
+        line.push(id, &route.object, age, Instant::now());
+    }
+
+    /// Records an end at `peer`, which is one for all peers of the forward.
+    pub(super) fn settle_forward(
+        &mut self,
+        id: NotificationId,
+        peer: &SiteId,
+        end: End,
+        detail: &str,
+    ) {
+        let target = Target::Peer(peer.clone());
+        self.queue.settle(id, &target, end, detail, now());
+        let Some(forward) = self.forwards.iter().find(|f| f.goes_to(peer)) else {
+            return;
+        };
+        for other in forward.peers.iter().filter(|other| *other != peer) {
+            let target = Target::Peer(other.clone());
+            let detail = format!("at {peer}");
+            self.queue.settle(id, &target, end, &detail, now());
+        }
+    }
+
+    /// Hands the peers in use as much as their windows take.
+    pub(super) fn feed_forwards(&mut self) {
+        let at = Instant::now();
+        for forward in &mut self.forwards {
+            let Some(peer) = forward.turn(&self.peers, at) else {
+                continue;
+            };
+            let Some(work) = self.peers.get_mut(&peer) else {
+                continue;
+            };
+            while work.has_room() {
+                let Some(id) = forward.line.take(at) else {
+                    break;
+                };
+                match self.queue.body(id) {
+                    Ok(Some(body)) => {
+                        if forward.peers.len() > 1 {
+                            let target = Target::Peer(peer.clone());
+                            self.queue.assign(id, &[target], now());
+                        }
+                        work.send(id, body);
+                    }
+                    Ok(None) => forward.line.end(id),
+                    // It keeps its place and is tried with the next link.
+                    Err(error) => {
+                        let error = program::exit::chain(&error);
+                        tracing::error!(%id, %peer, "cannot be sent: {error}");
+                    }
+                }
+            }
+        }
+    }
+
+    pub(super) fn forward_figures(&self) -> Vec<Line> {
+        self.forwards.iter().map(ForwardWork::figures).collect()
+    }
+}
