@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use crate::drop_box::DropBox;
 use crate::journal::Damage;
-use crate::{DirectoryStorage, Error, Storage};
+use crate::{DirectoryStorage, Error, Storage, sync};
 
 /// Where producers write.
 pub(crate) const TMP: &str = "tmp";
@@ -55,7 +55,7 @@ impl SpoolDirectory {
         for part in [TMP, NEW, JOURNAL, CORRUPT, REFUSED] {
             make_directory(&path.join(part))?;
         }
-        directory.sync_all().map_err(Error::io("sync", path))?;
+        sync::all(&directory).map_err(Error::io("sync", path))?;
         Ok(Self {
             path: path.to_owned(),
             _directory: directory,
@@ -116,7 +116,7 @@ impl SpoolDirectory {
         write_file(&path, bytes)?;
         write_why(&path, why)?;
         // Its name, too, before the journal says that the body may go.
-        let synced = File::open(&directory).and_then(|directory| directory.sync_all());
+        let synced = File::open(&directory).and_then(|directory| sync::all(&directory));
         synced.map_err(Error::io("sync", &directory))
     }
 }
@@ -171,7 +171,7 @@ fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Error> {
         .open(path)
         .and_then(|mut file| {
             file.write_all(bytes)?;
-            file.sync_data()
+            sync::data(&file)
         });
     written.map_err(Error::io("write", path))
 }

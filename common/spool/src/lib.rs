@@ -28,6 +28,7 @@ mod space;
 mod spares;
 mod storage;
 pub mod submission;
+mod sync;
 
 pub use directory::SpoolDirectory;
 pub use error::Error;

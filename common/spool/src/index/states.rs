@@ -2,7 +2,7 @@
 //! a handful of them.
 
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::record::End;
 
@@ -56,8 +56,8 @@ impl State {
 #[derive(Default)]
 pub(super) struct States {
     /// By number, with how many messages are in it; none where it is free.
-    states: Vec<Option<(Rc<State>, usize)>>,
-    numbers: HashMap<Rc<State>, u32>,
+    states: Vec<Option<(Arc<State>, usize)>>,
+    numbers: HashMap<Arc<State>, u32>,
     free: Vec<u32>,
     /// For each target: how many messages it still needs.
     waiting: HashMap<u32, u64>,
@@ -75,12 +75,12 @@ impl States {
             }
             return *number;
         }
-        let state = Rc::new(state);
+        let state = Arc::new(state);
         let number = self.free.pop().unwrap_or_else(|| {
             self.states.push(None);
             (self.states.len() - 1) as u32
         });
-        self.states[number as usize] = Some((Rc::clone(&state), 1));
+        self.states[number as usize] = Some((Arc::clone(&state), 1));
         self.numbers.insert(state, number);
         number
     }
