@@ -29,8 +29,10 @@ mod spares;
 mod storage;
 pub mod submission;
 mod sync;
+mod totals;
+mod trace;
 
-pub use directory::SpoolDirectory;
+pub use directory::{SpoolDirectory, set_aside};
 pub use error::Error;
 pub use index::{Message, TargetState};
 pub use journal::{Damage, Options, Recovery};
@@ -38,3 +40,4 @@ pub use queue::{Accepted, Commit, Figures, Known, Queue, Settled};
 pub use record::{End, Target, Verdict};
 pub use space::{Room, Space};
 pub use storage::{DirectoryStorage, Storage};
+pub use totals::Totals;

@@ -11,7 +11,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use wire::{Disk, Event, Health, RefusalCode, Window};
 
 use super::{FromLink, Owner};
-use crate::link::WINDOW;
+use crate::link::window;
 use crate::route::{Incoming, Refusal};
 
 /// The pause we ask a peer to make whose second connection we close.
@@ -173,6 +173,7 @@ impl Owner {
         let have = self.queue.accepted_from(peer);
         let takes = self.takes_from_peers();
         let own = self.site.clone();
+        let window = window(self.peers.len());
         let Some(work) = self.peers.get_mut(peer) else {
             return;
         };
@@ -201,7 +202,7 @@ impl Owner {
             old.go_away("duplicate", DUPLICATE_PAUSE);
         }
         // What does not fit into the window any more cannot be in doubt.
-        let recent = have.len().saturating_sub(WINDOW.msgs as usize);
+        let recent = have.len().saturating_sub(window.msgs as usize);
         new.tell(Command::Resume(have[recent..].to_vec()));
         if !takes {
             new.tell(Command::Grant(Window::CLOSED));
@@ -324,7 +325,7 @@ impl Owner {
     pub(super) fn grant_all(&self) {
         let window = match self.takes_from_peers() {
             false => Window::CLOSED,
-            true => WINDOW,
+            true => window(self.peers.len()),
         };
         for link in self.peers.values().filter_map(|work| work.link.as_ref()) {
             link.tell(Command::Grant(window));

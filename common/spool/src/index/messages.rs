@@ -127,10 +127,6 @@ impl Present {
         let count = words.iter().map(|word| word.count_ones()).sum::<u32>() + below.count_ones();
         count as usize
     }
-
-    fn iter(self) -> impl Iterator<Item = u64> {
-        (0..SPAN).filter(move |at| self.has(*at))
-    }
 }
 
 impl Piece {
@@ -196,14 +192,13 @@ impl Messages {
     }
 
     /// Those of this order and higher ones, in their order.
-    pub(super) fn from(&self, from: u64) -> impl Iterator<Item = (u64, &Entry)> + '_ {
+    pub(super) fn from(&self, from: u64) -> impl DoubleEndedIterator<Item = (u64, &Entry)> + '_ {
         let spans = self.spans.range(from / SPAN..);
         let pieces = spans.map(|(span, piece)| (span * SPAN, &self.pieces[*piece as usize]));
-        let all = pieces.flat_map(|(first, piece)| {
-            let orders = piece.present.iter().map(move |at| first + at);
-            orders.zip(&piece.entries)
-        });
-        all.skip_while(move |(order, _)| *order < from)
+        pieces.flat_map(move |(first, piece)| {
+            let orders = (0..SPAN).filter(move |at| first + at >= from);
+            orders.filter_map(move |at| Some((first + at, piece.get(at)?)))
+        })
     }
 
     /// Adds one whose id and order are not there.

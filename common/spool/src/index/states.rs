@@ -11,6 +11,7 @@ use crate::record::End;
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(super) struct State {
     pub(super) from: Option<u32>,
+    pub(super) held: bool,
     pub(super) targets: Vec<Progress>,
 }
 
