@@ -22,7 +22,7 @@ use crate::record::{End, Event, Record, Standing, Target};
 
 pub(crate) use messages::{Entry, Whereabouts};
 
-use messages::{Messages, Orders};
+use messages::Messages;
 use ring::Ring;
 use states::{State, States};
 
@@ -79,9 +79,9 @@ pub(crate) struct Index {
     /// never were. A journal of an early release has none: then what is found is
     /// counted.
     counted_to: u64,
-    /// Orders of messages that have ended, while the journal is being read: a
-    /// group that was written twice must not open them again.
-    ended: Option<Orders>,
+    /// Orders and ids of messages that have ended, while the journal is being read:
+    /// a group that was written twice must not open them again.
+    ended: Option<HashSet<(u64, NotificationId)>>,
     /// While the journal is being read: ids of what has ended since the totals.
     ended_since: HashSet<NotificationId>,
     peer_ids: usize,
@@ -101,7 +101,7 @@ impl Index {
             next_order: 1,
             totals: Totals::default(),
             counted_to: 0,
-            ended: Some(Orders::default()),
+            ended: Some(HashSet::new()),
             ended_since: HashSet::new(),
             peer_ids: options.peer_ids.max(1),
             all_ids: options.all_ids.max(1),
@@ -145,6 +145,8 @@ impl Index {
             } => {
                 self.totals = *totals;
                 self.counted_to = *next_order;
+                // The records that had the highest may have gone with their segment.
+                self.next_order = self.next_order.max(*next_order);
                 self.ended_since.clear();
             }
             Record::Unknown { .. } => {}
@@ -225,17 +227,19 @@ impl Index {
     ) -> bool {
         self.next_order = self.next_order.max(order.saturating_add(1));
         let ended = self.ended.as_ref();
-        if ended.is_some_and(|ended| ended.contains(order)) {
+        if ended.is_some_and(|ended| ended.contains(&(order, id))) {
             return false;
         }
         if let Some(order) = self.messages.order(&id) {
             self.move_to(order, at);
             return false;
         }
-        // Two messages of one order: only a journal that was tampered with has that.
-        if self.messages.get(order).is_some() {
-            return false;
-        }
+        // A process that could not read this record gave its order to another one.
+        let order = match self.messages.get(order) {
+            Some(_) => self.next_order,
+            None => order,
+        };
+        self.next_order = self.next_order.max(order.saturating_add(1));
         let state = State {
             from: from.map(|from| number_of(&mut self.peers, from)),
             held: false,
@@ -249,6 +253,7 @@ impl Index {
     }
 
     fn remove(&mut self, id: NotificationId, order: u64, end: End) {
+        let recorded = order;
         // The segment of the acceptance may have gone when the one of this record
         // was started; then the totals say that the message was open.
         let was_counted = (1..self.counted_to).contains(&order);
@@ -259,7 +264,7 @@ impl Index {
         }
         if let Some(order) = order {
             if let Some(ended) = &mut self.ended {
-                ended.insert(order);
+                ended.insert((recorded, id));
             }
             if let Some(entry) = self.messages.remove(order) {
                 self.states.leave(entry.state);

@@ -31,6 +31,8 @@ use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 
+use objects::NotificationId;
+
 use crate::replay::{FoundSegment, MAX_SEGMENT, list_segments, replay, segment_name};
 use crate::segment::{BLOCK, COPY, FIRST, Frame, Header, LAST, RECORD_HEADER, room};
 use crate::spares::{Spare, Spares};
@@ -156,6 +158,16 @@ pub struct Draft {
     pub copy: bool,
     /// Its body.
     pub body: Vec<u8>,
+}
+
+impl Draft {
+    /// The message that it is about, if its kind is about one.
+    pub fn id(&self) -> Option<NotificationId> {
+        self.body
+            .first_chunk()
+            .copied()
+            .map(NotificationId::from_bytes)
+    }
 }
 
 /// Where a record is, as long as this process runs.

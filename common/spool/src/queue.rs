@@ -130,15 +130,20 @@ impl<S: Storage> Queue<S> {
             options,
             pending: Vec::new(),
             first_pending: 0,
-            doubtful: doubtful.len(),
+            doubtful: 0,
             partial: recovery.unread > 0,
             unknown,
             copied: None,
             failing: None,
         };
+        let ended = doubtful.iter().filter(|(_, draft)| draft.kind == ENDED);
+        let ended: HashSet<NotificationId> = ended.filter_map(|(_, d)| d.id()).collect();
         for (place, draft) in doubtful {
-            queue.write_again(place, draft);
+            if let Some(draft) = queue.still_true(draft, &ended) {
+                queue.write_again(place, draft);
+            }
         }
+        queue.doubtful = queue.pending.len();
         // A failure is remembered, and told by `failing`.
         let _ = queue.commit();
         queue.journal.recovered();
@@ -458,14 +463,31 @@ impl<S: Storage> Queue<S> {
         });
     }
 
+    /// What is to be written again for a record that recovery found. It may be
+    /// older than others that count, where the disk gave one group from two places
+    /// or did not give some for a while: it must not undo those when they are gone
+    /// with their segments. `ended` are the messages whose end is written again.
+    fn still_true(&self, draft: Draft, ended: &HashSet<NotificationId>) -> Option<Draft> {
+        let record = Record::read(draft.kind, &draft.body);
+        let Record::Message { id, event, .. } = &record else {
+            return Some(draft);
+        };
+        let message = self.message(*id);
+        match (event, message) {
+            (Event::Accepted { .. }, None) if !ended.contains(id) => None,
+            (Event::Accepted { .. }, Some(message)) if draft.copy => {
+                Some(with_standing(draft, self.index.standing(message.order)))
+            }
+            (Event::Held { .. }, Some(message)) if !message.held => None,
+            (Event::Released { .. }, Some(message)) if message.held => None,
+            _ => Some(draft),
+        }
+    }
+
     /// Puts a record that recovery found at `place` into the next commit.
     fn write_again(&mut self, place: Place, draft: Draft) {
-        let mut order = None;
-        if draft.kind == ACCEPTED
-            && let Some(id) = draft.body.first_chunk()
-        {
-            order = self.index.order(NotificationId::from_bytes(*id));
-        }
+        let id = draft.id().filter(|_| draft.kind == ACCEPTED);
+        let order = id.and_then(|id| self.index.order(id));
         let at = Whereabouts::Pending(self.first_pending + self.pending.len() as u64);
         if let Some(order) = order {
             self.index.move_from(order, place.into(), at);
@@ -635,16 +657,7 @@ impl<S: Storage> Queue<S> {
     fn copy(&self, order: u64, entry: &Entry) -> Result<Draft, Error> {
         let mut original = self.draft_of(entry)?;
         original.copy = true;
-        let mut record = Record::read(original.kind, &original.body);
-        if let Record::Message {
-            event: Event::Accepted { standing, .. },
-            ..
-        } = &mut record
-        {
-            *standing = self.index.standing(order);
-            return Ok(draft(&record, true));
-        }
-        Ok(original)
+        Ok(with_standing(original, self.index.standing(order)))
     }
 
     /// The record that holds the body of a message.
@@ -669,6 +682,20 @@ impl<S: Storage> Queue<S> {
         }
         Ok(places)
     }
+}
+
+/// The copy of an acceptance, with how far the message has come.
+fn with_standing(copy: Draft, now: Standing) -> Draft {
+    let mut record = Record::read(copy.kind, &copy.body);
+    if let Record::Message {
+        event: Event::Accepted { standing, .. },
+        ..
+    } = &mut record
+    {
+        *standing = now;
+        return draft(&record, true);
+    }
+    copy
 }
 
 fn is_stored(entry: &Entry) -> bool {

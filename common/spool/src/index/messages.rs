@@ -105,14 +105,14 @@ struct Piece {
 
 /// A bit per order of a piece.
 #[derive(Default, Clone, Copy)]
-pub(super) struct Present([u64; 4]);
+struct Present([u64; 4]);
 
 impl Present {
-    pub(super) fn has(&self, at: u64) -> bool {
+    fn has(&self, at: u64) -> bool {
         self.0[(at / 64) as usize] & (1 << (at % 64)) != 0
     }
 
-    pub(super) fn set(&mut self, at: u64) {
+    fn set(&mut self, at: u64) {
         self.0[(at / 64) as usize] |= 1 << (at % 64);
     }
 
@@ -254,21 +254,6 @@ fn id_of(pieces: &[Piece], handle: u32) -> NotificationId {
     let piece = &pieces[(u64::from(handle) / SPAN) as usize];
     let at = u64::from(handle) % SPAN;
     piece.entries[piece.present.before(at)].id
-}
-
-/// A set of orders, of which many are next to each other.
-#[derive(Default)]
-pub(super) struct Orders(BTreeMap<u64, Present>);
-
-impl Orders {
-    pub(super) fn insert(&mut self, order: u64) {
-        self.0.entry(order / SPAN).or_default().set(order % SPAN);
-    }
-
-    pub(super) fn contains(&self, order: u64) -> bool {
-        let present = self.0.get(&(order / SPAN));
-        present.is_some_and(|present| present.has(order % SPAN))
-    }
 }
 
 #[cfg(test)]
