@@ -211,8 +211,10 @@ pub struct Journal<S: Storage> {
     /// How many bytes it may have.
     limit: u64,
     spares: Spares,
-    /// What the room was when it was looked at last.
+    /// What the room was when it was looked at last, and how much of that is for
+    /// want of bytes.
     space: Space,
+    bytes_space: Space,
     segments: BTreeMap<u32, Segment>,
     next_segment: u32,
     head: Option<Head>,
@@ -260,6 +262,7 @@ impl<S: Storage> Journal<S> {
             limit: options.limit.unwrap_or(u64::MAX),
             spares,
             space: Space::Ok,
+            bytes_space: Space::Ok,
             head: None,
             last: replay.durable,
             next_sequence: replay.highest + LEAP,
@@ -456,6 +459,10 @@ impl<S: Storage> Journal<S> {
                 self.superseded.push(segment.name);
             }
         }
+        if self.space == Space::Ok {
+            // If that fails, the next full disk finds us unprepared, and that is all.
+            let _ = self.make_ready();
+        }
     }
 
     /// Recovery is over.
@@ -478,7 +485,6 @@ impl<S: Storage> Journal<S> {
         let room = room.map_err(Error::io("look at", &path))?;
         let disk = room.map_or(Space::Ok, |room| room.space());
         if disk == Space::Ok && !self.spares.is_complete() {
-            // Without it the next full disk finds us unprepared, and that is all.
             let _ = self.make_ready();
         }
         let own = match self.disk_bytes() > self.limit {
@@ -486,6 +492,7 @@ impl<S: Storage> Journal<S> {
             false => Space::Ok,
         };
         self.space = disk.max(own);
+        self.bytes_space = room.map_or(Space::Ok, |room| room.bytes());
         Ok(self.space)
     }
 
@@ -494,9 +501,14 @@ impl<S: Storage> Journal<S> {
         self.space
     }
 
+    /// Whether the disk has no bytes left. Without inodes it may have some.
+    pub fn is_full_of_bytes(&self) -> bool {
+        self.bytes_space == Space::Full
+    }
+
     /// Gives the disk the blocks that were kept for now; `false` if there are none.
     pub fn release_reserve(&mut self) -> bool {
-        self.space = Space::Full;
+        (self.space, self.bytes_space) = (Space::Full, Space::Full);
         self.spares.release_reserve(&self.storage)
     }
 

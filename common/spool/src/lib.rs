@@ -5,7 +5,8 @@
 //! know the network, the time of day, or what is inside a notification. The
 //! layout, the formats and the crash table are in sitewire-spool(5).
 //!
-//! - [`SpoolDirectory`]: the directory, its owner and its lock;
+//! - [`SpoolDirectory`]: the directory, its owner and its lock; [`ground`]: the file
+//!   system that it is on;
 //! - [`drop_box`]: files in `new/`, for who submits and for who takes them in;
 //! - [`submission`]: the daemon's socket, for who submits and for who listens;
 //! - [`Queue`]: the messages, on top of [`journal`] and a [`Storage`];
@@ -16,6 +17,7 @@
 mod directory;
 pub mod drop_box;
 mod error;
+pub mod ground;
 pub mod history;
 mod index;
 pub mod journal;

@@ -147,8 +147,7 @@ impl<S: Storage> Queue<S> {
         // A failure is remembered, and told by `failing`.
         let _ = queue.commit();
         queue.journal.recovered();
-        // If that fails, a full disk will be met unprepared.
-        let _ = queue.journal.make_ready();
+        // Likewise by the next look.
         let _ = queue.look_at_space();
         Ok((queue, recovery))
     }
@@ -585,7 +584,11 @@ impl<S: Storage> Queue<S> {
 
     /// The oldest segment that is needed beside a new one, if any is.
     fn oldest_needed(&self) -> Option<u32> {
-        let keep = self.options.keep_segments.max(1) - 1;
+        // On a full disk nothing is kept for tracing.
+        let keep = match self.journal.space() {
+            Space::Full => 0,
+            Space::Low | Space::Ok => self.options.keep_segments.max(1) - 1,
+        };
         // Not what is kept for tracing is to use up the room.
         let enough = self.journal.segment_size() * keep as u64;
         let enough = enough.min(self.journal.limit() / 4);
@@ -606,11 +609,17 @@ impl<S: Storage> Queue<S> {
     /// Copies open messages out of the oldest segment if there are too many
     /// segments for what is open, so that it can go with the next new one.
     fn tidy(&mut self) -> Result<(), Error> {
+        // What room there is is for ends. They let the oldest segments go, too.
+        if self.journal.is_full_of_bytes() {
+            return Ok(());
+        }
         let oldest = self.journal.segments().next();
         let crowded = self.journal.segments().len() > self.options.compact_above
-            || self.journal.disk_bytes() > self.journal.limit() / 2;
+            || self.journal.disk_bytes() > self.journal.limit() / 2
+            || self.journal.space() == Space::Full;
         // A copy would open again what has ended in a place that could not be read.
         if let Some((oldest, _)) = oldest
+            && self.journal.segments().len() > 1
             && !self.partial
             && crowded
             && self.index.live_count(oldest) > 0
