@@ -371,6 +371,15 @@ impl Index {
         self.messages.len()
     }
 
+    pub(crate) fn held(&self) -> usize {
+        self.states.held()
+    }
+
+    /// Whether this message is held; none if it is not open.
+    pub(crate) fn is_held(&self, id: NotificationId) -> Option<bool> {
+        Some(self.state(id)?.held)
+    }
+
     pub(crate) fn totals(&self) -> &Totals {
         &self.totals
     }

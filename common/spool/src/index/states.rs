@@ -62,11 +62,14 @@ pub(super) struct States {
     free: Vec<u32>,
     /// For each target: how many messages it still needs.
     waiting: HashMap<u32, u64>,
+    /// How many messages are held.
+    held: usize,
 }
 
 impl States {
     /// One more message is in this state.
     pub(super) fn enter(&mut self, state: State) -> u32 {
+        self.held += usize::from(state.held);
         for target in state.unsettled() {
             *self.waiting.entry(target).or_default() += 1;
         }
@@ -90,6 +93,7 @@ impl States {
     pub(super) fn leave(&mut self, number: u32) {
         let slot = &mut self.states[number as usize];
         let Some((state, count)) = slot else { return };
+        self.held -= usize::from(state.held);
         for target in state.unsettled() {
             if let Some(waiting) = self.waiting.get_mut(&target) {
                 *waiting -= 1;
@@ -108,6 +112,11 @@ impl States {
             .as_ref()
             .expect("a message is in it");
         state
+    }
+
+    /// How many messages are held.
+    pub(super) fn held(&self) -> usize {
+        self.held
     }
 
     /// How many messages a target still needs.
