@@ -1,6 +1,7 @@
 //! notifyd: see `cli.rs` for what it does, and `owner.rs` for its heart.
 
 mod cli;
+mod clock;
 mod config;
 mod delivery;
 mod drop_watch;

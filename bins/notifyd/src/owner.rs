@@ -9,24 +9,28 @@
 mod forwards;
 mod lanes;
 mod peers;
+#[cfg(test)]
+mod simulation;
 mod submitters;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use objects::{Envelope, NotificationId, SiteId, UnixTime};
 use program::exit::chain;
 use spool::drop_box::Dropped;
-use spool::{Accepted, DirectoryStorage, End, Message, Queue, SpoolDirectory, Target};
+use spool::{Accepted, DirectoryStorage, End, Message, Queue, SpoolDirectory, Storage, Target};
 use tokio::sync::mpsc::UnboundedSender;
-use wire::RefusalCode;
+use wire::{RefusalCode, Window};
 
+use crate::clock;
 use crate::config::{Configuration, Lane};
 use crate::delivery::{Job, Outcome};
 use crate::figures::{QueueFigures, Stack};
 use crate::intake::Intake;
+use crate::link::WINDOW;
 use crate::route::{Incoming, Refusal, Route};
 use crate::stop::Stop;
 use crate::submit::Reply;
@@ -81,14 +85,16 @@ pub(crate) enum FromLink {
 }
 
 /// Everything the thread has.
-pub(crate) struct Owner {
+pub(crate) struct Owner<S: Storage = DirectoryStorage> {
     site: SiteId,
     directory: SpoolDirectory,
-    queue: Queue<DirectoryStorage>,
+    queue: Queue<S>,
     intake: Intake,
     lanes: Vec<LaneWork>,
     peers: BTreeMap<SiteId, PeerWork>,
     forwards: Vec<ForwardWork>,
+    /// What a peer may have in doubt here.
+    window: Window,
     stop: Stop,
     /// Dropped files that are in the journal after the next commit.
     absorbed: Vec<Dropped>,
@@ -110,16 +116,16 @@ struct Counters {
 }
 
 fn now() -> UnixTime {
-    SystemTime::now().into()
+    clock::time()
 }
 
-impl Owner {
+impl<S: Storage> Owner<S> {
     /// Takes over a recovered queue: what is open in it gets its places in the
     /// lines again. `jobs` leads to the thread of each lane.
     pub(crate) fn new(
         configuration: &Configuration,
         directory: SpoolDirectory,
-        queue: Queue<DirectoryStorage>,
+        queue: Queue<S>,
         jobs: Vec<Sender<Job>>,
         stop: Stop,
     ) -> Result<Self, spool::Error> {
@@ -128,14 +134,15 @@ impl Owner {
         let forwards = configuration.forwards().into_iter();
         let mut owner = Self {
             site: configuration.site.clone(),
-            intake: Intake::new(directory.drop_box()?, Instant::now()),
+            intake: Intake::new(directory.drop_box()?, clock::instant()),
             lanes: configuration.lanes.iter().zip(jobs).map(lane).collect(),
             peers: peers
                 .map(|peer| (peer.site.clone(), PeerWork::default()))
                 .collect(),
             forwards: forwards
-                .map(|forward| ForwardWork::new(forward, Instant::now()))
+                .map(|forward| ForwardWork::new(forward, clock::instant()))
                 .collect(),
+            window: WINDOW,
             stop,
             absorbed: Vec::new(),
             submitted: Vec::new(),
@@ -202,7 +209,7 @@ impl Owner {
     /// for that is over.
     pub(crate) fn run(mut self, requests: &Receiver<Request>) {
         loop {
-            let pause = self.next_due().saturating_duration_since(Instant::now());
+            let pause = self.next_due().saturating_duration_since(clock::instant());
             match requests.recv_timeout(pause) {
                 Ok(request) => self.handle(request),
                 Err(RecvTimeoutError::Timeout) => {}
@@ -215,7 +222,7 @@ impl Owner {
             self.commit();
             let idle = self.peers.values().all(PeerWork::is_down)
                 && self.lanes.iter().all(LaneWork::is_idle);
-            if self.stopping && (idle || self.stop.is_over(Instant::now())) {
+            if self.stopping && (idle || self.stop.is_over(clock::instant())) {
                 // What the last commit did not take, the next start finds
                 // where it came from.
                 return;
@@ -224,7 +231,7 @@ impl Owner {
     }
 
     fn next_due(&self) -> Instant {
-        let now = Instant::now();
+        let now = clock::instant();
         if self.failing.is_some() || self.stopping {
             return self.failing.unwrap_or(now + DISK_RETRY);
         }
@@ -237,7 +244,7 @@ impl Owner {
 
     fn handle(&mut self, request: Request) {
         match request {
-            Request::LookIntoDropBox => self.intake.wake(Instant::now()),
+            Request::LookIntoDropBox => self.intake.wake(clock::instant()),
             Request::Submitted {
                 number,
                 body,
@@ -262,14 +269,14 @@ impl Owner {
             return;
         }
         if let Err(error) = self.absorb() {
-            self.intake.failed(&error, Instant::now());
+            self.intake.failed(&error, clock::instant());
         }
         self.take_turns();
     }
 
     /// Takes a group of dropped files in.
     fn absorb(&mut self) -> Result<(), spool::Error> {
-        let at = Instant::now();
+        let at = clock::instant();
         for file in self.intake.next_group(at)? {
             match Incoming::read(&file.body, &self.site) {
                 Ok(incoming) => match self.accept(incoming, None) {
@@ -348,7 +355,7 @@ impl Owner {
     /// Makes everything durable; answers if that worked.
     fn commit(&mut self) {
         // Each try takes a new segment: not one for every request.
-        if self.failing.is_some_and(|again| Instant::now() < again) {
+        if self.failing.is_some_and(|again| clock::instant() < again) {
             self.pong_links();
             return;
         }
@@ -368,10 +375,10 @@ impl Owner {
             Err(error) => {
                 if self.failing.is_none() {
                     tracing::error!("disk error, nothing is acknowledged: {}", chain(&error));
-                    self.failing = Some(Instant::now());
+                    self.failing = Some(clock::instant());
                     self.grant_all();
                 }
-                self.failing = Some(Instant::now() + DISK_RETRY);
+                self.failing = Some(clock::instant() + DISK_RETRY);
                 self.pong_links();
             }
         }

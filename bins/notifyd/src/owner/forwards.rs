@@ -11,10 +11,11 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use objects::{NotificationId, SiteId};
-use spool::{End, Message, Target};
+use spool::{End, Message, Storage, Target};
 
 use super::peers::PeerWork;
 use super::{Owner, now};
+use crate::clock;
 use crate::config::Forward;
 use crate::figures::Line;
 use crate::forward_line::ForwardLine;
@@ -118,7 +119,7 @@ impl ForwardWork {
     }
 }
 
-impl Owner {
+impl<S: Storage> Owner<S> {
     /// Puts an open message of an earlier run into the lines of the forwards it
     /// still has to go to; the targets that no forward leads to are returned.
     pub(super) fn restore_forwards(&mut self, message: &Message, route: &Route) -> Vec<SiteId> {
@@ -160,7 +161,7 @@ impl Owner {
         let age = now().micros().saturating_sub(accepted.micros());
         let age = Duration::from_micros(u64::try_from(age).unwrap_or(0));
         let line = &mut self.forwards[at].line;
-        line.push(id, &route.object, age, Instant::now());
+        line.push(id, &route.object, age, clock::instant());
     }
 
     /// Records an end at `peer`, which is one for all peers of the forward.
@@ -185,7 +186,7 @@ impl Owner {
 
     /// Hands the peers in use as much as their windows take.
     pub(super) fn feed_forwards(&mut self) {
-        let at = Instant::now();
+        let at = clock::instant();
         for forward in &mut self.forwards {
             let Some(peer) = forward.turn(&self.peers, at) else {
                 continue;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bstr::ByteSlice;
 use objects::{NotificationId, UnixTime};
 use program::exit::chain;
-use spool::{End, Target};
+use spool::{End, Storage, Target};
 
 use super::{Owner, now};
 use crate::config::{Lane, Retry};
@@ -85,7 +85,7 @@ impl LaneWork {
     }
 }
 
-impl Owner {
+impl<S: Storage> Owner<S> {
     /// Puts a notification into the lane's line; `false` if there is no such
     /// lane any more.
     pub(super) fn push_lane(

@@ -6,12 +6,11 @@ use std::time::Duration;
 
 use net::Command;
 use objects::{NotificationId, SiteId};
-use spool::End;
+use spool::{End, Storage};
 use tokio::sync::mpsc::UnboundedSender;
 use wire::{Disk, Event, Health, RefusalCode, Window};
 
 use super::{FromLink, Owner};
-use crate::link::WINDOW;
 use crate::route::{Incoming, Refusal};
 
 /// The pause we ask a peer to make whose second connection we close.
@@ -112,7 +111,7 @@ impl PeerWork {
     }
 }
 
-impl Owner {
+impl<S: Storage> Owner<S> {
     pub(super) fn handle_link(&mut self, peer: &SiteId, number: u64, what: FromLink) {
         if let FromLink::Up {
             commands,
@@ -200,7 +199,7 @@ impl Owner {
             old.go_away("duplicate", DUPLICATE_PAUSE);
         }
         // What does not fit into the window any more cannot be in doubt.
-        let recent = have.len().saturating_sub(WINDOW.msgs as usize);
+        let recent = have.len().saturating_sub(self.window.msgs as usize);
         new.tell(Command::Resume(have[recent..].to_vec()));
         if self.failing.is_some() {
             new.tell(Command::Grant(Window::CLOSED));
@@ -317,7 +316,7 @@ impl Owner {
     pub(super) fn grant_all(&self) {
         let window = match self.failing {
             Some(_) => Window::CLOSED,
-            None => WINDOW,
+            None => self.window,
         };
         for link in self.peers.values().filter_map(|work| work.link.as_ref()) {
             link.tell(Command::Grant(window));
