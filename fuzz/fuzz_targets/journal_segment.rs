@@ -15,6 +15,7 @@ fuzz_target!(|bytes: &[u8]| {
         after: 0,
         epoch: 0,
         oldest: 1,
+        recycled: false,
     };
     let mut segment = header.encode().to_vec();
     segment.extend_from_slice(bytes);

@@ -21,7 +21,9 @@ use std::time::{Duration, Instant};
 use objects::{Envelope, NotificationId, SiteId, UnixTime};
 use program::exit::chain;
 use spool::drop_box::Dropped;
-use spool::{Accepted, DirectoryStorage, End, Message, Queue, SpoolDirectory, Storage, Target};
+use spool::{
+    Accepted, DirectoryStorage, End, Message, Queue, Space, SpoolDirectory, Storage, Target,
+};
 use tokio::sync::mpsc::UnboundedSender;
 use wire::{RefusalCode, Window};
 
@@ -44,6 +46,8 @@ use submitters::Submitted;
 const GROUP: usize = 4096;
 /// While the disk refuses, it is asked again after this long.
 const DISK_RETRY: Duration = Duration::from_secs(1);
+/// How often the room on the disk is looked at.
+const SPACE_LOOK: Duration = Duration::from_secs(1);
 
 /// What the owner is asked. The channel needs no bound of its own: a peer has
 /// at most a window in it, a lane one outcome, everybody else one question.
@@ -102,6 +106,9 @@ pub(crate) struct Owner<S: Storage = DirectoryStorage> {
     submitted: Vec<Submitted>,
     /// While the disk refuses commits: when it is asked again.
     failing: Option<Instant>,
+    space: Space,
+    /// When the room is looked at next.
+    space_look: Instant,
     stopping: bool,
     counters: Counters,
     corrupt: PathBuf,
@@ -147,6 +154,8 @@ impl<S: Storage> Owner<S> {
             absorbed: Vec::new(),
             submitted: Vec::new(),
             failing: None,
+            space: Space::Ok,
+            space_look: clock::instant(),
             stopping: false,
             counters: Counters::default(),
             corrupt: directory.path().join("corrupt"),
@@ -218,6 +227,7 @@ impl<S: Storage> Owner<S> {
             for request in requests.try_iter().take(GROUP) {
                 self.handle(request);
             }
+            self.look_at_space();
             self.work();
             self.commit();
             let idle = self.peers.values().all(PeerWork::is_down)
@@ -237,9 +247,13 @@ impl<S: Storage> Owner<S> {
         }
         let lanes = self.lanes.iter().filter_map(LaneWork::next_due);
         let forwards = self.forwards.iter().filter_map(ForwardWork::due);
-        lanes
-            .chain(forwards)
-            .fold(self.intake.next_due(now), Instant::min)
+        let intake = match self.space {
+            // Nobody tells when there is room again.
+            Space::Full => self.space_look,
+            Space::Low => self.intake.next_due(now).min(self.space_look),
+            Space::Ok => self.intake.next_due(now),
+        };
+        lanes.chain(forwards).fold(intake, Instant::min)
     }
 
     fn handle(&mut self, request: Request) {
@@ -268,10 +282,35 @@ impl<S: Storage> Owner<S> {
         if self.stopping || self.failing.is_some() {
             return;
         }
-        if let Err(error) = self.absorb() {
+        if self.space < Space::Full
+            && let Err(error) = self.absorb()
+        {
             self.intake.failed(&error, clock::instant());
         }
         self.take_turns();
+    }
+
+    /// Peers wait while the room is low, everybody waits while it is used up.
+    fn look_at_space(&mut self) {
+        let now = clock::instant();
+        if now >= self.space_look {
+            self.space_look = now + SPACE_LOOK;
+            if let Err(error) = self.queue.look_at_space() {
+                tracing::debug!("{}", chain(&error));
+            }
+        }
+        // A commit may have found it full in the meantime.
+        let space = self.queue.space();
+        if space == self.space {
+            return;
+        }
+        self.space = space;
+        match space {
+            Space::Ok => tracing::info!("there is enough space again"),
+            Space::Low => tracing::warn!("space is low: nothing is taken from peers"),
+            Space::Full => tracing::error!("no space is left: nothing more is taken in"),
+        }
+        self.grant_all();
     }
 
     /// Takes a group of dropped files in.
@@ -405,7 +444,11 @@ impl<S: Storage> Owner<S> {
             duplicates: self.counters.duplicates,
             delivered: self.counters.delivered,
             failed: self.counters.failed,
-            disk_error: self.queue.failing().map(str::to_owned),
+            disk_error: match (self.queue.failing(), self.space) {
+                (Some(why), _) => Some(why.to_owned()),
+                (None, Space::Full) => Some("no space is left, nothing is taken in".to_owned()),
+                (None, Space::Low | Space::Ok) => None,
+            },
         }
     }
 }

@@ -111,9 +111,13 @@ impl SpoolDirectory {
         if name.is_empty() || name.starts_with('.') || name.contains(['/', '\0']) {
             return Err(Error::BadName(name.to_owned()));
         }
-        let path = self.path.join(part).join(name);
+        let directory = self.path.join(part);
+        let path = directory.join(name);
         write_file(&path, bytes)?;
-        write_why(&path, why)
+        write_why(&path, why)?;
+        // Its name, too, before the journal says that the body may go.
+        let synced = File::open(&directory).and_then(|directory| directory.sync_all());
+        synced.map_err(Error::io("sync", &directory))
     }
 }
 

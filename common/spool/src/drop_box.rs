@@ -18,8 +18,8 @@ use objects::{Envelope, NotificationId};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, Stat};
 use rustix::io::Errno;
 
-use crate::Error;
 use crate::directory::{CORRUPT, NEW, TMP};
+use crate::{Error, Room, Space};
 
 /// What [`submit`] did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +34,8 @@ pub enum Submitted {
 ///
 /// The file is written in `tmp/`, synced, renamed to a name that is free, and
 /// `new/` is synced; so a kill or a power loss at any moment leaves it in `new/`
-/// whole, or not at all. On an error nothing is left in `new/`.
+/// whole, or not at all. On an error nothing is left in `new/`. It is refused when
+/// what is left of the disk is needed for what was accepted before.
 pub fn submit(spool: &Path, id: NotificationId, body: &[u8]) -> Result<Submitted, Error> {
     if body.len() > MAX_BODY {
         return Err(Error::TooLarge {
@@ -42,7 +43,12 @@ pub fn submit(spool: &Path, id: NotificationId, body: &[u8]) -> Result<Submitted
             limit: MAX_BODY,
         });
     }
-    let (temporary, file) = create_temporary(&spool.join(TMP), id)?;
+    let tmp = spool.join(TMP);
+    let stat = rustix::fs::statvfs(&tmp).map_err(Error::system("look at", &tmp))?;
+    if Room::of(&stat).space() == Space::Full {
+        return Err(Error::NoSpace(spool.to_owned()));
+    }
+    let (temporary, file) = create_temporary(&tmp, id)?;
     let written = write_synced(file, body).map_err(Error::io("write", &temporary));
     let result = written.and_then(|()| publish(&temporary, &spool.join(NEW), id));
     if result.is_err() {

@@ -56,6 +56,8 @@ pub enum Error {
         /// The limit.
         limit: usize,
     },
+    /// So little is free that nothing more is taken in.
+    NoSpace(PathBuf),
     /// A name for a dropped file that is no file name.
     BadName(String),
 }
@@ -71,11 +73,23 @@ impl Error {
                     | io::ErrorKind::InvalidFilename
                     | io::ErrorKind::FileTooLarge
             ),
-            Self::Locked { .. } | Self::ForeignOwner { .. } | Self::NotADirectory(_) => true,
+            Self::Locked { .. }
+            | Self::ForeignOwner { .. }
+            | Self::NotADirectory(_)
+            | Self::NoSpace(_) => true,
             Self::NewerFormat { .. }
             | Self::Damaged { .. }
             | Self::TooLarge { .. }
             | Self::BadName(_) => false,
+        }
+    }
+
+    /// Whether there is no room on the disk.
+    pub fn is_full(&self) -> bool {
+        match self {
+            Self::Io { source, .. } => crate::journal::is_full(source),
+            Self::NoSpace(_) => true,
+            _ => false,
         }
     }
 
@@ -124,6 +138,11 @@ impl fmt::Display for Error {
             Self::TooLarge { len, limit } => {
                 write!(f, "notification has {len} bytes, the limit is {limit}")
             }
+            Self::NoSpace(path) => write!(
+                f,
+                "too little space is left for {}, what is free is kept for what was accepted before",
+                path.display()
+            ),
             Self::BadName(name) => write!(f, "{name:?} cannot be the name of a dropped file"),
         }
     }

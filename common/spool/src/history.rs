@@ -9,9 +9,10 @@ use objects::{NotificationId, UnixTime};
 
 use crate::directory::JOURNAL;
 use crate::index::{Index, Whereabouts};
-use crate::journal::{Options, Place, Recovery, replay};
+use crate::journal::{Options, Place, Recovery};
 use crate::queue::Trace;
 use crate::record::{Event, Record};
+use crate::replay::replay;
 use crate::segment::{COPY, Frame};
 use crate::{DirectoryStorage, Error, Message};
 

@@ -19,15 +19,22 @@
 //!   segments that count are always those with the highest numbers.
 //! - A header counts only once the first group of its segment is there whole,
 //!   because until then nothing in it was ever acknowledged.
+//! - A segment that is not needed any more becomes a later one: under another
+//!   name its file gets a new header, is synced, and only then gets the name of a
+//!   segment. The epoch makes its old records invalid.
+//!
+//! Segments are longer than what is in them: zeros are written ahead, so that
+//! most commits change bytes and no length, which is one write of the disk less.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 
-use crate::record::CHECKPOINT;
-use crate::segment::{BLOCK, COPY, FIRST, Frame, Header, HeaderError, Item, Items, LAST, room};
-use crate::{Error, Storage};
+use crate::replay::{FoundSegment, MAX_SEGMENT, list_segments, replay, segment_name};
+use crate::segment::{BLOCK, COPY, FIRST, Frame, Header, LAST, room};
+use crate::spares::{Spare, Spares};
+use crate::{Error, Space, Storage};
 
 /// Sizes of a journal and of what it remembers.
 #[derive(Debug, Clone)]
@@ -42,6 +49,13 @@ pub struct Options {
     pub peer_ids: usize,
     /// How many accepted ids are remembered altogether.
     pub all_ids: usize,
+    /// How many bytes the journal may have before it is [`Space::Low`]. None for
+    /// half of what is free at the start; segments are shorter then if that is little.
+    pub limit: Option<u64>,
+    /// How many bytes are kept for recording ends when the disk is full.
+    pub reserve: u64,
+    /// How many zeros are written ahead of the records.
+    pub ahead: u64,
 }
 
 impl Default for Options {
@@ -52,6 +66,9 @@ impl Default for Options {
             compact_above: 16,
             peer_ids: 4096,
             all_ids: 100_000,
+            limit: None,
+            reserve: 8 << 20,
+            ahead: 1 << 20,
         }
     }
 }
@@ -60,13 +77,17 @@ impl Default for Options {
 /// process gave up and removed may be back after a crash, though this process did
 /// not see it. It must not have a higher number than those written since.
 const LEAP: u64 = 1 << 32;
-/// Longest segment that is read; what is beyond was not written by us.
-const MAX_SEGMENT: u64 = 256 << 20;
-/// The unit in which a disk fails to read.
-const PIECE: usize = 4096;
-
-/// Why a place that the disk does not give is set aside.
-const UNREADABLE: &str = "cannot be read";
+/// How many of the newest segments are read from the disk itself after a start,
+/// though the system may have them in memory. An earlier process synced whatever it
+/// wrote before, and what was in memory only is written again in any case.
+const READ_FROM_DISK: usize = 2;
+/// A group that is longer than this part of what is written ahead has its length
+/// made durable with it: zeros would only be written twice.
+const LONG_GROUP: u64 = 8;
+/// How many segments the journal may have room for at least, before they get shorter.
+const LEAST_SEGMENTS: u64 = 32;
+/// No segment is made shorter than this.
+const SHORTEST: u64 = 4 << 20;
 
 /// A place in the journal that does not hold what was written there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -153,7 +174,13 @@ struct Segment {
     name: String,
     first: u64,
     epoch: u64,
+    /// Where the next record would go.
     len: u64,
+    /// Length of the file.
+    size: u64,
+    /// Whether no write to it and no sync of it has failed. The file of another
+    /// is not used again.
+    sound: bool,
 }
 
 struct Head {
@@ -166,6 +193,12 @@ struct Head {
 pub struct Journal<S: Storage> {
     storage: S,
     segment_size: u64,
+    ahead: u64,
+    /// How many bytes it may have.
+    limit: u64,
+    spares: Spares,
+    /// What the room was when it was looked at last.
+    space: Space,
     segments: BTreeMap<u32, Segment>,
     next_segment: u32,
     head: Option<Head>,
@@ -174,6 +207,8 @@ pub struct Journal<S: Storage> {
     next_sequence: u64,
     /// Files that are to be removed once the next group is durable.
     superseded: Vec<String>,
+    /// What is damaged stays until the caller could copy it.
+    recovering: bool,
     random: RandomState,
 }
 
@@ -182,38 +217,59 @@ impl<S: Storage> Journal<S> {
     /// not be durable: it must be committed again, before anything else.
     pub fn recover(
         storage: S,
-        segment_size: u64,
+        options: &Options,
         visit: &mut dyn FnMut(Place, &Frame<'_>),
     ) -> Result<(Self, Doubtful, Recovery), Error> {
-        for name in list_segments(&storage)? {
-            storage.drop_cache(&name);
+        let names = list_segments(&storage)?;
+        for name in names.iter().rev().take(READ_FROM_DISK) {
+            storage.drop_cache(name);
         }
         let replay = replay(&storage, visit)?;
+        let path = storage.path("");
+        let spares = Spares::find(&storage, options.reserve).map_err(Error::io("list", &path))?;
+        let number = |(number, found)| (number as u32, Segment::found(found));
+        let next_segment = replay.segments.len() as u32;
         let mut journal = Self {
+            segments: replay
+                .segments
+                .into_iter()
+                .enumerate()
+                .map(number)
+                .collect(),
+            next_segment,
             storage,
-            segment_size: segment_size.clamp(BLOCK as u64, MAX_SEGMENT / 2),
-            segments: BTreeMap::new(),
-            next_segment: replay.segments.len() as u32,
+            segment_size: options.segment_size.clamp(BLOCK as u64, MAX_SEGMENT / 2),
+            ahead: options.ahead,
+            limit: options.limit.unwrap_or(u64::MAX),
+            spares,
+            space: Space::Ok,
             head: None,
             last: replay.durable,
             next_sequence: replay.highest + LEAP,
             superseded: replay.unfinished,
+            recovering: true,
             random: RandomState::new(),
         };
-        let mut drafts = Vec::with_capacity(replay.doubtful.len());
-        for (number, segment) in replay.segments.into_iter().enumerate() {
-            let entry = Segment {
-                name: segment.name,
-                first: segment.header.first,
-                epoch: segment.header.epoch,
-                len: segment.len,
-            };
-            journal.segments.insert(number as u32, entry);
+        if options.limit.is_none() {
+            journal.fit_into_room()?;
         }
+        let mut drafts = Vec::with_capacity(replay.doubtful.len());
         for place in replay.doubtful {
             drafts.push((place, journal.read_draft(place)?));
         }
         Ok((journal, drafts, replay.recovery))
+    }
+
+    /// Sets the limit, and shortens segments where it is low, by what is free.
+    fn fit_into_room(&mut self) -> Result<(), Error> {
+        let path = self.storage.path("");
+        let room = self.storage.room();
+        if let Some(room) = room.map_err(Error::io("look at", &path))? {
+            self.limit = room.free.saturating_add(self.disk_bytes()) / 2;
+            let fitting = (self.limit / LEAST_SEGMENTS).max(SHORTEST);
+            self.segment_size = self.segment_size.min(fitting);
+        }
+        Ok(())
     }
 
     /// Whether a record with a body of this length can go to the head.
@@ -243,13 +299,15 @@ impl<S: Storage> Journal<S> {
         let (bytes, places) = encode_group(drafts, head.segment, segment, self.next_sequence);
         self.next_sequence += places.len() as u64;
         let path = self.storage.path(&segment.name);
-        let written = write_all(&self.storage, &segment.name, segment.len, &bytes)
+        let written = segment
+            .write(&self.storage, &bytes, self.ahead, self.segment_size)
             .map_err(Error::io("write", &path))
             .and_then(|()| {
                 let synced = self.storage.sync(&segment.name);
                 synced.map_err(Error::io("sync", &path))
             });
         if let Err(error) = written {
+            segment.sound = false;
             if !head.used {
                 self.discard(head.segment);
             }
@@ -266,37 +324,16 @@ impl<S: Storage> Journal<S> {
     /// header voids what would come after `self.last` in it.
     pub fn start_segment(&mut self, oldest: Option<u32>) -> Result<(), Error> {
         self.head = None;
+        let path = self.storage.path("");
+        let spare = self.spares.take(&self.storage);
+        let spare = spare.map_err(Error::io("create a file in", &path))?;
+        let oldest = oldest.and_then(|number| self.segments.get(&number));
+        let oldest = oldest.map(|segment| segment.first);
+        let mut segment = self.write_header(spare, oldest)?;
+        self.name_segment(&mut segment)?;
         let number = self.next_segment;
         self.next_segment += 1;
-        let name = self.create_file()?;
-        let first = self.next_sequence;
-        let oldest = oldest.and_then(|number| self.segments.get(&number));
-        let header = Header {
-            first,
-            after: self.last,
-            epoch: self.random.hash_one(first),
-            oldest: oldest.map_or(first, |segment| segment.first),
-        };
-        let segment = Segment {
-            name: name.clone(),
-            first,
-            epoch: header.epoch,
-            len: BLOCK as u64,
-        };
         self.segments.insert(number, segment);
-        let (storage, path) = (&self.storage, self.storage.path(&name));
-        let result = write_all(storage, &name, 0, &header.encode())
-            .map_err(Error::io("write", &path))
-            .and_then(|()| storage.sync(&name).map_err(Error::io("sync", &path)))
-            .and_then(|()| {
-                let synced = storage.sync_directory();
-                synced.map_err(Error::io("sync the directory of", &path))
-            });
-        if result.is_err() {
-            self.next_sequence += 1;
-            self.discard(number);
-            return result;
-        }
         self.head = Some(Head {
             segment: number,
             used: false,
@@ -304,21 +341,66 @@ impl<S: Storage> Journal<S> {
         Ok(())
     }
 
-    /// Creates the file for a segment that begins with the next sequence number.
-    fn create_file(&mut self) -> Result<String, Error> {
-        let mut tries = 0;
-        loop {
-            let name = segment_name(self.next_sequence);
-            match self.storage.create(&name) {
-                Ok(()) => return Ok(name),
-                // An unfinished one of an earlier process, or a stranger's.
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && tries < 100 => {
-                    self.next_sequence += 1;
-                    tries += 1;
-                }
-                Err(error) => return Err(Error::io("create", &self.storage.path(&name))(error)),
+    /// Makes a file that will be a segment, durably but for its name.
+    fn write_header(&mut self, spare: Spare, oldest: Option<u64>) -> Result<Segment, Error> {
+        let first = self.next_sequence;
+        let header = Header {
+            first,
+            after: self.last,
+            epoch: self.random.hash_one(first),
+            oldest: oldest.unwrap_or(first),
+            recycled: spare.size > 0,
+        };
+        let mut segment = Segment {
+            name: spare.name,
+            first,
+            epoch: header.epoch,
+            len: 0,
+            size: spare.size,
+            sound: true,
+        };
+        let path = self.storage.path(&segment.name);
+        let written = segment
+            .write(
+                &self.storage,
+                &header.encode(),
+                self.ahead,
+                self.segment_size,
+            )
+            .map_err(Error::io("write", &path))
+            .and_then(|()| {
+                let synced = self.storage.sync(&segment.name);
+                synced.map_err(Error::io("sync", &path))
+            });
+        segment.len = BLOCK as u64;
+        match written {
+            Ok(()) => Ok(segment),
+            Err(error) => {
+                self.next_sequence += 1;
+                let _ = self.storage.remove(&segment.name);
+                Err(error)
             }
         }
+    }
+
+    /// Gives the file the name of a segment, durably.
+    fn name_segment(&mut self, segment: &mut Segment) -> Result<(), Error> {
+        let path = self.storage.path("");
+        let name = segment_name(segment.first);
+        let named = match self.storage.rename(&segment.name, &name) {
+            Err(error) => Err(Error::io("rename to", &self.storage.path(&name))(error)),
+            Ok(()) => {
+                segment.name = name;
+                let synced = self.spares.sync_names(&self.storage);
+                synced.map_err(Error::io("sync", &path))
+            }
+        };
+        if named.is_err() {
+            // Also if a stranger has the name: the next number is free.
+            self.next_sequence += 1;
+            let _ = self.storage.remove(&segment.name);
+        }
+        named
     }
 
     /// Drops a segment that never held anything durable. It does not matter
@@ -340,13 +422,62 @@ impl<S: Storage> Journal<S> {
             }
         };
         let older = std::mem::replace(&mut self.segments, newer);
-        let names = older.into_values().map(|segment| segment.name);
-        self.superseded.extend(names);
-        let storage = &self.storage;
+        let (storage, spares) = (&self.storage, &mut self.spares);
         self.superseded.retain(|name| match storage.remove(name) {
             Ok(()) => false,
             Err(error) => error.kind() != io::ErrorKind::NotFound,
         });
+        for segment in older.into_values() {
+            let gone = match segment.sound {
+                true => spares.recycle(storage, &segment.name, segment.size).is_ok(),
+                false => !self.recovering && storage.remove(&segment.name).is_ok(),
+            };
+            if !gone {
+                self.superseded.push(segment.name);
+            }
+        }
+    }
+
+    /// Recovery is over.
+    pub fn recovered(&mut self) {
+        self.recovering = false;
+    }
+
+    /// Makes ready what is needed when the disk is full.
+    pub fn make_ready(&mut self) -> Result<(), Error> {
+        let path = self.storage.path("");
+        let filled = self.spares.fill(&self.storage);
+        filled.map_err(Error::io("create a file in", &path))
+    }
+
+    /// Looks how much room there is. What should stand ready and does not is made
+    /// when there is enough.
+    pub fn look_at_space(&mut self) -> Result<Space, Error> {
+        let path = self.storage.path("");
+        let room = self.storage.room();
+        let room = room.map_err(Error::io("look at", &path))?;
+        let disk = room.map_or(Space::Ok, |room| room.space());
+        if disk == Space::Ok && !self.spares.is_complete() {
+            // Without it the next full disk finds us unprepared, and that is all.
+            let _ = self.make_ready();
+        }
+        let own = match self.disk_bytes() > self.limit {
+            true => Space::Low,
+            false => Space::Ok,
+        };
+        self.space = disk.max(own);
+        Ok(self.space)
+    }
+
+    /// What [`Journal::look_at_space`] said last.
+    pub fn space(&self) -> Space {
+        self.space
+    }
+
+    /// Gives the disk the blocks that were kept for now; `false` if there are none.
+    pub fn release_reserve(&mut self) -> bool {
+        self.space = Space::Full;
+        self.spares.release_reserve(&self.storage)
     }
 
     /// The body of the record at `place`.
@@ -398,10 +529,76 @@ impl<S: Storage> Journal<S> {
         self.segments.values().map(|segment| segment.len).sum()
     }
 
+    /// Bytes that it takes on the disk, with all that stands ready.
+    pub fn disk_bytes(&self) -> u64 {
+        let segments = self.segments.values().map(|segment| segment.size);
+        segments.sum::<u64>() + self.spares.bytes()
+    }
+
+    /// How many bytes it may have.
+    pub fn limit(&self) -> u64 {
+        self.limit
+    }
+
+    /// Length at which a segment is full.
+    pub fn segment_size(&self) -> u64 {
+        self.segment_size
+    }
+
     /// Hands all records to `visit`, as they are on the disk now.
     pub fn visit(&self, visit: &mut dyn FnMut(Place, &Frame<'_>)) -> Result<(), Error> {
         replay(&self.storage, visit).map(drop)
     }
+}
+
+impl Segment {
+    /// One that an earlier process wrote; nothing more is written to it.
+    fn found(segment: FoundSegment) -> Self {
+        Self {
+            name: segment.name,
+            first: segment.header.first,
+            epoch: segment.header.epoch,
+            len: segment.len,
+            size: segment.size,
+            sound: !segment.damaged,
+        }
+    }
+
+    /// Writes behind the last record, and zeros behind that where it makes the
+    /// file longer.
+    fn write(
+        &mut self,
+        storage: &impl Storage,
+        bytes: &[u8],
+        ahead: u64,
+        segment_size: u64,
+    ) -> io::Result<()> {
+        write_all(storage, &self.name, self.len, bytes)?;
+        let end = self.len + bytes.len() as u64;
+        if end <= self.size {
+            return Ok(());
+        }
+        self.size = end;
+        let zeros = ahead.min(segment_size.saturating_sub(end));
+        if zeros == 0 || bytes.len() as u64 > ahead / LONG_GROUP {
+            return Ok(());
+        }
+        match write_all(storage, &self.name, end, &vec![0; zeros as usize]) {
+            Ok(()) => self.size += zeros,
+            // The group itself has its place.
+            Err(error) if is_full(&error) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+}
+
+/// Whether the disk has no room, for this user or at all.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
 }
 
 /// How many of `drafts` have room in `left` bytes.
@@ -453,353 +650,4 @@ fn write_all(storage: &impl Storage, name: &str, offset: u64, bytes: &[u8]) -> i
         }
     }
     Ok(())
-}
-
-fn segment_name(first: u64) -> String {
-    format!("seg.{first:020}")
-}
-
-fn is_segment_name(name: &str) -> bool {
-    let digits = name.strip_prefix("seg.");
-    digits.is_some_and(|d| d.len() == 20 && d.bytes().all(|b| b.is_ascii_digit()))
-}
-
-/// What reading a journal brought.
-pub(crate) struct Replay {
-    segments: Vec<FoundSegment>,
-    /// Files that were never finished as segments.
-    unfinished: Vec<String>,
-    /// Records that may not be durable.
-    doubtful: Vec<Place>,
-    /// Sequence number of the last record before those.
-    durable: u64,
-    /// Highest sequence number ever used.
-    highest: u64,
-    /// Bytes that the disk did not give.
-    unread: u64,
-    /// For people.
-    pub(crate) recovery: Recovery,
-}
-
-struct FoundSegment {
-    name: String,
-    header: Header,
-    len: u64,
-    /// Whether it voids what is behind `header.after` in earlier segments.
-    effective: bool,
-    /// Records up to this number count; later segments void the others.
-    limit: u64,
-}
-
-/// Reads a journal; needs no lock and changes nothing.
-pub(crate) fn replay(
-    storage: &impl Storage,
-    visit: &mut dyn FnMut(Place, &Frame<'_>),
-) -> Result<Replay, Error> {
-    let mut replay = find_segments(storage)?;
-    let mut walk = Walk::new(replay.segments.first().map_or(0, |s| s.header.after));
-    for (number, segment) in replay.segments.iter_mut().enumerate() {
-        let (bytes, unreadable) = read_whole(storage, &segment.name)?;
-        segment.len = bytes.len() as u64;
-        walk.enter(segment);
-        for item in Items::new(&bytes, &segment.header) {
-            match item {
-                Item::Gap { offset, len } => walk.gap(segment, offset, len),
-                Item::Record(frame) => {
-                    replay.highest = replay.highest.max(frame.sequence);
-                    if frame.sequence > segment.limit {
-                        continue;
-                    }
-                    let place = Place {
-                        segment: number as u32,
-                        offset: frame.offset as u64,
-                        len: frame.len() as u32,
-                    };
-                    walk.record(segment, place, &frame);
-                    replay.recovery.records += 1;
-                    // A checkpoint does not hold the ids that its own group accepts: it
-                    // is of use only if the group is there whole.
-                    if frame.kind != CHECKPOINT || segment.effective {
-                        visit(place, &frame);
-                    }
-                }
-            }
-        }
-        for offset in unreadable {
-            walk.damage(&segment.name, offset, PIECE as u64, UNREADABLE);
-            replay.unread += PIECE as u64;
-        }
-    }
-    walk.finish(&mut replay);
-    Ok(replay)
-}
-
-/// The state of a walk through the segments in their order.
-struct Walk {
-    /// Sequence number of the last record seen that counts.
-    last: u64,
-    /// Sequence number of the last record before `doubtful`.
-    durable: u64,
-    doubtful: Vec<Place>,
-    /// Bytes without a valid record behind them so far.
-    trailing: Option<Damage>,
-    cut: u64,
-    /// With the sequence number of the last record before each.
-    damages: Vec<(u64, Damage)>,
-}
-
-impl Walk {
-    fn new(last: u64) -> Self {
-        Self {
-            last,
-            durable: last,
-            doubtful: Vec::new(),
-            trailing: None,
-            cut: 0,
-            damages: Vec::new(),
-        }
-    }
-
-    fn enter(&mut self, segment: &FoundSegment) {
-        let trailing = self.trailing.take();
-        let after = segment.header.after.min(segment.limit);
-        if !segment.effective {
-            self.cut += trailing.map_or(0, |damage| damage.len);
-        } else if after > self.last {
-            let why = format!("records {} to {after} are missing", self.last + 1);
-            let damage = trailing.unwrap_or_else(|| Damage {
-                segment: segment.name.clone(),
-                offset: 0,
-                len: 0,
-                why: String::new(),
-            });
-            self.damages.push((self.last, Damage { why, ..damage }));
-        }
-    }
-
-    fn gap(&mut self, segment: &FoundSegment, offset: usize, len: usize) {
-        self.trailing = Some(Damage {
-            segment: segment.name.clone(),
-            offset: offset as u64,
-            len: len as u64,
-            why: String::new(),
-        });
-    }
-
-    fn record(&mut self, segment: &FoundSegment, place: Place, frame: &Frame<'_>) {
-        if let Some(damage) = self.trailing.take() {
-            let lost = frame.sequence.saturating_sub(self.last + 1);
-            let why = format!("no valid record where {lost} should be");
-            self.damages.push((self.last, Damage { why, ..damage }));
-        }
-        // A group begins only after the one before it was made durable. The first
-        // of a segment that is not effective may be another try of that one.
-        if frame.flags & FIRST != 0 && segment.effective {
-            self.durable = self.last;
-            self.doubtful.clear();
-        }
-        // The new segment begins with its own checkpoint.
-        if frame.kind != CHECKPOINT {
-            self.doubtful.push(place);
-        }
-        self.last = frame.sequence;
-    }
-
-    fn damage(&mut self, segment: &str, offset: u64, len: u64, why: &str) {
-        let damage = Damage {
-            segment: segment.to_owned(),
-            offset,
-            len,
-            why: why.to_owned(),
-        };
-        self.damages.push((self.last, damage));
-    }
-
-    fn finish(self, replay: &mut Replay) {
-        replay.durable = self.durable;
-        replay.recovery.segments = replay.segments.len();
-        replay.recovery.cut = self.cut + self.trailing.map_or(0, |damage| damage.len);
-        for (after, mut damage) in self.damages {
-            let last_group = after >= self.durable && !self.doubtful.is_empty();
-            if last_group && damage.why != UNREADABLE {
-                damage.why.push_str(", perhaps of an interrupted write");
-            }
-            replay.recovery.damages.push(damage);
-        }
-        replay.doubtful = self.doubtful;
-        if replay.unread > 0 {
-            // The disk may give those bytes another time. What is written from now
-            // on must not void the records in them, so their numbers are left free.
-            // Doubtful records are then there twice, which is no harm.
-            replay.highest += replay.unread / room(0) as u64 + 1;
-            replay.durable = replay.highest;
-        }
-    }
-}
-
-/// Finds the segments, in their order, and which records of them count.
-fn find_segments(storage: &impl Storage) -> Result<Replay, Error> {
-    let mut replay = Replay {
-        segments: Vec::new(),
-        unfinished: Vec::new(),
-        doubtful: Vec::new(),
-        durable: 0,
-        highest: 0,
-        unread: 0,
-        recovery: Recovery::default(),
-    };
-    for name in list_segments(storage)? {
-        let (bytes, unreadable) = read_prefix(storage, &name, BLOCK as u64)?;
-        match Header::decode(&bytes) {
-            Ok(header) => {
-                replay.highest = replay.highest.max(header.first).max(header.after);
-                replay.segments.push(FoundSegment {
-                    effective: is_effective(storage, &name, &header)?,
-                    name,
-                    header,
-                    len: 0,
-                    limit: u64::MAX,
-                });
-            }
-            Err(HeaderError::NewerFormat(format)) => {
-                let path = storage.path(&name);
-                return Err(Error::NewerFormat { path, format });
-            }
-            Err(HeaderError::Invalid) => {
-                let (bytes, more) = read_whole(storage, &name)?;
-                let written = bytes.iter().skip(BLOCK).any(|b| *b != 0);
-                let readable = unreadable.is_empty() && more.is_empty();
-                if !written && readable {
-                    replay.unfinished.push(name);
-                    continue;
-                }
-                if !readable {
-                    let first = name.trim_start_matches("seg.").parse().unwrap_or(0);
-                    replay.highest = replay.highest.max(first);
-                    replay.unread += bytes.len() as u64;
-                }
-                replay.recovery.damages.push(Damage {
-                    segment: name,
-                    offset: 0,
-                    len: bytes.len() as u64,
-                    why: if readable {
-                        "no valid header"
-                    } else {
-                        "cannot be read"
-                    }
-                    .to_owned(),
-                });
-            }
-        }
-    }
-    drop_unneeded(&mut replay);
-    replay.segments.sort_by_key(|segment| segment.header.first);
-    let mut limit = u64::MAX;
-    for segment in replay.segments.iter_mut().rev() {
-        segment.limit = limit;
-        if segment.effective {
-            limit = limit.min(segment.header.after);
-        }
-    }
-    Ok(replay)
-}
-
-/// Leaves out segments that a later one says are not needed.
-fn drop_unneeded(replay: &mut Replay) {
-    let effective = replay.segments.iter().filter(|segment| segment.effective);
-    let oldest = effective.map(|segment| segment.header.oldest).max();
-    let oldest = oldest.unwrap_or(0);
-    let unneeded = replay
-        .segments
-        .extract_if(.., |segment| segment.header.first < oldest);
-    replay
-        .unfinished
-        .extend(unneeded.map(|segment| segment.name));
-    // Without a valid header only the name says where a segment stood.
-    let unreadable = replay
-        .recovery
-        .damages
-        .extract_if(.., |damage| damage.segment < segment_name(oldest));
-    replay
-        .unfinished
-        .extend(unreadable.map(|damage| damage.segment));
-}
-
-fn list_segments(storage: &impl Storage) -> Result<Vec<String>, Error> {
-    let mut names = storage
-        .list()
-        .map_err(Error::io("list", &storage.path("")))?;
-    names.retain(|name| is_segment_name(name));
-    names.sort();
-    Ok(names)
-}
-
-/// Whether the first group of a segment was certainly durable: it is there
-/// whole, or another group comes after it.
-fn is_effective(storage: &impl Storage, name: &str, header: &Header) -> Result<bool, Error> {
-    let mut len = 1 << 16;
-    loop {
-        let (bytes, _) = read_prefix(storage, name, len)?;
-        let mut whole = true;
-        for item in Items::new(&bytes, header) {
-            match item {
-                Item::Gap { .. } => whole = false,
-                Item::Record(frame) => {
-                    let later_group = frame.flags & FIRST != 0 && frame.sequence > header.first;
-                    if later_group || (whole && frame.flags & LAST != 0) {
-                        return Ok(true);
-                    }
-                }
-            }
-        }
-        if (bytes.len() as u64) < len {
-            return Ok(false);
-        }
-        len *= 8;
-    }
-}
-
-fn read_whole(storage: &impl Storage, name: &str) -> Result<(Vec<u8>, Vec<u64>), Error> {
-    read_prefix(storage, name, MAX_SEGMENT)
-}
-
-/// The first `limit` bytes of a file, and where pieces of it could not be read.
-/// Those are zeros.
-fn read_prefix(
-    storage: &impl Storage,
-    name: &str,
-    limit: u64,
-) -> Result<(Vec<u8>, Vec<u64>), Error> {
-    let path = storage.path(name);
-    let len = storage.len(name).map_err(Error::io("open", &path))?;
-    let mut bytes = vec![0; len.min(limit) as usize];
-    let mut unreadable = Vec::new();
-    let mut at = 0;
-    let mut failures = 0;
-    while at < bytes.len() {
-        // Everything at once as long as that works, then piece by piece.
-        let end = match failures {
-            0 => bytes.len(),
-            _ => (at / PIECE * PIECE + PIECE).min(bytes.len()),
-        };
-        match storage.read_at(name, at as u64, &mut bytes[at..end]) {
-            Ok(0) => {
-                bytes.truncate(at);
-                break;
-            }
-            Ok(count) => {
-                at += count;
-                failures = 0;
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) if failures < 2 => failures += 1,
-            Err(_) => {
-                unreadable.push(at as u64);
-                bytes[at..end].fill(0);
-                at = end;
-                failures = 1;
-            }
-        }
-    }
-    Ok((bytes, unreadable))
 }

@@ -21,8 +21,11 @@ mod index;
 pub mod journal;
 mod queue;
 pub mod record;
+mod replay;
 pub mod segment;
 pub mod sim;
+mod space;
+mod spares;
 mod storage;
 pub mod submission;
 
@@ -32,4 +35,5 @@ pub use index::{Message, TargetState};
 pub use journal::{Damage, Options, Recovery};
 pub use queue::{Accepted, Commit, Figures, Known, Queue, Settled};
 pub use record::{End, Target, Verdict};
+pub use space::{Room, Space};
 pub use storage::{DirectoryStorage, Storage};

@@ -8,7 +8,7 @@ use crate::index::{Entry, Index, Whereabouts};
 use crate::journal::{Draft, Journal, Options, Place, Recovery};
 use crate::record::{ACCEPTED, End, Event, Record, Target, Verdict};
 use crate::segment::{COPY, Frame, MAX_RECORD};
-use crate::{Error, Message, Storage};
+use crate::{Error, Message, Space, Storage};
 
 /// What [`Queue::accept`] found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,8 +108,7 @@ impl<S: Storage> Queue<S> {
             }
             index.apply(&record, frame.flags & COPY != 0, Whereabouts::Stored(place));
         };
-        let (journal, doubtful, mut recovery) =
-            Journal::recover(storage, options.segment_size, &mut visit)?;
+        let (journal, doubtful, mut recovery) = Journal::recover(storage, &options, &mut visit)?;
         index.finish_replay();
         recovery.open = index.len();
         let mut queue = Self {
@@ -127,6 +126,10 @@ impl<S: Storage> Queue<S> {
         }
         // A failure is remembered, and told by `failing`.
         let _ = queue.commit();
+        queue.journal.recovered();
+        // If that fails, a full disk will be met unprepared.
+        let _ = queue.journal.make_ready();
+        let _ = queue.look_at_space();
         Ok((queue, recovery))
     }
 
@@ -296,6 +299,18 @@ impl<S: Storage> Queue<S> {
         self.failing.as_deref()
     }
 
+    /// Looks how much room there is. To be asked every second or so: what is kept
+    /// for a full disk is made ready again here when there is room.
+    pub fn look_at_space(&mut self) -> Result<Space, Error> {
+        self.journal.look_at_space()
+    }
+
+    /// What [`Queue::look_at_space`] said last; full also since a commit found
+    /// the disk so.
+    pub fn space(&self) -> Space {
+        self.journal.space()
+    }
+
     /// The body of an open message; none if it is not open.
     pub fn body(&self, id: NotificationId) -> Result<Option<Vec<u8>>, Error> {
         let Some(entry) = self.index.entry(id) else {
@@ -414,7 +429,13 @@ impl<S: Storage> Queue<S> {
         if fits && let Ok(places) = self.journal.write_group(drafts, together) {
             return Ok(places);
         }
-        self.write_to_new_segment(drafts, together)
+        match self.write_to_new_segment(drafts, together) {
+            // What was kept for this moment.
+            Err(error) if error.is_full() && self.journal.release_reserve() => {
+                self.write_to_new_segment(drafts, together)
+            }
+            other => other,
+        }
     }
 
     /// As [`Queue::write`], to a new segment. It begins with all that is only in
@@ -461,7 +482,9 @@ impl<S: Storage> Queue<S> {
     /// The oldest segment that is needed beside a new one, if any is.
     fn oldest_needed(&self) -> Option<u32> {
         let keep = self.options.keep_segments.max(1) - 1;
-        let enough = self.options.segment_size * keep as u64;
+        // Not what is kept for tracing is to use up the room.
+        let enough = self.journal.segment_size() * keep as u64;
+        let enough = enough.min(self.journal.limit() / 4);
         let mut left = self.journal.segments().len();
         let mut bytes = self.journal.bytes();
         for (number, len) in self.journal.segments() {

@@ -12,7 +12,7 @@
 //! | 24 | `u64` sequence number of the last good record before it |
 //! | 32 | `u64` epoch, random |
 //! | 40 | `u64` sequence number of the first record of the oldest segment that is needed |
-//! | 48 | `u32` 0 |
+//! | 48 | `u32` 1 if the file was another segment before, otherwise 0 |
 //! | 52 | `u32` CRC-32C of all before it |
 //!
 //! Then records, each aligned to 8:
@@ -64,6 +64,9 @@ pub struct Header {
     /// Segments that begin before this are not needed; if they are there,
     /// their removal did not come to pass.
     pub oldest: u64,
+    /// Whether the file was another segment before. What it held then is behind
+    /// the last record, and no damage.
+    pub recycled: bool,
 }
 
 /// Why a segment cannot be read.
@@ -86,6 +89,7 @@ impl Header {
         header[24..32].copy_from_slice(&self.after.to_le_bytes());
         header[32..40].copy_from_slice(&self.epoch.to_le_bytes());
         header[40..48].copy_from_slice(&self.oldest.to_le_bytes());
+        header[48..52].copy_from_slice(&u32::from(self.recycled).to_le_bytes());
         let crc = crc32c::crc32c(&header[..HEADER - 4]);
         header[HEADER - 4..].copy_from_slice(&crc.to_le_bytes());
         let mut block = [0; BLOCK];
@@ -131,6 +135,7 @@ impl Header {
             after: u64_at(bytes, 24).ok_or(invalid)?,
             epoch: u64_at(bytes, 32).ok_or(invalid)?,
             oldest: u64_at(bytes, 40).ok_or(invalid)?,
+            recycled: u32_at(bytes, 48).ok_or(invalid)? == 1,
         })
     }
 }
@@ -242,6 +247,7 @@ pub struct Items<'a> {
     epoch: u64,
     at: usize,
     next_sequence: u64,
+    recycled: bool,
     /// How many bytes may still be summed up in search of the next valid
     /// record; a bound for a segment made to look like records everywhere.
     search: usize,
@@ -256,6 +262,7 @@ impl<'a> Items<'a> {
             epoch: header.epoch,
             at: BLOCK,
             next_sequence: header.first,
+            recycled: header.recycled,
             search: segment.len().saturating_mul(16),
             found: None,
         }
@@ -265,6 +272,24 @@ impl<'a> Items<'a> {
         self.at = frame.end();
         self.next_sequence = frame.sequence.saturating_add(1);
         Item::Record(frame)
+    }
+
+    /// How many bytes of `rest`, behind the last record, an interrupted write left.
+    fn torn(&self, rest: &[u8]) -> usize {
+        if self.recycled {
+            // The rest of the old segment is no trace of a write. One that is torn
+            // where it begins looks the same, and is not told.
+            let len = u32_at(rest, 0).map_or(0, |len| len as usize);
+            let begun = u64_at(rest, 8) == Some(self.next_sequence);
+            return if begun {
+                padded(len).min(rest.len())
+            } else {
+                0
+            };
+        }
+        // What was never written reads as zeros.
+        let last = rest.iter().rposition(|b| *b != 0);
+        last.map_or(0, |last| last + 1)
     }
 
     /// The next valid record after `self.at`, where there is none.
@@ -309,13 +334,8 @@ impl<'a> Iterator for Items<'a> {
         let end = match &self.found {
             Some(frame) => frame.offset,
             None => {
-                // What was never written reads as zeros and is no damage.
-                let used = rest
-                    .iter()
-                    .rposition(|b| *b != 0)
-                    .map_or(0, |last| last + 1);
                 self.at = self.segment.len();
-                offset + used
+                offset + self.torn(rest)
             }
         };
         (end > offset).then_some(Item::Gap {

@@ -9,7 +9,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::Storage;
+use crate::{Room, Storage};
 
 /// What a disk writes whole or not at all.
 const SECTOR: usize = 512;
@@ -34,6 +34,8 @@ struct Disk {
     kill_at: Option<u64>,
     /// Bytes that all files together may have.
     capacity: Option<u64>,
+    /// How many files there may be.
+    most_files: Option<usize>,
 }
 
 /// One file.
@@ -108,6 +110,7 @@ impl SimulatedDisk {
             durable_names: disk.durable_names.clone(),
             pending_names: disk.pending_names.clone(),
             capacity: disk.capacity,
+            most_files: disk.most_files,
             ..Disk::default()
         })))
     }
@@ -144,6 +147,11 @@ impl SimulatedDisk {
     /// How many bytes there is room for.
     pub fn set_capacity(&self, bytes: Option<u64>) {
         self.disk().capacity = bytes;
+    }
+
+    /// How many files there is room for.
+    pub fn set_most_files(&self, files: Option<usize>) {
+        self.disk().most_files = files;
     }
 
     /// A new process starts; the machine never stopped, so caches are what they were.
@@ -283,6 +291,10 @@ impl Disk {
         let files = self.names.values().map(|number| &self.files[number]);
         files.map(|file| file.cached.len() as u64).sum()
     }
+
+    fn free_files(&self) -> Option<usize> {
+        Some(self.most_files?.saturating_sub(self.names.len()))
+    }
 }
 
 fn put_at(bytes: &mut Vec<u8>, offset: u64, new: &[u8]) {
@@ -316,6 +328,9 @@ impl Storage for SimulatedDisk {
         let mut disk = self.begin_whole("create", name)?;
         if disk.names.contains_key(name) {
             return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        if disk.free_files() == Some(0) {
+            return Err(io::ErrorKind::StorageFull.into());
         }
         let number = disk.next_file;
         disk.next_file += 1;
@@ -408,6 +423,23 @@ impl Storage for SimulatedDisk {
         }
         disk.change_name(NameChange::Rename(from.to_owned(), to.to_owned()));
         Ok(())
+    }
+
+    fn allocate(&self, name: &str, len: u64) -> io::Result<()> {
+        match self.write_at(name, 0, &vec![0; len as usize])? {
+            written if written as u64 == len => Ok(()),
+            _ => Err(io::ErrorKind::StorageFull.into()),
+        }
+    }
+
+    fn room(&self) -> io::Result<Option<Room>> {
+        let disk = self.begin_whole("look at", "the room")?;
+        Ok(disk.capacity.map(|size| Room {
+            size,
+            free: size.saturating_sub(disk.used()),
+            files: disk.most_files.unwrap_or(0) as u64,
+            free_files: disk.free_files().unwrap_or(0) as u64,
+        }))
     }
 
     /// Clean pages go, so what a failed sync did not write is seen to be lost.

@@ -2,11 +2,20 @@
 //! The simulated disk of the tests is in [`crate::sim`].
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::FallocateFlags;
+use rustix::io::Errno;
+
+use crate::Room;
+
+/// Most files kept open. Bodies are read from where messages wait, and those are
+/// next to each other most of the time.
+const OPEN_FILES: usize = 8;
 
 /// Files by name in one directory.
 ///
@@ -32,6 +41,10 @@ pub trait Storage {
     fn remove(&self, name: &str) -> io::Result<()>;
     /// Renames a file to a name that is free.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+    /// Makes a file `len` bytes long whose bytes have their places on the disk.
+    fn allocate(&self, name: &str, len: u64) -> io::Result<()>;
+    /// What the file system has left, if it says so.
+    fn room(&self) -> io::Result<Option<Room>>;
     /// Drops what the system has cached of a file, so that it is read from the
     /// disk: after a failed sync the two may differ. May do nothing.
     fn drop_cache(&self, name: &str);
@@ -44,9 +57,16 @@ pub struct DirectoryStorage {
     path: PathBuf,
     directory: File,
     writable: bool,
-    /// Kept open, because an error of write-back is told to the descriptors
-    /// that were open when it happened.
-    files: RefCell<HashMap<String, File>>,
+    /// The last ones used, the most recent first.
+    files: RefCell<VecDeque<OpenFile>>,
+}
+
+struct OpenFile {
+    name: String,
+    file: File,
+    /// Written and not synced since: it stays open, because an error of write-back
+    /// is told to the descriptors that were open when it happened.
+    written: bool,
 }
 
 impl DirectoryStorage {
@@ -70,17 +90,47 @@ impl DirectoryStorage {
     }
 
     fn with_file<T>(&self, name: &str, act: impl FnOnce(&File) -> io::Result<T>) -> io::Result<T> {
-        let mut files = self.files.borrow_mut();
-        if !files.contains_key(name) {
-            let file = OpenOptions::new()
-                .read(true)
-                .write(self.writable)
-                .custom_flags(nofollow())
-                .open(self.path.join(name))?;
-            files.insert(name.to_owned(), file);
-        }
-        act(&files[name])
+        self.with_open_file(name, |open| act(&open.file))
     }
+
+    fn with_open_file<T>(
+        &self,
+        name: &str,
+        act: impl FnOnce(&mut OpenFile) -> io::Result<T>,
+    ) -> io::Result<T> {
+        let mut files = self.files.borrow_mut();
+        match files.iter().position(|open| open.name == name) {
+            Some(0) => {}
+            Some(at) => {
+                if let Some(open) = files.remove(at) {
+                    files.push_front(open);
+                }
+            }
+            None => {
+                let file = OpenOptions::new()
+                    .read(true)
+                    .write(self.writable)
+                    .custom_flags(nofollow())
+                    .open(self.path.join(name))?;
+                keep_open(&mut files, name, file);
+            }
+        }
+        act(&mut files[0])
+    }
+}
+
+/// Keeps a file open, and closes the one that was not used for longest.
+fn keep_open(files: &mut VecDeque<OpenFile>, name: &str, file: File) {
+    if files.len() >= OPEN_FILES
+        && let Some(at) = files.iter().rposition(|open| !open.written)
+    {
+        files.remove(at);
+    }
+    files.push_front(OpenFile {
+        name: name.to_owned(),
+        file,
+        written: false,
+    });
 }
 
 fn nofollow() -> i32 {
@@ -107,7 +157,7 @@ impl Storage for DirectoryStorage {
             .mode(0o600)
             .custom_flags(nofollow())
             .open(self.path.join(name))?;
-        self.files.borrow_mut().insert(name.to_owned(), file);
+        keep_open(&mut self.files.borrow_mut(), name, file);
         Ok(())
     }
 
@@ -130,11 +180,18 @@ impl Storage for DirectoryStorage {
     }
 
     fn write_at(&self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<usize> {
-        self.with_file(name, |file| file.write_at(bytes, offset))
+        self.with_open_file(name, |open| {
+            open.written = true;
+            open.file.write_at(bytes, offset)
+        })
     }
 
     fn sync(&self, name: &str) -> io::Result<()> {
-        self.with_file(name, File::sync_data)
+        self.with_open_file(name, |open| {
+            // Whatever comes of it, this file is not synced again.
+            open.written = false;
+            open.file.sync_data()
+        })
     }
 
     fn sync_directory(&self) -> io::Result<()> {
@@ -142,16 +199,40 @@ impl Storage for DirectoryStorage {
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        self.files.borrow_mut().remove(name);
+        self.files.borrow_mut().retain(|open| open.name != name);
         std::fs::remove_file(self.path.join(name))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        if let Some(file) = self.files.borrow_mut().remove(from) {
-            self.files.borrow_mut().insert(to.to_owned(), file);
+        crate::drop_box::rename_to_free_name(&self.path.join(from), &self.path.join(to))?;
+        let mut files = self.files.borrow_mut();
+        if let Some(open) = files.iter_mut().find(|open| open.name == from) {
+            to.clone_into(&mut open.name);
         }
-        crate::drop_box::rename_to_free_name(&self.path.join(from), &self.path.join(to))
-            .map_err(Into::into)
+        Ok(())
+    }
+
+    fn allocate(&self, name: &str, len: u64) -> io::Result<()> {
+        self.with_file(name, |file| {
+            match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, len) {
+                // Not every file system can; writing zeros is as good.
+                Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
+                    let zeros = vec![0; 1 << 20];
+                    let mut at = 0;
+                    while at < len {
+                        let part = (len - at).min(zeros.len() as u64) as usize;
+                        at += file.write_at(&zeros[..part], at)? as u64;
+                    }
+                    Ok(())
+                }
+                other => Ok(other?),
+            }
+        })
+    }
+
+    fn room(&self) -> io::Result<Option<Room>> {
+        let stat = rustix::fs::fstatvfs(&self.directory)?;
+        Ok(Some(Room::of(&stat)))
     }
 
     fn drop_cache(&self, name: &str) {

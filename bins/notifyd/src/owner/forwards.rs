@@ -33,7 +33,12 @@ pub(super) struct ForwardWork {
     away: Vec<Option<Instant>>,
     /// When the next one takes over, if nothing else happens.
     due: Option<Instant>,
+    /// The disk did not give something out: until when nothing is sent.
+    pause: Option<Instant>,
 }
+
+/// A disk that did not give something out is asked again after this long.
+const READ_AGAIN: Duration = Duration::from_secs(1);
 
 impl ForwardWork {
     pub(super) fn new(forward: Forward, now: Instant) -> Self {
@@ -44,6 +49,7 @@ impl ForwardWork {
             line: ForwardLine::default(),
             active: 0,
             due: None,
+            pause: None,
         }
     }
 
@@ -57,7 +63,7 @@ impl ForwardWork {
     }
 
     pub(super) fn due(&self) -> Option<Instant> {
-        self.due
+        [self.due, self.pause].into_iter().flatten().min()
     }
 
     /// Whether a notification that came this way is to go on here: not if one
@@ -188,6 +194,10 @@ impl<S: Storage> Owner<S> {
     pub(super) fn feed_forwards(&mut self) {
         let at = clock::instant();
         for forward in &mut self.forwards {
+            if forward.pause.is_some_and(|until| at < until) {
+                continue;
+            }
+            forward.pause = None;
             let Some(peer) = forward.turn(&self.peers, at) else {
                 continue;
             };
@@ -207,10 +217,18 @@ impl<S: Storage> Owner<S> {
                         work.send(id, body);
                     }
                     Ok(None) => forward.line.end(id),
-                    // It keeps its place and is tried with the next link.
+                    Err(error) if error.is_temporary() => {
+                        let why = program::exit::chain(&error);
+                        tracing::error!(%id, %peer, "cannot be read: {why}");
+                        forward.line.give_back(id);
+                        forward.pause = Some(at + READ_AGAIN);
+                        break;
+                    }
                     Err(error) => {
-                        let error = program::exit::chain(&error);
-                        tracing::error!(%id, %peer, "cannot be sent: {error}");
+                        let why = program::exit::chain(&error);
+                        tracing::error!(%id, "stored body cannot be used: {why}");
+                        self.queue.end(id, End::Refused, &why, now());
+                        forward.line.end(id);
                     }
                 }
             }

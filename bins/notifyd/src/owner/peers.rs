@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use net::Command;
 use objects::{NotificationId, SiteId};
-use spool::{End, Storage};
+use spool::{End, Space, Storage};
 use tokio::sync::mpsc::UnboundedSender;
 use wire::{Disk, Event, Health, RefusalCode, Window};
 
@@ -100,6 +100,13 @@ impl PeerWork {
         link.is_some_and(|link| !link.in_doubt.is_empty())
     }
 
+    #[cfg(test)]
+    pub(super) fn tell_tale(&self) -> String {
+        self.link.as_ref().map_or("no link".to_owned(), |link| {
+            format!("link {}, window {:?}, in doubt {}", link.number, link.window, link.in_doubt.len())
+        })
+    }
+
     pub(super) fn has_room(&self) -> bool {
         self.link.as_ref().is_some_and(Link::has_room)
     }
@@ -170,6 +177,7 @@ impl<S: Storage> Owner<S> {
         accepts: bool,
     ) {
         let have = self.queue.accepted_from(peer);
+        let takes = self.takes_from_peers();
         let own = self.site.clone();
         let Some(work) = self.peers.get_mut(peer) else {
             return;
@@ -201,7 +209,7 @@ impl<S: Storage> Owner<S> {
         // What does not fit into the window any more cannot be in doubt.
         let recent = have.len().saturating_sub(self.window.msgs as usize);
         new.tell(Command::Resume(have[recent..].to_vec()));
-        if self.failing.is_some() {
+        if !takes {
             new.tell(Command::Grant(Window::CLOSED));
         }
         if self.stopping {
@@ -295,9 +303,10 @@ impl<S: Storage> Owner<S> {
 
     pub(super) fn pong_links(&mut self) {
         let health = Health {
-            disk: match self.failing {
-                Some(_) => Disk::Full,
-                None => Disk::Ok,
+            disk: match (self.failing, self.space) {
+                (Some(_), _) | (_, Space::Full) => Disk::Full,
+                (None, Space::Low) => Disk::Low,
+                (None, Space::Ok) => Disk::Ok,
             },
             queued: self.queue.figures().open as u64,
             oldest_us: 0,
@@ -312,11 +321,16 @@ impl<S: Storage> Owner<S> {
         }
     }
 
-    /// The window of every peer, by whether the disk takes records.
+    /// Whether the disk takes records and has room for more.
+    fn takes_from_peers(&self) -> bool {
+        self.failing.is_none() && self.space == Space::Ok
+    }
+
+    /// The window of every peer.
     pub(super) fn grant_all(&self) {
-        let window = match self.failing {
-            Some(_) => Window::CLOSED,
-            None => self.window,
+        let window = match self.takes_from_peers() {
+            false => Window::CLOSED,
+            true => self.window,
         };
         for link in self.peers.values().filter_map(|work| work.link.as_ref()) {
             link.tell(Command::Grant(window));

@@ -128,6 +128,9 @@ fn ring(peer_ids: usize) -> Options {
         compact_above: 1000,
         peer_ids,
         all_ids: 1,
+        ahead: 0,
+        reserve: 0,
+        ..Options::default()
     }
 }
 
@@ -452,6 +455,23 @@ impl World {
 impl Drop for World {
     fn drop(&mut self) {
         if std::thread::panicking() {
+            for node in &self.nodes {
+                let figures = node.owner.as_ref().map(|owner| owner.queue.figures());
+                let asked = (node.asking.len(), node.inbox.len());
+                eprintln!("{}: {figures:?}, asking, asked: {asked:?}", node.site);
+                if let Some(owner) = &node.owner {
+                    let lines = owner.forward_figures();
+                    eprintln!("  lines: {lines:?}, failing {:?}", owner.queue.failing());
+                    for message in owner.queue.open() {
+                        eprintln!("  open: {message:?}: {:?}", owner.queue.history(message.id));
+                    }
+                    owner.peers.values().for_each(|work| eprintln!("  {}", work.tell_tale()));
+                }
+            }
+            for link in &self.links {
+                let end = |end: &End| (end.session.is_some(), end.introduced, end.eof, end.cut);
+                eprintln!("link: {:?} {:?}", end(&link.ends[0]), end(&link.ends[1]));
+            }
             let after = self.now - self.start;
             eprintln!(
                 "SITEWIRE_SEED={} runs this again; it failed after {after:?}",

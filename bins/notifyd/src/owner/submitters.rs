@@ -1,7 +1,7 @@
 //! The owner's side of the submission socket: who is answered after which commit.
 
 use spool::submission::Answer;
-use spool::{Accepted, Storage};
+use spool::{Accepted, Space, Storage};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::Owner;
@@ -40,6 +40,9 @@ impl<S: Storage> Owner<S> {
         let later = |why: &str| Answer::Later(why.to_owned());
         if self.stopping {
             return submitted(later("stopping")).send();
+        }
+        if self.space == Space::Full {
+            return submitted(later("no space is left")).send();
         }
         if self.failing.is_some() {
             return submitted(later("the disk refuses records")).send();

@@ -1,0 +1,423 @@
+//! Reading a journal: which segments count, which records of them, what is damaged.
+//! Needs no lock and changes nothing.
+
+use std::io;
+
+use crate::journal::{Damage, Place, Recovery};
+use crate::record::CHECKPOINT;
+use crate::segment::{BLOCK, FIRST, Frame, Header, HeaderError, Item, Items, LAST, room};
+use crate::{Error, Storage};
+
+/// Longest segment that is read; what is beyond was not written by us.
+pub(crate) const MAX_SEGMENT: u64 = 256 << 20;
+/// The unit in which a disk fails to read.
+const PIECE: usize = 4096;
+
+/// Why a place that the disk does not give is set aside.
+const UNREADABLE: &str = "cannot be read";
+
+/// What reading a journal brought.
+pub(crate) struct Replay {
+    pub(crate) segments: Vec<FoundSegment>,
+    /// Files that were never finished as segments.
+    pub(crate) unfinished: Vec<String>,
+    /// Records that may not be durable.
+    pub(crate) doubtful: Vec<Place>,
+    /// Sequence number of the last record before those.
+    pub(crate) durable: u64,
+    /// Highest sequence number ever used.
+    pub(crate) highest: u64,
+    /// Bytes that the disk did not give.
+    unread: u64,
+    /// For people.
+    pub(crate) recovery: Recovery,
+}
+
+pub(crate) struct FoundSegment {
+    pub(crate) name: String,
+    pub(crate) header: Header,
+    /// Length of the file. Behind the last record is what was never written, or
+    /// what was there before the file became this segment.
+    pub(crate) size: u64,
+    /// Where the last record that counts ends.
+    pub(crate) len: u64,
+    /// Whether something in it is damaged.
+    pub(crate) damaged: bool,
+    /// Whether it voids what is behind `header.after` in earlier segments.
+    effective: bool,
+    /// Records up to this number count; later segments void the others.
+    limit: u64,
+}
+
+/// Reads a journal.
+pub(crate) fn replay(
+    storage: &impl Storage,
+    visit: &mut dyn FnMut(Place, &Frame<'_>),
+) -> Result<Replay, Error> {
+    let mut replay = find_segments(storage)?;
+    let mut walk = Walk::new(replay.segments.first().map_or(0, |s| s.header.after));
+    let mut bytes = Vec::new();
+    for (number, segment) in replay.segments.iter_mut().enumerate() {
+        let unreadable = read_whole(storage, &segment.name, &mut bytes)?;
+        still_the_same(storage, segment)?;
+        segment.size = bytes.len() as u64;
+        walk.enter(segment);
+        for item in Items::new(&bytes, &segment.header) {
+            match item {
+                Item::Gap { offset, len } => walk.gap(segment, offset, len),
+                Item::Record(frame) => {
+                    replay.highest = replay.highest.max(frame.sequence);
+                    if frame.sequence > segment.limit {
+                        continue;
+                    }
+                    let place = Place {
+                        segment: number as u32,
+                        offset: frame.offset as u64,
+                        len: frame.len() as u32,
+                    };
+                    segment.len = frame.end() as u64;
+                    walk.record(segment, place, &frame);
+                    replay.recovery.records += 1;
+                    // A checkpoint does not hold the ids that its own group accepts: it
+                    // is of use only if the group is there whole.
+                    if frame.kind != CHECKPOINT || segment.effective {
+                        visit(place, &frame);
+                    }
+                }
+            }
+        }
+        for offset in unreadable {
+            walk.damage(&segment.name, offset, PIECE as u64, UNREADABLE);
+            replay.unread += PIECE as u64;
+        }
+    }
+    walk.finish(&mut replay);
+    for segment in &mut replay.segments {
+        let mut damages = replay.recovery.damages.iter();
+        segment.damaged = damages.any(|damage| damage.segment == segment.name);
+    }
+    Ok(replay)
+}
+
+/// The state of a walk through the segments in their order.
+struct Walk {
+    /// Sequence number of the last record seen that counts.
+    last: u64,
+    /// Sequence number of the last record before `doubtful`.
+    durable: u64,
+    doubtful: Vec<Place>,
+    /// Bytes without a valid record behind them so far.
+    trailing: Option<Damage>,
+    cut: u64,
+    /// With the sequence number of the last record before each.
+    damages: Vec<(u64, Damage)>,
+}
+
+impl Walk {
+    fn new(last: u64) -> Self {
+        Self {
+            last,
+            durable: last,
+            doubtful: Vec::new(),
+            trailing: None,
+            cut: 0,
+            damages: Vec::new(),
+        }
+    }
+
+    fn enter(&mut self, segment: &FoundSegment) {
+        let trailing = self.trailing.take();
+        let after = segment.header.after.min(segment.limit);
+        if !segment.effective {
+            self.cut += trailing.map_or(0, |damage| damage.len);
+        } else if after > self.last {
+            let why = format!("records {} to {after} are missing", self.last + 1);
+            let damage = trailing.unwrap_or_else(|| Damage {
+                segment: segment.name.clone(),
+                offset: 0,
+                len: 0,
+                why: String::new(),
+            });
+            self.damages.push((self.last, Damage { why, ..damage }));
+        }
+    }
+
+    fn gap(&mut self, segment: &FoundSegment, offset: usize, len: usize) {
+        self.trailing = Some(Damage {
+            segment: segment.name.clone(),
+            offset: offset as u64,
+            len: len as u64,
+            why: String::new(),
+        });
+    }
+
+    fn record(&mut self, segment: &FoundSegment, place: Place, frame: &Frame<'_>) {
+        if let Some(damage) = self.trailing.take() {
+            let lost = frame.sequence.saturating_sub(self.last + 1);
+            let why = format!("no valid record where {lost} should be");
+            self.damages.push((self.last, Damage { why, ..damage }));
+        }
+        // A group begins only after the one before it was made durable. The first
+        // of a segment that is not effective may be another try of that one.
+        if frame.flags & FIRST != 0 && segment.effective {
+            self.durable = self.last;
+            self.doubtful.clear();
+        }
+        // The new segment begins with its own checkpoint.
+        if frame.kind != CHECKPOINT {
+            self.doubtful.push(place);
+        }
+        self.last = frame.sequence;
+    }
+
+    fn damage(&mut self, segment: &str, offset: u64, len: u64, why: &str) {
+        let damage = Damage {
+            segment: segment.to_owned(),
+            offset,
+            len,
+            why: why.to_owned(),
+        };
+        self.damages.push((self.last, damage));
+    }
+
+    fn finish(self, replay: &mut Replay) {
+        replay.durable = self.durable;
+        replay.recovery.segments = replay.segments.len();
+        replay.recovery.cut = self.cut + self.trailing.map_or(0, |damage| damage.len);
+        for (after, mut damage) in self.damages {
+            let last_group = after >= self.durable && !self.doubtful.is_empty();
+            if last_group && damage.why != UNREADABLE {
+                damage.why.push_str(", perhaps of an interrupted write");
+            }
+            replay.recovery.damages.push(damage);
+        }
+        replay.doubtful = self.doubtful;
+        if replay.unread > 0 {
+            // The disk may give those bytes another time. What is written from now
+            // on must not void the records in them, so their numbers are left free.
+            // Doubtful records are then there twice, which is no harm.
+            replay.highest += replay.unread / room(0) as u64 + 1;
+            replay.durable = replay.highest;
+        }
+    }
+}
+
+/// Finds the segments, in their order, and which records of them count.
+fn find_segments(storage: &impl Storage) -> Result<Replay, Error> {
+    let mut replay = Replay {
+        segments: Vec::new(),
+        unfinished: Vec::new(),
+        doubtful: Vec::new(),
+        durable: 0,
+        highest: 0,
+        unread: 0,
+        recovery: Recovery::default(),
+    };
+    let mut bytes = Vec::new();
+    for name in list_segments(storage)? {
+        let unreadable = read_prefix(storage, &name, BLOCK as u64, &mut bytes)?;
+        match Header::decode(&bytes) {
+            Ok(header) => {
+                replay.highest = replay.highest.max(header.first).max(header.after);
+                replay.segments.push(FoundSegment {
+                    effective: is_effective(storage, &name, &header, &mut bytes)?,
+                    name,
+                    header,
+                    size: 0,
+                    len: BLOCK as u64,
+                    damaged: false,
+                    limit: u64::MAX,
+                });
+            }
+            Err(HeaderError::NewerFormat(format)) => {
+                let path = storage.path(&name);
+                return Err(Error::NewerFormat { path, format });
+            }
+            Err(HeaderError::Invalid) => {
+                let more = read_whole(storage, &name, &mut bytes)?;
+                let written = bytes.iter().skip(BLOCK).any(|b| *b != 0);
+                let readable = unreadable.is_empty() && more.is_empty();
+                if !written && readable {
+                    replay.unfinished.push(name);
+                    continue;
+                }
+                if !readable {
+                    let first = name.trim_start_matches("seg.").parse().unwrap_or(0);
+                    replay.highest = replay.highest.max(first);
+                    replay.unread += bytes.len() as u64;
+                }
+                replay.recovery.damages.push(Damage {
+                    segment: name,
+                    offset: 0,
+                    len: bytes.len() as u64,
+                    why: if readable {
+                        "no valid header"
+                    } else {
+                        "cannot be read"
+                    }
+                    .to_owned(),
+                });
+            }
+        }
+    }
+    drop_unneeded(&mut replay);
+    replay.segments.sort_by_key(|segment| segment.header.first);
+    drop_second_names(&mut replay);
+    let mut limit = u64::MAX;
+    for segment in replay.segments.iter_mut().rev() {
+        segment.limit = limit;
+        if segment.effective {
+            limit = limit.min(segment.header.after);
+        }
+    }
+    Ok(replay)
+}
+
+/// Leaves out segments that a later one says are not needed.
+fn drop_unneeded(replay: &mut Replay) {
+    let effective = replay.segments.iter().filter(|segment| segment.effective);
+    let oldest = effective.map(|segment| segment.header.oldest).max();
+    let oldest = oldest.unwrap_or(0);
+    let unneeded = replay
+        .segments
+        .extract_if(.., |segment| segment.header.first < oldest);
+    replay
+        .unfinished
+        .extend(unneeded.map(|segment| segment.name));
+    // Without a valid header only the name says where a segment stood.
+    let unreadable = replay
+        .recovery
+        .damages
+        .extract_if(.., |damage| damage.segment < segment_name(oldest));
+    replay
+        .unfinished
+        .extend(unreadable.map(|damage| damage.segment));
+}
+
+/// Where a file cannot be renamed in one step, a crash may leave it two names.
+fn drop_second_names(replay: &mut Replay) {
+    let segments = std::mem::take(&mut replay.segments);
+    for segment in segments {
+        match replay.segments.last_mut() {
+            Some(last) if last.header == segment.header => {
+                let is_right = segment.name == segment_name(segment.header.first);
+                let other = if is_right {
+                    std::mem::replace(last, segment)
+                } else {
+                    segment
+                };
+                replay.unfinished.push(other.name);
+            }
+            _ => replay.segments.push(segment),
+        }
+    }
+}
+
+pub(crate) fn list_segments(storage: &impl Storage) -> Result<Vec<String>, Error> {
+    let mut names = storage
+        .list()
+        .map_err(Error::io("list", &storage.path("")))?;
+    names.retain(|name| is_segment_name(name));
+    names.sort();
+    Ok(names)
+}
+
+/// Whether the first group of a segment was certainly durable: it is there
+/// whole, or another group comes after it.
+fn is_effective(
+    storage: &impl Storage,
+    name: &str,
+    header: &Header,
+    bytes: &mut Vec<u8>,
+) -> Result<bool, Error> {
+    let mut len = 1 << 16;
+    loop {
+        read_prefix(storage, name, len, bytes)?;
+        let mut whole = true;
+        for item in Items::new(bytes, header) {
+            match item {
+                Item::Gap { .. } => whole = false,
+                Item::Record(frame) => {
+                    let later_group = frame.flags & FIRST != 0 && frame.sequence > header.first;
+                    if later_group || (whole && frame.flags & LAST != 0) {
+                        return Ok(true);
+                    }
+                }
+            }
+        }
+        if (bytes.len() as u64) < len {
+            return Ok(false);
+        }
+        len *= 8;
+    }
+}
+
+/// A segment that was not needed any more may have become another one while it
+/// was read. Only who reads without the lock meets that; it begins again.
+fn still_the_same(storage: &impl Storage, segment: &FoundSegment) -> Result<(), Error> {
+    let mut bytes = Vec::new();
+    read_prefix(storage, &segment.name, BLOCK as u64, &mut bytes)?;
+    match Header::decode(&bytes) {
+        Ok(header) if header != segment.header => {
+            let path = storage.path(&segment.name);
+            Err(Error::io("read", &path)(io::ErrorKind::NotFound.into()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn read_whole(storage: &impl Storage, name: &str, bytes: &mut Vec<u8>) -> Result<Vec<u64>, Error> {
+    read_prefix(storage, name, MAX_SEGMENT, bytes)
+}
+
+/// Reads the first `limit` bytes of a file into `bytes`, and says where pieces of
+/// it could not be read. Those are zeros.
+fn read_prefix(
+    storage: &impl Storage,
+    name: &str,
+    limit: u64,
+    bytes: &mut Vec<u8>,
+) -> Result<Vec<u64>, Error> {
+    let path = storage.path(name);
+    let len = storage.len(name).map_err(Error::io("open", &path))?;
+    bytes.clear();
+    bytes.resize(len.min(limit) as usize, 0);
+    let mut unreadable = Vec::new();
+    let mut at = 0;
+    let mut failures = 0;
+    while at < bytes.len() {
+        // Everything at once as long as that works, then piece by piece.
+        let end = match failures {
+            0 => bytes.len(),
+            _ => (at / PIECE * PIECE + PIECE).min(bytes.len()),
+        };
+        match storage.read_at(name, at as u64, &mut bytes[at..end]) {
+            Ok(0) => {
+                bytes.truncate(at);
+                break;
+            }
+            Ok(count) => {
+                at += count;
+                failures = 0;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) if failures < 2 => failures += 1,
+            Err(_) => {
+                unreadable.push(at as u64);
+                bytes[at..end].fill(0);
+                at = end;
+                failures = 1;
+            }
+        }
+    }
+    Ok(unreadable)
+}
+
+pub(crate) fn segment_name(first: u64) -> String {
+    format!("seg.{first:020}")
+}
+
+fn is_segment_name(name: &str) -> bool {
+    let digits = name.strip_prefix("seg.");
+    digits.is_some_and(|d| d.len() == 20 && d.bytes().all(|b| b.is_ascii_digit()))
+}
