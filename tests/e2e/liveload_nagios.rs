@@ -203,6 +203,107 @@ fn acknowledgements_and_downtimes_come_to_nagios_and_go_with_the_source() {
     );
 }
 
+/// The host `central` and its service, both as they should be.
+fn healthy(sequence: u8) -> String {
+    let record = |service: &str| {
+        format!(
+            "host_name=central\n{service}start_time=1700000000.000000\n\
+             finish_time=1700000000.000000\nreturn_code=0\noutput=fine\n\n"
+        )
+    };
+    let body = record("") + &record("service_description=is there\n");
+    format!(
+        "# sitewire 1 state site=remote1 seq={sequence} epoch=0 mode=full time=1700000000\n{body}\
+         # sitewire-end records=2 crc32c={:08x}\n",
+        crc32c::crc32c(body.as_bytes())
+    )
+}
+
+/// Whatever the age of the last dump is, it is too old.
+fn stale(ledger: &Path, to: &[&str]) -> Outcome {
+    Program::new("liveload")
+        .args(["stale", "--stale-after", "1ms", "--wait", "30s", "--ledger"])
+        .arg(ledger)
+        .args(to)
+        .run()
+        .success()
+}
+
+#[test]
+fn nagios_and_livestatusd_show_that_a_site_is_silent_until_it_speaks() {
+    let Some(nagios) = Nagios::start("central", &[]) else {
+        return;
+    };
+    let spool = nagios.spool();
+    let to = [
+        "--file-mode",
+        "666",
+        "--target",
+        spool.to_str().expect("ASCII"),
+    ];
+    let states = |host: &str, service: &str, output: &str| {
+        wait_for(&format!("{service} {output}"), || {
+            let is = |kind: &str, state: &str| {
+                nagios.annotations(kind).iter().any(|at| {
+                    at["host_name"] == "central"
+                        && at["current_state"] == state
+                        && at["plugin_output"].contains(output)
+                })
+            };
+            (is("hoststatus", host) && is("servicestatus", service)).then_some(())
+        });
+    };
+    let load = |sequence: u8| {
+        let wait = ["--wait", "30s"];
+        let args = [&wait[..], &to].concat();
+        liveload(&nagios, &args, healthy(sequence).as_bytes()).success();
+    };
+    load(1);
+    states("0", "0", "fine");
+    stale(&nagios.site().path("ledger"), &to);
+    states(
+        "2",
+        "3",
+        "site remote1 is silent: no complete dump has come for ",
+    );
+    load(2);
+    states("0", "0", "fine");
+
+    let server = Livestatusd::start_with(&["remote1"], "allow_unmarked = true");
+    let objects = b"shadow_hosts.update({\n'central': {'services': {'is there': {}}},\n})\n";
+    server.configure("remote1", objects);
+    let live = server.live("remote1");
+    let ask = |output: &str| {
+        let filters = [
+            "Filter: state = 3",
+            &format!("Filter: plugin_output ~ {output}"),
+        ];
+        rows(&live, "services", &["state"], &filters).len()
+    };
+    wait_for("the configuration is in force", || {
+        (rows(&live, "services", &["state"], &[]).len() == 1).then_some(())
+    });
+    let (ledger, ingest) = (server.live("ledger"), server.ingest("remote1"));
+    let load = |sequence: u8| {
+        Program::new("liveload")
+            .args(["--site", "remote1", "--backend", "livestatusd", "--ledger"])
+            .arg(&ledger)
+            .arg("--target")
+            .arg(&ingest)
+            .input(healthy(sequence))
+            .run()
+            .success();
+    };
+    load(1);
+    let at = live.to_str().expect("ASCII");
+    stale(&ledger, &["--backend", "livestatus", "--target", at]);
+    wait_for("livestatusd says that it is silent", || {
+        (ask("is silent") == 1).then_some(())
+    });
+    load(2);
+    assert_eq!(ask("."), 0);
+}
+
 #[test]
 fn nagios_reads_a_file_of_commands_and_removes_it() {
     let Some(mut nagios) = Nagios::start("central", &[]) else {

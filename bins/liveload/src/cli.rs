@@ -36,6 +36,8 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Show what came from which site, and when
     Status(Status),
+    /// Tell the core of sites that are silent, so that people see it there
+    Stale(Box<Stale>),
 }
 
 /// What to take in, and where to.
@@ -81,7 +83,13 @@ pub(crate) struct Import {
     pub(crate) signatures: Signatures,
 
     #[command(flatten)]
+    pub(crate) way: Way,
+
+    #[command(flatten)]
     pub(crate) states: States,
+
+    #[command(flatten)]
+    pub(crate) silence: Silence,
 
     #[command(flatten)]
     pub(crate) configuration: Configuration,
@@ -160,7 +168,7 @@ pub(crate) struct Signatures {
 /// How states reach the core.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "States")]
-pub(crate) struct States {
+pub(crate) struct Way {
     /// How states are handed to the core
     #[arg(long, value_name = "BACKEND", default_value = "spool")]
     pub(crate) backend: Backend,
@@ -186,7 +194,12 @@ pub(crate) struct States {
     /// Mode of the files that the core is given, octal
     #[arg(long, value_name = "MODE", default_value = "660", value_parser = file_mode)]
     pub(crate) file_mode: u32,
+}
 
+/// What is taken of states, and how much of it.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "States")]
+pub(crate) struct States {
     /// Also attempts, soft and hard states and the last change, by replay
     ///
     /// Of dumps that livedump --full or cmcdump wrote. livestatusd is given all
@@ -378,6 +391,60 @@ pub(crate) struct Status {
         requires = "nagios"
     )]
     pub(crate) critical: u64,
+}
+
+/// When a site is silent, and what the core is told then.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Silent sites")]
+pub(crate) struct Silence {
+    /// A site is silent that has sent no complete dump for so long
+    ///
+    /// Its objects in the core become UNKNOWN, and its hosts UNREACHABLE, until
+    /// it sends one; told again each time that it was silent for as long once
+    /// more. For an import only with --inbox. [default of stale: 10m]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) stale_after: Option<Duration>,
+
+    /// What the core is told of the silence for
+    #[arg(long, value_name = "WHAT", default_value = "all")]
+    pub(crate) stale_objects: StaleObjects,
+}
+
+/// Whose silence to tell the core of.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Stale {
+    /// Sites; all without
+    #[arg(value_name = "SITE")]
+    pub(crate) sites: Vec<SiteId>,
+
+    /// Where it is remembered what came from which site
+    #[arg(long, value_name = "DIR")]
+    pub(crate) ledger: Option<PathBuf>,
+
+    /// How long to wait for an import of the same site
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
+    pub(crate) wait: Duration,
+
+    /// Say which sites are silent, and tell the core nothing
+    #[arg(short = 'n', long)]
+    pub(crate) dry_run: bool,
+
+    #[command(flatten)]
+    pub(crate) silence: Silence,
+
+    #[command(flatten)]
+    pub(crate) way: Way,
+
+    #[command(flatten)]
+    pub(crate) tls: Tls,
+}
+
+/// Of which objects it is told that their site is silent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StaleObjects {
+    All,
+    Hosts,
+    Services,
 }
 
 /// What a dump carries.

@@ -245,7 +245,7 @@ impl Taking<'_> {
 
     fn read(&self) -> Result<Content, String> {
         let shadow = shadow::is_shadow(self.text);
-        let to_livestatusd = self.args.states.backend == Backend::Livestatusd;
+        let to_livestatusd = self.args.way.backend == Backend::Livestatusd;
         match (to_livestatusd, shadow) {
             (true, true) => shadow::read(self.text, &self.site, &self.args.reading.prefix),
             (false, false) => objects::read(self.text, &self.site, self.args),
@@ -301,7 +301,7 @@ impl Taking<'_> {
 
     /// Where all sites stand side by side, a host that one has no other gets.
     fn claim(&self, content: &Content, input: &Input) -> Result<(), Failure> {
-        if self.args.states.backend == Backend::Livestatusd {
+        if self.args.way.backend == Backend::Livestatusd {
             return Ok(());
         }
         let mut owners =

@@ -32,6 +32,7 @@ use program::{Failure, Status};
 use rustix::fs::OFlags;
 use transfer::compress;
 
+use crate::state::stale;
 use crate::{cli, configuration, mail, run};
 use peek::Peek;
 
@@ -43,13 +44,19 @@ pub(crate) fn run(args: &cli::Import, directory: &Path) -> Result<Status, Failur
     let inbox = Inbox::open(args, directory)?;
     let mut told = String::new();
     loop {
-        let round = inbox.round();
+        let rounds = [inbox.round(), stale::run_beside(args)];
         if args.inbox.once {
-            return round;
+            return rounds
+                .into_iter()
+                .reduce(run::and_then)
+                .unwrap_or(Ok(Status::Done));
         }
         // What keeps going wrong is told once.
-        let wrong = round.err().map(|failure| program::exit::chain(&failure));
-        let wrong = wrong.unwrap_or_default();
+        let wrong = rounds.into_iter().filter_map(Result::err);
+        let wrong: Vec<String> = wrong
+            .map(|failure| program::exit::chain(&failure))
+            .collect();
+        let wrong = wrong.join("; ");
         if !wrong.is_empty() && wrong != told {
             eprintln!("liveload: {wrong}");
         }

@@ -13,8 +13,10 @@ use crate::{configuration, inbox, state, status};
 
 /// Does what the command line says.
 pub(crate) fn run(args: &Args) -> Result<Status, Failure> {
-    if let Some(Command::Status(args)) = &args.command {
-        return status::run(args);
+    match &args.command {
+        Some(Command::Status(args)) => return status::run(args),
+        Some(Command::Stale(args)) => return state::stale::run(args),
+        None => {}
     }
     let args = &args.import;
     if args.configuration.reload_pending {
@@ -23,6 +25,13 @@ pub(crate) fn run(args: &Args) -> Result<Status, Failure> {
     if args.site.is_none() && !args.any_site {
         let what = "which site? Give it with --site, or believe the dumps with --any-site";
         return Err(Failure::new(Status::Usage, what));
+    }
+    if args.silence.stale_after.is_some() {
+        if args.inbox.inbox.is_none() {
+            let what = "--stale-after is for --inbox; elsewhere liveload stale does it";
+            return Err(Failure::new(Status::Usage, what));
+        }
+        state::stale::check(&args.way)?;
     }
     if let Some(directory) = &args.inbox.inbox {
         return inbox::run(args, directory);
@@ -81,7 +90,7 @@ pub(crate) fn ledger_failure(error: transfer::Error) -> Failure {
 }
 
 /// The worse of two results; a failure that is not the last is told at once.
-fn and_then(
+pub(crate) fn and_then(
     before: Result<Status, Failure>,
     result: Result<Status, Failure>,
 ) -> Result<Status, Failure> {

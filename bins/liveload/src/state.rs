@@ -10,8 +10,11 @@ mod known;
 mod process_file;
 mod remarks;
 mod replay;
+mod roll;
 mod session;
 mod spool;
+pub(crate) mod stale;
+mod way;
 
 use objects::SiteId;
 use program::{Failure, Status};
@@ -35,7 +38,7 @@ pub(crate) fn import(
     }
     let name = input.name.clone();
     let unframed = match args.reading.unmarked_escapes {
-        true => Some(args.states.core.of_files()),
+        true => Some(args.way.core.of_files()),
         false => None,
     };
     let mut dump = Dump::new(input, format, unframed);

@@ -84,19 +84,10 @@ fn rows(args: &cli::Status) -> Result<Vec<Row>, Failure> {
 }
 
 impl Row {
-    /// How long ago the last complete dump was made, in seconds: by the clock of
-    /// its site, unless that is ahead of ours or said nothing.
-    fn age(&self) -> Option<i64> {
-        let entry = self.entry.as_ref()?;
-        if entry.complete_taken.is_never() {
-            return None;
-        }
-        let made = match entry.complete_dump_time.is_never() {
-            true => entry.complete_taken,
-            false => entry.complete_dump_time.min(entry.complete_taken),
-        };
+    /// How long ago the last complete dump was made, in seconds.
+    fn age(&self) -> Option<u64> {
         let now = UnixTime::from(SystemTime::now());
-        Some((now.secs() - made.secs()).max(0))
+        Some(self.entry.as_ref()?.age(now)?.as_secs())
     }
 
     /// What is wrong with it, apart from its age.
@@ -202,7 +193,7 @@ fn judge(rows: &[Row], args: &cli::Status) -> (i32, String) {
     let mut oldest = 0;
     for row in states {
         sites += 1;
-        let age = row.age().map(i64::unsigned_abs);
+        let age = row.age();
         let code = match age {
             None => 2,
             Some(age) if age >= args.critical => 2,

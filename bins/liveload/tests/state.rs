@@ -8,6 +8,9 @@ use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
+#[path = "state/stale.rs"]
+mod stale;
+
 struct Centre {
     directory: TempDir,
 }
@@ -45,7 +48,7 @@ impl Centre {
 
     fn output(&self, args: &[&str], input: &[u8]) -> Output {
         let (subcommand, rest) = match args {
-            ["status", rest @ ..] => (Some("status"), rest),
+            [word @ ("status" | "stale"), rest @ ..] => (Some(word), rest),
             rest => (None, rest),
         };
         let mut child = Command::new(env!("CARGO_BIN_EXE_liveload"))

@@ -138,6 +138,22 @@ impl Entry {
         self.outcome == Outcome::Complete && (self.epoch, self.sequence) == (epoch, base)
     }
 
+    /// How long ago the last complete dump was made: by the clock of its site,
+    /// unless that is ahead of ours or said nothing. `None` if none ever came.
+    pub fn age(&self, now: UnixTime) -> Option<Duration> {
+        let made = match self.complete_dump_time.is_never() {
+            true => self.complete_taken,
+            false => self.complete_dump_time.min(self.complete_taken),
+        };
+        since(made, now)
+    }
+
+    /// How long ago the last complete dump came, by our clock. `None` if none
+    /// ever did.
+    pub fn silence(&self, now: UnixTime) -> Option<Duration> {
+        since(self.complete_taken, now)
+    }
+
     /// Remembers that a whole dump was refused.
     pub fn refuse_dump(&mut self, now: UnixTime, why: &str) {
         self.dumps_refused += 1;
@@ -223,6 +239,11 @@ impl Entry {
         }
         Ok(entry)
     }
+}
+
+fn since(time: UnixTime, now: UnixTime) -> Option<Duration> {
+    let micros = now.micros().saturating_sub(time.micros()).max(0);
+    (!time.is_never()).then(|| Duration::from_micros(micros.unsigned_abs()))
 }
 
 enum Field<'a> {

@@ -1,31 +1,25 @@
 //! One dump on its way in: from its begin mark to what is remembered of it.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use nagios::check_result::CheckResult;
 use objects::{DumpBegin, DumpContent, DumpMode, SiteId, UnixTime};
-use program::connection::{Limits, Target};
-use program::{Address, Failure, Status};
+use program::{Failure, Status};
 use transfer::{Entry, Kind, Ledger, Order, Outcome, Owners, Turn};
 
-use super::backend::{Backend, Nothing};
-use super::command::{Livestatus, Pipe};
+use super::backend::Backend;
+use super::command::Pipe;
 use super::gate::{Gate, Verdict};
-use super::ingest::Ingest;
 use super::known::Known;
-use super::process_file::ProcessFile;
 use super::remarks::Remarks;
 use super::replay::Replay;
-use super::spool::Spool;
-use crate::cli::{self, Backend as Way};
+use super::roll::Roll;
+use super::way::{self, Way};
+use crate::cli::{self, Backend as To};
 use crate::pattern::Pattern;
 use crate::run::{ledger_directory, ledger_failure};
 use crate::source;
 
-/// How long connecting to a core may take.
-const CONNECT: Duration = Duration::from_secs(5);
-/// How long a core may be silent, or not read.
-const SILENCE: Duration = Duration::from_secs(60);
 /// Refusals that are told one by one; the rest is counted.
 const TOLD: u64 = 5;
 
@@ -42,6 +36,8 @@ pub(crate) struct Session<'a> {
     replay: Option<Replay>,
     /// Where acknowledgements and downtimes go there, too.
     remarks: Option<Remarks>,
+    /// Whom the core was told of.
+    roll: Option<Roll>,
     counts: Counts,
 }
 
@@ -78,15 +74,32 @@ impl<'a> Session<'a> {
             .map_err(ledger_failure)?;
         let now = UnixTime::from(SystemTime::now());
         let ready = check(args, &turn, begin.as_deref(), now).and_then(|()| {
-            let backend = open_backend(args, &ledger, &site, begin.as_deref())?;
+            let way = Way {
+                args: &args.way,
+                tls: &args.tls,
+                ledger: &ledger,
+                site: &site,
+                wait: args.wait,
+                dry_run: args.dry_run,
+            };
+            let backend = way.open(begin.as_deref())?;
             let remarks = open_remarks(args, &ledger, &site, now)?;
-            Ok((backend, remarks, open_gate(args, &ledger, &site, now)?))
+            let roll = match args.dry_run {
+                true => None,
+                false => Some(Roll::create(ledger.file(&site, "objects"))?),
+            };
+            Ok((
+                backend,
+                remarks,
+                roll,
+                open_gate(args, &ledger, &site, now)?,
+            ))
         });
-        let (backend, remarks, gate) = match ready {
+        let (backend, remarks, roll, gate) = match ready {
             Ok(ready) => ready,
             Err(failure) => return Err(remember_refusal(args, &mut turn, name, failure)),
         };
-        let is_replayed = args.states.full && args.states.backend != Way::Livestatusd;
+        let is_replayed = args.states.full && args.way.backend != To::Livestatusd;
         let replay = is_replayed.then(|| Replay::open(ledger.file(&site, "replay")));
         let mut session = Self {
             args,
@@ -98,6 +111,7 @@ impl<'a> Session<'a> {
             backend,
             replay,
             remarks,
+            roll,
             counts: Counts::default(),
         };
         session.remember(Outcome::Incomplete("the import broke off".to_owned()))?;
@@ -126,6 +140,10 @@ impl<'a> Session<'a> {
                     Ok(Ok(())) => {
                         if let (Some(remarks), Some(replay)) = (&mut self.remarks, &self.replay) {
                             remarks.note(&record, replay.is_new_spell);
+                        }
+                        if let Some(roll) = self.roll.as_mut().filter(|_| record.has_been_checked())
+                        {
+                            roll.add(&record)?;
                         }
                     }
                     Ok(Err(why)) => {
@@ -168,6 +186,9 @@ impl<'a> Session<'a> {
             Ok(()) => Outcome::Complete,
             Err(why) => Outcome::Incomplete(why.clone()),
         };
+        if let Some(roll) = self.roll.take().filter(|_| is_complete) {
+            roll.commit()?;
+        }
         self.remember(outcome)?;
         if is_complete {
             self.give_up_hosts()?;
@@ -340,12 +361,12 @@ fn open_gate(
     let patterns = args.reading.allow_hosts.iter();
     let known = match (&args.states.objects, &args.states.objects_socket) {
         (Some(path), _) => Some(Known::read(path)?),
-        (None, Some(socket)) => Some(Known::ask(&server(socket.clone(), &args.tls)?)?),
+        (None, Some(socket)) => Some(Known::ask(&way::server(socket.clone(), &args.tls)?)?),
         (None, None) => None,
     };
     // livestatusd tells sites apart, and each may have a localhost.
-    let owners = match args.states.backend {
-        Way::Livestatusd => None,
+    let owners = match args.way.backend {
+        To::Livestatusd => None,
         _ => Some(Owners::open(ledger.directory(), site).map_err(ledger_failure)?),
     };
     Ok(Gate {
@@ -371,96 +392,10 @@ fn open_remarks(
     let Some(path) = &args.states.command_file else {
         return Ok(None);
     };
-    if args.dry_run || args.states.backend == Way::Livestatusd {
+    if args.dry_run || args.way.backend == To::Livestatusd {
         return Ok(None);
     }
-    let pipe = Pipe::open(path, args.states.core)?;
+    let pipe = Pipe::open(path, args.way.core)?;
     let memory = ledger.file(site, "remarks");
     Remarks::open(memory, site, pipe, now).map(Some)
-}
-
-fn open_backend(
-    args: &cli::Import,
-    ledger: &Ledger,
-    site: &SiteId,
-    begin: Option<&DumpBegin>,
-) -> Result<Box<dyn Backend>, Failure> {
-    if args.dry_run {
-        return Ok(Box::new(Nothing));
-    }
-    let states = &args.states;
-    let target = || {
-        states.target.clone().ok_or_else(|| {
-            let what = "where to? --target must say it";
-            Failure::new(Status::Usage, what)
-        })
-    };
-    let address = || {
-        let address = target()?.parse::<Address>();
-        address.map_err(|why| Failure::new(Status::Usage, format!("--target: {why}")))
-    };
-    Ok(match states.backend {
-        Way::Spool => {
-            let directory = match (&states.target, std::env::var_os("OMD_ROOT")) {
-                (None, Some(root)) => {
-                    std::path::PathBuf::from(root).join("tmp/nagios/checkresults")
-                }
-                _ => target()?.into(),
-            };
-            Box::new(Spool::open(
-                &directory,
-                site,
-                states.file_mode,
-                states.core.of_files(),
-                ledger.file(site, "spool"),
-                args.wait,
-            )?)
-        }
-        Way::Pipe => Box::new(Pipe::open(target()?.as_ref(), states.core)?),
-        Way::ProcessFile => Box::new(ProcessFile::open(
-            target()?.as_ref(),
-            states.file_dir.as_deref(),
-            site,
-            states.file_mode,
-            states.core,
-            args.wait,
-        )?),
-        Way::Livestatus => {
-            let target = server(address()?, &args.tls)?;
-            Box::new(Livestatus::open(&target, states.core)?)
-        }
-        Way::Livestatusd => {
-            let now = UnixTime::from(SystemTime::now());
-            let begin = DumpBegin {
-                site: site.clone(),
-                ..begin.cloned().unwrap_or_else(|| DumpBegin {
-                    site: site.clone(),
-                    content: DumpContent::State,
-                    epoch: 0,
-                    sequence: u64::try_from(now.micros()).unwrap_or(0),
-                    mode: DumpMode::Full,
-                    time: now,
-                    config_hash: None,
-                })
-            };
-            let target = server(socket_of(site, address()?), &args.tls)?;
-            Box::new(Ingest::open(target, &begin)?)
-        }
-    })
-}
-
-fn server(address: Address, tls: &cli::Tls) -> Result<Target, Failure> {
-    let limits = Limits {
-        connect: Some(CONNECT),
-        silence: Some(SILENCE),
-    };
-    Target::with_tls(address, limits, tls.options())
-}
-
-/// Where there is a directory with a socket for each site, that of `site`.
-fn socket_of(site: &SiteId, address: Address) -> Address {
-    match address {
-        Address::Unix(path) if path.is_dir() => Address::Unix(path.join(site.as_str())),
-        address => address,
-    }
 }
