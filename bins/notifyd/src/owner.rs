@@ -162,7 +162,9 @@ impl<S: Storage> Owner<S> {
             directory,
             queue,
         };
-        let open: Vec<Message> = owner.queue.open().collect();
+        owner.queue.end_settled(now());
+        // A disk that refuses now what recovery has to write may take it later.
+        let open: Vec<Message> = owner.queue.open_or_pending().collect();
         let mut orphans = BTreeMap::<String, usize>::new();
         for message in &open {
             owner.restore(message, &mut orphans)?;

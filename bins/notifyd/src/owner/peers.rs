@@ -103,7 +103,12 @@ impl PeerWork {
     #[cfg(test)]
     pub(super) fn tell_tale(&self) -> String {
         self.link.as_ref().map_or("no link".to_owned(), |link| {
-            format!("link {}, window {:?}, in doubt {}", link.number, link.window, link.in_doubt.len())
+            format!(
+                "link {}, window {:?}, in doubt {}",
+                link.number,
+                link.window,
+                link.in_doubt.len()
+            )
         })
     }
 

@@ -75,19 +75,23 @@ fn diamond() -> Vec<(&'static str, String)> {
 
 #[test]
 fn a_pair_of_sites_loses_nothing_doubles_nothing_and_keeps_the_order() {
-    for seed in seeds(30) {
+    for seed in seeds(200) {
         let mut world = World::new(&pair(seed % 3 == 0), ring(4 * WINDOW as usize), seed);
         world.run(&[0, 1]);
         for (from, to) in [(0, 1), (1, 0)] {
             world.check_once(from, to);
-            world.check_order(from, to);
+            // What is left of a group of records that a power cut tore, never
+            // acknowledged, may lack its first ones.
+            if !world.power {
+                world.check_order(from, to);
+            }
         }
     }
 }
 
 #[test]
 fn a_site_with_two_centres_loses_nothing_and_the_hub_has_nothing_twice() {
-    for seed in seeds(20) {
+    for seed in seeds(100) {
         let options = Options {
             all_ids: 1000,
             ..ring(4 * WINDOW as usize)
@@ -143,6 +147,8 @@ struct World {
     links: Vec<Link>,
     next_number: u64,
     options: Options,
+    /// Whether a site that ends loses what its disk has not confirmed.
+    power: bool,
 }
 
 struct Node {
@@ -198,6 +204,7 @@ impl World {
             links: Vec::new(),
             next_number: 1,
             options,
+            power: seed % 2 == 0,
         };
         for at in 0..world.nodes.len() {
             world.restart(at);
@@ -295,12 +302,15 @@ impl World {
         self.nodes[at].start(options);
     }
 
-    /// Power is lost.
+    /// Power is lost, or only the process killed.
     fn crash(&mut self, at: usize) {
         let node = &mut self.nodes[at];
         node.owner = None;
         node.inbox.clear();
-        node.disk.crash(self.chance.below(u64::MAX));
+        match self.power {
+            true => node.disk.crash(self.chance.below(u64::MAX)),
+            false => node.disk.restart(),
+        }
         for link in 0..self.links.len() {
             for end in 0..2 {
                 if self.links[link].ends[end].node == at {
@@ -465,7 +475,10 @@ impl Drop for World {
                     for message in owner.queue.open() {
                         eprintln!("  open: {message:?}: {:?}", owner.queue.history(message.id));
                     }
-                    owner.peers.values().for_each(|work| eprintln!("  {}", work.tell_tale()));
+                    owner
+                        .peers
+                        .values()
+                        .for_each(|work| eprintln!("  {}", work.tell_tale()));
                 }
             }
             for link in &self.links {
@@ -518,11 +531,22 @@ impl Node {
             msgs: WINDOW,
             bytes: 1 << 20,
         };
-        self.owner = Some(owner);
-        let asking: Vec<u64> = self.asking.keys().copied().collect();
-        for number in asking {
-            self.ask(number);
+        // Who was not answered asks again, unless it was stored: the ids of
+        // those who submit here are not what is tried.
+        let asking: Vec<(u64, NotificationId)> = self
+            .asking
+            .iter()
+            .map(|(number, notification)| (*number, notification.id))
+            .collect();
+        for (number, id) in asking {
+            if owner.queue.history(id).unwrap().is_empty() {
+                self.ask(number);
+            } else {
+                self.asking.remove(&number);
+                self.accepted.push(id);
+            }
         }
+        self.owner = Some(owner);
     }
 
     fn submit(&mut self, object: u64) {
@@ -567,8 +591,9 @@ impl Node {
         while let Ok(reply) = self.replies.1.try_recv() {
             match reply.answer {
                 Answer::Stored(id) | Answer::Known(id) => {
-                    self.asking.remove(&reply.number);
-                    self.accepted.push(id);
+                    if self.asking.remove(&reply.number).is_some() {
+                        self.accepted.push(id);
+                    }
                 }
                 Answer::Later(_) => self.ask(reply.number),
                 other => panic!("{other:?}"),
