@@ -76,6 +76,14 @@ impl Family {
         }
     }
 
+    /// These processes.
+    pub(crate) fn of_processes(pids: &[u32]) -> Self {
+        let process = |pid: &u32| Path::new("/proc").join(pid.to_string());
+        Self {
+            processes: pids.iter().map(process).collect(),
+        }
+    }
+
     /// All that are now in the process group of `leader`.
     pub(crate) fn of_group(leader: u32) -> Self {
         let group = leader.to_string();

@@ -1,13 +1,15 @@
 //! The command line of notifyctl.
 
+pub(crate) mod migration;
+
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
 /// Show what a notification spool holds and what became of a notification
 ///
-/// Only reads: the spool's journal and the state file of notifyd. Works while
-/// notifyd runs and while it does not.
+/// Reads the spool's journal and the state file of notifyd, whether notifyd runs
+/// or not. Moves notifications from and to a spool of Checkmk.
 #[derive(Debug, Parser)]
 #[command(
     name = "notifyctl",
@@ -59,4 +61,19 @@ pub(crate) enum Command {
         #[arg(value_name = "ID")]
         id: String,
     },
+    /// Take in what waits in a spool of Checkmk
+    ///
+    /// Every file becomes a notification with the id of its name, or, if it has
+    /// none, one that is always the same. It is stored once, however often this
+    /// is repeated. What is no spool file is copied to corrupt/ of our spool, with
+    /// the reason beside it. Checkmk's spooler should be stopped before.
+    Import(migration::Import),
+    /// Write notifications as spool files of Checkmk
+    ///
+    /// What was imported becomes the file that it was. Files appear whole.
+    Export(migration::Export),
+    /// Print notifyd.toml for the configuration of Checkmk's spooler
+    ///
+    /// Files are read as data; what has no counterpart becomes a comment.
+    ImportConfig(migration::ImportConfig),
 }

@@ -1,6 +1,9 @@
 //! notifyctl: see `cli.rs` for what it does, and `run.rs` for how.
 
 mod cli;
+mod export;
+mod import;
+mod import_config;
 mod place;
 mod queue;
 mod run;

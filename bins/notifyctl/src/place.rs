@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use objects::SiteId;
 use program::config::Table;
 use program::{Failure, Status};
 
@@ -17,12 +18,14 @@ pub(crate) struct Place {
     pub(crate) spool: PathBuf,
     /// The JSON form of the state file.
     pub(crate) state: PathBuf,
+    /// The site of this notifyd, as far as the configuration says it.
+    pub(crate) site: Option<SiteId>,
 }
 
 impl Place {
     pub(crate) fn find(args: &Args) -> Result<Self, Failure> {
         if let Some(spool) = &args.spool {
-            return Ok(Self::new(spool.clone(), None));
+            return Ok(Self::new(spool.clone(), None, None));
         }
         let path = args.config.clone().unwrap_or_else(default_path);
         let text = std::fs::read_to_string(&path).map_err(|error| {
@@ -43,20 +46,25 @@ impl Place {
         let state = root
             .take("state", Table::table, &mut problems)
             .and_then(|mut state| state.take("file", Table::path, &mut problems));
+        // Whether it is one is notifyd's business as well.
+        let site = root
+            .take("site", Table::table, &mut Vec::new())
+            .and_then(|mut site| site.take("name", Table::parsed, &mut Vec::new()));
         if problems.is_empty() {
-            Ok(Self::new(spool, state))
+            Ok(Self::new(spool, state, site))
         } else {
             Err(Failure::new(Status::BadConfiguration, problems.join("\n")))
         }
     }
 
-    fn new(spool: PathBuf, state: Option<PathBuf>) -> Self {
+    fn new(spool: PathBuf, state: Option<PathBuf>, site: Option<SiteId>) -> Self {
         let state = state.unwrap_or_else(|| spool.join(DEFAULT_STATE_FILE));
         let mut json = state.into_os_string();
         json.push(".json");
         Self {
             spool,
             state: json.into(),
+            site,
         }
     }
 }
@@ -85,7 +93,9 @@ mod tests {
         let place = Place::parse("n.toml", text).unwrap();
         assert_eq!(place.spool, Path::new("/s"));
         assert_eq!(place.state, Path::new("/s/notifyd.state.json"));
-        let place = Place::parse("n.toml", "[state]\nfile = '/x'\n").unwrap();
+        assert_eq!(place.site, None);
+        let place = Place::parse("n.toml", "[site]\nname = 'a'\n[state]\nfile = '/x'\n").unwrap();
+        assert_eq!(place.site, SiteId::new("a").ok());
         assert_eq!(place.spool, Path::new(DEFAULT_SPOOL));
         assert_eq!(place.state, Path::new("/x.json"));
         assert!(Place::parse("n.toml", "[spool]\ndirectory = 7\n").is_err());

@@ -131,8 +131,12 @@ impl Intake {
         }
     }
 
-    /// How many files there are.
+    /// How many files there are, as far as the scan that is being worked off
+    /// has seen.
     pub(crate) fn count(&self) -> u64 {
+        if !self.names.is_empty() {
+            return self.names.len() as u64;
+        }
         self.drop_box
             .names(SCAN)
             .map_or(0, |names| names.len() as u64)

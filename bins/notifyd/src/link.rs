@@ -20,11 +20,18 @@ use crate::figures::{LinkState, Links};
 use crate::flood::Flood;
 use crate::owner::{FromLink, Request};
 
-/// What a peer may have in doubt here.
-pub(crate) const WINDOW: Window = Window {
-    msgs: 1024,
-    bytes: 16 << 20,
-};
+/// What a peer may have in doubt here, one of so many. The more may be, the more
+/// share a sync; but four times as many ids of each peer are remembered, and
+/// stand at the beginning of every segment of the journal.
+pub(crate) fn window(peers: usize) -> Window {
+    Window {
+        msgs: (ALL_WINDOWS / peers.max(1)).clamp(256, 4096) as u32,
+        bytes: 16 << 20,
+    }
+}
+
+/// What all peers together may have in doubt, about.
+const ALL_WINDOWS: usize = 1 << 16;
 /// Most connections that have not introduced themselves.
 const HALF_OPEN: usize = 256;
 /// A stranger must have said something after this long.
@@ -101,7 +108,7 @@ impl Network {
             self.instance.clone(),
             SystemTime::now().into(),
         );
-        config.window = WINDOW;
+        config.window = window(self.peers.len());
         config.sends = peer.as_ref().is_none_or(|peer| self.sending.contains(peer));
         config.peer_site = peer;
         let heartbeat = config.heartbeat;

@@ -32,7 +32,7 @@ use crate::config::{Configuration, Lane};
 use crate::delivery::{Job, Outcome};
 use crate::figures::{QueueFigures, Stack};
 use crate::intake::Intake;
-use crate::link::WINDOW;
+use crate::link::window;
 use crate::route::{Incoming, Refusal, Route};
 use crate::stop::Stop;
 use crate::submit::Reply;
@@ -149,7 +149,7 @@ impl<S: Storage> Owner<S> {
             forwards: forwards
                 .map(|forward| ForwardWork::new(forward, clock::instant()))
                 .collect(),
-            window: WINDOW,
+            window: window(configuration.peers.len()),
             stop,
             absorbed: Vec::new(),
             submitted: Vec::new(),
@@ -426,16 +426,23 @@ impl<S: Storage> Owner<S> {
     }
 
     fn figures(&self) -> QueueFigures {
-        let (mut new, mut deferred) = (Stack::default(), Stack::default());
         let waits_for_retry = self.deferred();
-        for message in self.queue.open() {
-            if waits_for_retry.contains(&message.id) {
+        let mut deferred = Stack::default();
+        for id in &waits_for_retry {
+            if let Some(message) = self.queue.message(*id) {
                 deferred.add(message.accepted);
-            } else {
-                new.add(message.accepted);
             }
         }
-        new.count += self.intake.count();
+        // The first and the last of those in order of acceptance: this is asked
+        // for often, and there may be a million.
+        let is_new = |message: &Message| !waits_for_retry.contains(&message.id);
+        let accepted = |message: Message| message.accepted;
+        let open = self.queue.figures().open as u64;
+        let new = Stack {
+            count: open.saturating_sub(deferred.count) + self.intake.count(),
+            oldest: self.queue.open().find(is_new).map(accepted),
+            youngest: self.queue.open().rev().find(is_new).map(accepted),
+        };
         QueueFigures {
             new,
             deferred,

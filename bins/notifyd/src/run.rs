@@ -45,7 +45,7 @@ pub(crate) fn run(args: &Args) -> Result<Status, Failure> {
         return Ok(Status::Done);
     }
     program::log::start(program::log::Format::Text, args.verbose);
-    let (directory, queue) = take_spool(&configuration.spool)?;
+    let (directory, queue) = take_spool(&configuration)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -86,7 +86,10 @@ fn read(path: &Path) -> Result<(Configuration, Option<Identity>), Vec<String>> {
 }
 
 /// Makes the spool ours and recovers its journal.
-fn take_spool(path: &Path) -> Result<(SpoolDirectory, Queue<DirectoryStorage>), Failure> {
+fn take_spool(
+    configuration: &Configuration,
+) -> Result<(SpoolDirectory, Queue<DirectoryStorage>), Failure> {
+    let path = &configuration.spool;
     let failed = |error: spool::Error| {
         let status = match error.is_temporary() {
             true => Status::TryAgain,
@@ -99,7 +102,7 @@ fn take_spool(path: &Path) -> Result<(SpoolDirectory, Queue<DirectoryStorage>), 
     let options = Options {
         // A correct peer can send again only what is in its window; the rest
         // forgives one that is not.
-        peer_ids: 4 * link::WINDOW.msgs as usize,
+        peer_ids: 4 * link::window(configuration.peers.len()).msgs as usize,
         ..Options::default()
     };
     let (queue, recovery) = Queue::recover(storage, options).map_err(failed)?;

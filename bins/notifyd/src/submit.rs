@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use net::{Address, Listener, Stream};
 use program::exit::chain;
 use spool::submission::{Answer, SOCKET, Submission, SubmissionError, SubmissionReader};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
@@ -22,6 +22,8 @@ const CONNECTIONS: usize = 256;
 /// Most submissions of one connection, and their bytes, that are not answered.
 const UNANSWERED: usize = 1024;
 const UNANSWERED_BYTES: usize = 8 << 20;
+/// While so many bytes of answers are not read, no submission is.
+const UNREAD: usize = 64 * 1024;
 /// What is read at once.
 const READ: usize = 64 * 1024;
 /// Who does not read its answers, or stops in the middle of a submission, for
@@ -103,7 +105,8 @@ fn complain(complaints: &Mutex<Flood>, why: &str) {
 
 /// One connection.
 struct Submitter {
-    stream: Stream,
+    reading: ReadHalf<Stream>,
+    writing: WriteHalf<Stream>,
     reader: SubmissionReader,
     owner: Sender<Request>,
     reply: UnboundedSender<Reply>,
@@ -111,19 +114,24 @@ struct Submitter {
     /// What the owner has not answered: how many, and their bytes.
     unanswered: usize,
     unanswered_bytes: usize,
+    /// Answers that are not written yet.
+    out: Vec<u8>,
 }
 
 impl Submitter {
     fn new(stream: Stream, owner: Sender<Request>) -> Self {
+        let (reading, writing) = tokio::io::split(stream);
         let (reply, replies) = unbounded_channel();
         Self {
-            stream,
+            reading,
+            writing,
             reader: SubmissionReader::default(),
             owner,
             reply,
             replies,
             unanswered: 0,
             unanswered_bytes: 0,
+            out: Vec::new(),
         }
     }
 
@@ -131,26 +139,40 @@ impl Submitter {
     async fn serve(&mut self) -> Result<(), String> {
         let mut bytes = vec![0; READ];
         let mut ended = false;
-        let mut out = Vec::new();
-        while !ended || self.unanswered > 0 {
-            let has_room =
-                !ended && self.unanswered < UNANSWERED && self.unanswered_bytes < UNANSWERED_BYTES;
+        while !ended || self.unanswered > 0 || !self.out.is_empty() {
+            let has_room = !ended
+                && self.unanswered < UNANSWERED
+                && self.unanswered_bytes < UNANSWERED_BYTES
+                && self.out.len() < UNREAD;
             let in_between = self.reader.is_between();
+            // Reading never waits for writing: who writes much before it reads
+            // the first answer would wait for us, and we for it.
             tokio::select! {
                 reply = self.replies.recv() => {
                     let first = reply.expect("this side keeps a sender");
-                    self.answer(first, &mut out).await?;
+                    self.answer(first);
                 }
-                read = self.stream.read(&mut bytes), if has_room => match read {
+                written = self.writing.write(&self.out), if !self.out.is_empty() => match written {
+                    Ok(len) => {
+                        self.out.drain(..len);
+                    }
+                    // It does not want to know.
+                    Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => self.out.clear(),
+                    Err(error) => return Err(error.to_string()),
+                },
+                read = self.reading.read(&mut bytes), if has_room => match read {
                     Ok(0) => ended = true,
                     Ok(len) => {
                         self.reader.push(&bytes[..len]);
-                        self.take_submissions(&mut out).await?;
+                        self.take_submissions().await?;
                     }
                     Err(error) => return Err(error.to_string()),
                 },
                 () = tokio::time::sleep(PATIENCE), if has_room && !in_between => {
                     return Err("it stopped in the middle of a submission".to_owned());
+                }
+                () = tokio::time::sleep(PATIENCE), if !self.out.is_empty() => {
+                    return Err("it does not read its answers".to_owned());
                 }
             }
         }
@@ -160,12 +182,12 @@ impl Submitter {
         }
     }
 
-    async fn take_submissions(&mut self, out: &mut Vec<u8>) -> Result<(), String> {
+    async fn take_submissions(&mut self) -> Result<(), String> {
         while let Some(submission) = self.reader.next() {
             match submission {
                 Ok(submission) => self.hand_over(submission),
                 Err(error) => {
-                    self.tell_off(&error, out).await?;
+                    self.tell_off(&error).await;
                     return Err(error.to_string());
                 }
             }
@@ -184,33 +206,21 @@ impl Submitter {
         });
     }
 
-    /// Sends this reply and those that are there already.
-    async fn answer(&mut self, first: Reply, out: &mut Vec<u8>) -> Result<(), String> {
+    /// Prints this reply and those that are there already.
+    fn answer(&mut self, first: Reply) {
         let mut next = Some(first);
         while let Some(reply) = next {
-            reply.answer.print(reply.number, out);
+            reply.answer.print(reply.number, &mut self.out);
             self.unanswered -= 1;
             self.unanswered_bytes -= reply.len;
             next = self.replies.try_recv().ok();
         }
-        self.send(out).await
     }
 
-    async fn tell_off(&mut self, error: &SubmissionError, out: &mut Vec<u8>) -> Result<(), String> {
+    /// The last word to somebody whose bytes are no submission, if it reads it.
+    async fn tell_off(&mut self, error: &SubmissionError) {
         let number = error.number().unwrap_or(0);
-        Answer::Refused(error.to_string()).print(number, out);
-        self.send(out).await
-    }
-
-    async fn send(&mut self, out: &mut Vec<u8>) -> Result<(), String> {
-        let sent = timeout(PATIENCE, self.stream.write_all(out)).await;
-        out.clear();
-        match sent {
-            Ok(Ok(())) => Ok(()),
-            // It did not want to know.
-            Ok(Err(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err("it does not read its answers".to_owned()),
-        }
+        Answer::Refused(error.to_string()).print(number, &mut self.out);
+        let _ = timeout(PATIENCE, self.writing.write_all(&self.out)).await;
     }
 }

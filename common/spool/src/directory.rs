@@ -1,7 +1,7 @@
 //! The spool directory: its layout, its owner, its lock.
 
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -108,17 +108,28 @@ impl SpoolDirectory {
     }
 
     fn store(&self, part: &str, name: &str, bytes: &[u8], why: &str) -> Result<(), Error> {
-        if name.is_empty() || name.starts_with('.') || name.contains(['/', '\0']) {
-            return Err(Error::BadName(name.to_owned()));
-        }
+        check_name(name)?;
         let directory = self.path.join(part);
         let path = directory.join(name);
         write_file(&path, bytes)?;
         write_why(&path, why)?;
         // Its name, too, before the journal says that the body may go.
-        let synced = File::open(&directory).and_then(|directory| directory.sync_all());
-        synced.map_err(Error::io("sync", &directory))
+        sync(&directory)
     }
+}
+
+/// Copies what can never be taken in to `corrupt/NAME` of `spool`, with the reason
+/// beside it: durable when this returns. Needs no lock. Repeatable.
+pub fn set_aside(spool: &Path, name: &str, from: &mut dyn Read, why: &str) -> Result<(), Error> {
+    check_name(name)?;
+    let corrupt = spool.join(CORRUPT);
+    let path = corrupt.join(name);
+    let mut file = create(&path).map_err(Error::io("write", &path))?;
+    io::copy(from, &mut file)
+        .and_then(|_| file.sync_all())
+        .map_err(Error::io("write", &path))?;
+    write_why(&path, &format!("{why}\n"))?;
+    sync(&corrupt)
 }
 
 /// Most bytes of a damage that are copied.
@@ -160,18 +171,33 @@ pub(crate) fn write_why(path: &Path, why: &str) -> Result<(), Error> {
     write_file(Path::new(&name), why.as_bytes())
 }
 
+fn sync(directory: &Path) -> Result<(), Error> {
+    let synced = File::open(directory).and_then(|directory| directory.sync_all());
+    synced.map_err(Error::io("sync", directory))
+}
+
+fn check_name(name: &str) -> Result<(), Error> {
+    if name.is_empty() || name.starts_with('.') || name.contains(['/', '\0']) {
+        return Err(Error::BadName(name.to_owned()));
+    }
+    Ok(())
+}
+
 fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let written = create(path).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.sync_data()
+    });
+    written.map_err(Error::io("write", path))
+}
+
+fn create(path: &Path) -> io::Result<File> {
     let nofollow = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
-    let written = OpenOptions::new()
+    OpenOptions::new()
         .write(true)
         .create(true)
         .truncate(true)
         .mode(0o600)
         .custom_flags(nofollow)
         .open(path)
-        .and_then(|mut file| {
-            file.write_all(bytes)?;
-            file.sync_data()
-        });
-    written.map_err(Error::io("write", path))
 }

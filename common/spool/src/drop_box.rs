@@ -37,6 +37,18 @@ pub enum Submitted {
 /// whole, or not at all. On an error nothing is left in `new/`. It is refused when
 /// what is left of the disk is needed for what was accepted before.
 pub fn submit(spool: &Path, id: NotificationId, body: &[u8]) -> Result<Submitted, Error> {
+    submit_named(spool, &id.to_string(), id, body)
+}
+
+/// The same as `new/NAME`. The daemon takes what it finds there at once in the
+/// order of names, so many that have an order are named in it. `name` is the
+/// caller's own: a plain name that is the same whenever `id` is.
+pub fn submit_named(
+    spool: &Path,
+    name: &str,
+    id: NotificationId,
+    body: &[u8],
+) -> Result<Submitted, Error> {
     if body.len() > MAX_BODY {
         return Err(Error::TooLarge {
             len: body.len(),
@@ -50,7 +62,7 @@ pub fn submit(spool: &Path, id: NotificationId, body: &[u8]) -> Result<Submitted
     }
     let (temporary, file) = create_temporary(&tmp, id)?;
     let written = write_synced(file, body).map_err(Error::io("write", &temporary));
-    let result = written.and_then(|()| publish(&temporary, &spool.join(NEW), id));
+    let result = written.and_then(|()| publish(&temporary, &spool.join(NEW), name, id));
     if result.is_err() {
         let _ = std::fs::remove_file(&temporary);
     }
@@ -85,12 +97,17 @@ fn write_synced(mut file: File, body: &[u8]) -> io::Result<()> {
 }
 
 /// Gives a file its final name.
-fn publish(temporary: &Path, new: &Path, id: NotificationId) -> Result<Submitted, Error> {
+fn publish(
+    temporary: &Path,
+    new: &Path,
+    name: &str,
+    id: NotificationId,
+) -> Result<Submitted, Error> {
     let mut tries = 0;
     loop {
         let path = match tries {
-            0 => new.join(id.to_string()),
-            n => new.join(format!("{id}.{n}")),
+            0 => new.join(name),
+            n => new.join(format!("{name}.{n}")),
         };
         tries += 1;
         match rename_to_free_name(temporary, &path) {

@@ -296,7 +296,7 @@ impl Index {
     }
 
     /// In the order of acceptance.
-    pub(crate) fn entries(&self) -> impl Iterator<Item = (u64, &Entry)> + '_ {
+    pub(crate) fn entries(&self) -> impl DoubleEndedIterator<Item = (u64, &Entry)> + '_ {
         self.messages.iter().map(|(order, entry)| (*order, entry))
     }
 

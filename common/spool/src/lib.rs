@@ -29,7 +29,7 @@ mod spares;
 mod storage;
 pub mod submission;
 
-pub use directory::SpoolDirectory;
+pub use directory::{SpoolDirectory, set_aside};
 pub use error::Error;
 pub use index::{Message, TargetState};
 pub use journal::{Damage, Options, Recovery};

@@ -349,7 +349,7 @@ impl<S: Storage> Queue<S> {
     }
 
     /// The open messages that are durable, in the order of acceptance.
-    pub fn open(&self) -> impl Iterator<Item = Message> + '_ {
+    pub fn open(&self) -> impl DoubleEndedIterator<Item = Message> + '_ {
         let entries = self.index.entries();
         let durable = entries.filter(|(_, entry)| matches!(entry.at, Whereabouts::Stored(_)));
         durable.filter_map(|(order, _)| self.index.message(order))

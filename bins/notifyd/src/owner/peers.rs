@@ -100,18 +100,6 @@ impl PeerWork {
         link.is_some_and(|link| !link.in_doubt.is_empty())
     }
 
-    #[cfg(test)]
-    pub(super) fn tell_tale(&self) -> String {
-        self.link.as_ref().map_or("no link".to_owned(), |link| {
-            format!(
-                "link {}, window {:?}, in doubt {}",
-                link.number,
-                link.window,
-                link.in_doubt.len()
-            )
-        })
-    }
-
     pub(super) fn has_room(&self) -> bool {
         self.link.as_ref().is_some_and(Link::has_room)
     }
