@@ -68,7 +68,7 @@ pub(crate) fn export(
 fn wanted(args: &Export, spool: &Path) -> Result<Vec<NotificationId>, Failure> {
     let mut ids = Vec::new();
     if args.all {
-        let (messages, _) = spool::history::open_messages(spool).map_err(cannot_read)?;
+        let messages = spool::history::snapshot(spool).map_err(cannot_read)?.open;
         ids.extend(messages.iter().map(|message| message.id));
         // In the order of the ids, which is that of their making.
         let mut dropped: Vec<_> = dropped_in(spool).into_keys().collect();

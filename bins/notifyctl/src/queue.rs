@@ -11,6 +11,7 @@ use comfy_table::{Table, presets};
 use objects::{NotificationId, UnixTime};
 use program::{Failure, Status};
 use serde_json::{Value, json};
+use spool::history::Snapshot;
 use spool::record::Event;
 use spool::{Message, TargetState};
 
@@ -34,7 +35,11 @@ struct Entry {
 
 pub(crate) fn show(place: &Place, json: bool, out: &mut dyn Write) -> Result<Status, Failure> {
     let now = SystemTime::now().into();
-    let (messages, recovery) = spool::history::open_messages(&place.spool).map_err(cannot_read)?;
+    let Snapshot {
+        open: messages,
+        recovery,
+        ..
+    } = spool::history::snapshot(&place.spool).map_err(cannot_read)?;
     let mut entries = dropped(&place.spool);
     let ids: Vec<NotificationId> = messages.iter().map(|message| message.id).collect();
     let mut histories = spool::history::of_each(&place.spool, &ids).map_err(cannot_read)?;

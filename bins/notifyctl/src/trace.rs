@@ -105,14 +105,18 @@ fn describe(event: &Event<'_>) -> String {
             end,
             detail,
         } => with(settled(target, *end), detail),
-        Event::Ended { end, detail } => with(format!("ended: {end}"), detail),
-        Event::Standing { targets } => {
+        Event::Ended { end, detail, .. } => with(format!("ended: {end}"), detail),
+        Event::Held { detail } => with("held".to_owned(), detail),
+        Event::Released { detail } => with("released".to_owned(), detail),
+        Event::RetryAsked { detail } => with("retry asked for".to_owned(), detail),
+        Event::Standing(standing) => {
             let one = |(target, attempts, end): &(Target, u32, Option<End>)| match end {
                 Some(end) => format!("{target} {end}"),
                 None => format!("{target} open after {attempts} attempts"),
             };
-            let targets: Vec<String> = targets.iter().map(one).collect();
-            format!("earlier records tidied away; {}", targets.join(", "))
+            let mut all: Vec<String> = standing.targets.iter().map(one).collect();
+            all.extend(standing.held.then(|| "held".to_owned()));
+            format!("earlier records tidied away; {}", all.join(", "))
         }
         other => format!("something of a later release ({other:?})"),
     }
@@ -176,7 +180,10 @@ fn word(event: &Event<'_>) -> &'static str {
         Event::Result { .. } => "result",
         Event::Settled { .. } => "settled",
         Event::Ended { .. } => "ended",
-        Event::Standing { .. } => "standing",
+        Event::Held { .. } => "held",
+        Event::Released { .. } => "released",
+        Event::RetryAsked { .. } => "retry_asked",
+        Event::Standing(_) => "standing",
         _ => "unknown",
     }
 }

@@ -10,11 +10,11 @@ use objects::{NotificationId, UnixTime};
 use crate::directory::JOURNAL;
 use crate::index::{Index, Whereabouts};
 use crate::journal::{Options, Place, Recovery};
-use crate::queue::Trace;
 use crate::record::{Event, Record};
 use crate::replay::replay;
 use crate::segment::{COPY, Frame};
-use crate::{DirectoryStorage, Error, Message};
+use crate::trace::Trace;
+use crate::{DirectoryStorage, Error, Message, Totals};
 
 /// All that the journal of `spool` still has about an id, oldest first.
 pub fn of(spool: &Path, id: NotificationId) -> Result<Vec<(UnixTime, Event<'static>)>, Error> {
@@ -43,20 +43,32 @@ pub fn of_each(
         .collect())
 }
 
-/// The messages of `spool` that have not ended, in the order of acceptance, and
-/// what a recovery would say.
-pub fn open_messages(spool: &Path) -> Result<(Vec<Message>, Recovery), Error> {
+/// What a journal held when it was read.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// The messages that had not ended, in the order of acceptance.
+    pub open: Vec<Message>,
+    /// What was accepted over the life of the spool, and how it ended.
+    pub totals: Totals,
+    /// What a recovery would say.
+    pub recovery: Recovery,
+}
+
+/// What is open in `spool`, and what has ended.
+pub fn snapshot(spool: &Path) -> Result<Snapshot, Error> {
     let new = || Index::new(&Options::default());
-    let (index, mut recovery) = read(spool, new, |index, place, frame| {
+    let (mut index, mut recovery) = read(spool, new, |index, place, frame| {
         let record = Record::read(frame.kind, frame.body);
         index.apply(&record, frame.flags & COPY != 0, Whereabouts::Stored(place));
     })?;
+    index.finish_replay();
     recovery.open = index.len();
     let orders = index.entries().map(|(order, _)| order);
-    Ok((
-        orders.filter_map(|order| index.message(order)).collect(),
+    Ok(Snapshot {
+        open: orders.filter_map(|order| index.message(order)).collect(),
+        totals: *index.totals(),
         recovery,
-    ))
+    })
 }
 
 /// How often to start over because a segment went away while it was read.

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use objects::{NotificationId, SiteId, UnixTime};
 
+use crate::Totals;
 use crate::journal::{Options, Place};
 use crate::queue::Known;
 use crate::record::{End, Event, Record, Standing, Target};
@@ -23,6 +24,8 @@ pub struct Message {
     pub from: Option<SiteId>,
     /// Length of its body, in bytes.
     pub body_len: usize,
+    /// Whether it is held by hand: nothing is to be done with it then.
+    pub held: bool,
     /// Where it is to go; empty as long as nothing was assigned.
     pub targets: Vec<TargetState>,
 }
@@ -53,6 +56,7 @@ pub(crate) struct Entry {
     pub(crate) at: Whereabouts,
     body_len: u32,
     from: Option<u32>,
+    held: bool,
     targets: Vec<Progress>,
 }
 
@@ -71,9 +75,16 @@ pub(crate) struct Index {
     peers: Vec<SiteId>,
     rings: BTreeMap<Option<SiteId>, Ring>,
     next_order: u64,
+    totals: Totals,
+    /// The next order of acceptance when the totals were recorded last; 0 if they
+    /// never were. A journal of an early release has none: then what is found is
+    /// counted.
+    counted_to: u64,
     /// Orders of messages that have ended, while the journal is being read: a
     /// group that was written twice must not open them again.
     ended: Option<HashSet<u64>>,
+    /// While the journal is being read: ids of what has ended since the totals.
+    ended_since: HashSet<NotificationId>,
     peer_ids: usize,
     all_ids: usize,
     /// Per segment: how many open messages have their body there, in how many bytes.
@@ -89,7 +100,10 @@ impl Index {
             peers: Vec::new(),
             rings: BTreeMap::new(),
             next_order: 1,
+            totals: Totals::default(),
+            counted_to: 0,
             ended: Some(HashSet::new()),
+            ended_since: HashSet::new(),
             peer_ids: options.peer_ids.max(1),
             all_ids: options.all_ids.max(1),
             live: HashMap::new(),
@@ -99,6 +113,12 @@ impl Index {
     /// The journal has been read.
     pub(crate) fn finish_replay(&mut self) {
         self.ended = None;
+        self.ended_since = HashSet::new();
+        // More can be there than was counted only if a damaged place hid the
+        // record of an end, or of the totals.
+        let found = self.totals.ended_in_all() + self.messages.len() as u64;
+        let uncounted = found.saturating_sub(self.totals.accepted());
+        self.totals.submitted += uncounted;
     }
 
     /// Applies a record that is in the journal, or is going to be.
@@ -110,12 +130,23 @@ impl Index {
                 if let (Event::Accepted { from, .. }, false) = (event, copy) {
                     self.remember(*id, from.as_ref());
                 }
-                self.apply_event(*id, *time, event, at);
+                self.apply_event(*id, *time, event, copy, at);
             }
             Record::Checkpoint { peer, ids } => {
                 let ring = self.ring(peer.as_ref());
                 ring.clear();
                 ids.iter().for_each(|id| ring.push(*id));
+            }
+            // Only a release that does not know what they are copies them.
+            Record::Totals { .. } if copy => {}
+            // What could not be read then is not in them, but is counted now.
+            Record::Totals { partial: true, .. } if self.counted_to > 0 => {}
+            Record::Totals {
+                totals, next_order, ..
+            } => {
+                self.totals = *totals;
+                self.counted_to = *next_order;
+                self.ended_since.clear();
             }
             Record::Unknown { .. } => {}
         }
@@ -126,6 +157,7 @@ impl Index {
         id: NotificationId,
         time: UnixTime,
         event: &Event<'_>,
+        copy: bool,
         at: Whereabouts,
     ) {
         match event {
@@ -135,8 +167,15 @@ impl Index {
                 standing,
                 body,
             } => {
-                self.apply_accepted(id, time, (*order, from.as_ref(), body.len()), at);
-                for (target, attempts, end) in standing {
+                let is_new = self.apply_accepted(id, time, (*order, from.as_ref(), body.len()), at);
+                // A copy's original is in the totals.
+                if is_new && !(copy && self.counted_to > 0) {
+                    self.totals.add_accepted(from.is_some());
+                }
+                if copy {
+                    self.set_held(id, standing.held);
+                }
+                for (target, attempts, end) in &standing.targets {
                     let number = self.target_number(target);
                     if let Some(entry) = self.entry_mut(id) {
                         let progress = entry.add_target(number);
@@ -163,29 +202,35 @@ impl Index {
                     progress.end.get_or_insert(*end);
                 }
             }
-            Event::Ended { .. } => self.remove(id),
-            Event::Result { .. } | Event::Standing { .. } | Event::Unknown { .. } => {}
+            Event::Ended { end, order, .. } => self.remove(id, *order, *end),
+            Event::Held { .. } => self.set_held(id, true),
+            Event::Released { .. } => self.set_held(id, false),
+            Event::Result { .. }
+            | Event::RetryAsked { .. }
+            | Event::Standing(_)
+            | Event::Unknown { .. } => {}
         }
     }
 
+    /// Whether it was not there before.
     fn apply_accepted(
         &mut self,
         id: NotificationId,
         time: UnixTime,
         (order, from, body_len): (u64, Option<&SiteId>, usize),
         at: Whereabouts,
-    ) {
+    ) -> bool {
         self.next_order = self.next_order.max(order.saturating_add(1));
         if self
             .ended
             .as_ref()
             .is_some_and(|ended| ended.contains(&order))
         {
-            return;
+            return false;
         }
         if let Some(order) = self.orders.get(&id).copied() {
             self.move_to(order, at);
-            return;
+            return false;
         }
         let from = from.map(|from| number_of(&mut self.peers, from));
         let entry = Entry {
@@ -194,15 +239,31 @@ impl Index {
             at,
             body_len: body_len as u32,
             from,
+            held: false,
             targets: Vec::new(),
         };
         self.count_live(at, body_len as u32, 1);
         self.orders.insert(id, order);
         self.messages.insert(order, entry);
+        true
     }
 
-    fn remove(&mut self, id: NotificationId) {
-        if let Some(order) = self.orders.remove(&id) {
+    fn set_held(&mut self, id: NotificationId, held: bool) {
+        if let Some(entry) = self.entry_mut(id) {
+            entry.held = held;
+        }
+    }
+
+    fn remove(&mut self, id: NotificationId, order: u64, end: End) {
+        // The segment of the acceptance may have gone when the one of this record
+        // was started; then the totals say that the message was open.
+        let was_counted = (1..self.counted_to).contains(&order);
+        let order = self.orders.remove(&id);
+        let is_news = self.ended.is_none() || self.ended_since.insert(id);
+        if order.is_some() || (was_counted && is_news) {
+            self.totals.add_ended(end, 1);
+        }
+        if let Some(order) = order {
             if let Some(ended) = &mut self.ended {
                 ended.insert(order);
             }
@@ -279,6 +340,10 @@ impl Index {
         self.messages.len()
     }
 
+    pub(crate) fn totals(&self) -> &Totals {
+        &self.totals
+    }
+
     pub(crate) fn knows(&self, id: NotificationId) -> Option<Known> {
         if self.orders.contains_key(&id) {
             return Some(Known::Open);
@@ -313,6 +378,7 @@ impl Index {
             accepted: entry.accepted,
             from: entry.from.map(|peer| self.peers[peer as usize].clone()),
             body_len: entry.body_len as usize,
+            held: entry.held,
             targets: targets.collect(),
         })
     }
@@ -358,10 +424,15 @@ impl Index {
     }
 
     /// How far an open message has come, to go with a copy of its body.
-    pub(crate) fn standing(&self, order: u64) -> Vec<Standing> {
-        let targets = self.message(order).map_or(Vec::new(), |m| m.targets);
-        let targets = targets.into_iter();
-        targets.map(|t| (t.target, t.attempts, t.end)).collect()
+    pub(crate) fn standing(&self, order: u64) -> Standing {
+        let Some(message) = self.message(order) else {
+            return Standing::default();
+        };
+        let targets = message.targets.into_iter();
+        Standing {
+            targets: targets.map(|t| (t.target, t.attempts, t.end)).collect(),
+            held: message.held,
+        }
     }
 }
 

@@ -124,6 +124,8 @@ pub struct Recovery {
     /// Damaged places, each left out. The same place is told at every recovery
     /// until its segment is removed.
     pub damages: Vec<Damage>,
+    /// Bytes that the disk did not give, and may give another time.
+    pub unread: u64,
     /// Messages that have not ended.
     pub open: usize,
 }
@@ -205,6 +207,9 @@ pub struct Journal<S: Storage> {
     /// The last durable record.
     last: u64,
     next_sequence: u64,
+    /// If recovery could not read everything: the first number of the oldest
+    /// segment that was needed. No header says later ones are enough.
+    partial_from: Option<u64>,
     /// Files that are to be removed once the next group is durable.
     superseded: Vec<String>,
     /// What is damaged stays until the caller could copy it.
@@ -246,6 +251,7 @@ impl<S: Storage> Journal<S> {
             head: None,
             last: replay.durable,
             next_sequence: replay.highest + LEAP,
+            partial_from: (replay.recovery.unread > 0).then_some(replay.oldest),
             superseded: replay.unfinished,
             recovering: true,
             random: RandomState::new(),
@@ -348,7 +354,7 @@ impl<S: Storage> Journal<S> {
             first,
             after: self.last,
             epoch: self.random.hash_one(first),
-            oldest: oldest.unwrap_or(first),
+            oldest: self.partial_from.or(oldest).unwrap_or(first),
             recycled: spare.size > 0,
         };
         let mut segment = Segment {

@@ -28,6 +28,8 @@ mod space;
 mod spares;
 mod storage;
 pub mod submission;
+mod totals;
+mod trace;
 
 pub use directory::{SpoolDirectory, set_aside};
 pub use error::Error;
@@ -37,3 +39,4 @@ pub use queue::{Accepted, Commit, Figures, Known, Queue, Settled};
 pub use record::{End, Target, Verdict};
 pub use space::{Room, Space};
 pub use storage::{DirectoryStorage, Storage};
+pub use totals::Totals;

@@ -6,9 +6,10 @@ use objects::{NotificationId, SiteId, UnixTime};
 
 use crate::index::{Entry, Index, Whereabouts};
 use crate::journal::{Draft, Journal, Options, Place, Recovery};
-use crate::record::{ACCEPTED, End, Event, Record, Target, Verdict};
+use crate::record::{ACCEPTED, ENDED, End, Event, Record, Standing, Target, Verdict};
 use crate::segment::{COPY, Frame, MAX_RECORD};
-use crate::{Error, Message, Space, Storage};
+use crate::trace::Trace;
+use crate::{Error, Message, Space, Storage, Totals};
 
 /// What [`Queue::accept`] found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +76,8 @@ pub struct Queue<S: Storage> {
     /// How many of `pending` must be committed together: they are void where
     /// recovery found them as soon as the first of them is durable elsewhere.
     doubtful: usize,
+    /// Whether recovery could not read everything.
+    partial: bool,
     /// Records of later releases, with the message each is about.
     unknown: Vec<(Place, Option<NotificationId>)>,
     failing: Option<String>,
@@ -118,6 +121,7 @@ impl<S: Storage> Queue<S> {
             pending: Vec::new(),
             first_pending: 0,
             doubtful: doubtful.len(),
+            partial: recovery.unread > 0,
             unknown,
             failing: None,
         };
@@ -154,7 +158,7 @@ impl<S: Storage> Queue<S> {
         let event = Event::Accepted {
             order: self.index.next_order(),
             from: from.cloned(),
-            standing: Vec::new(),
+            standing: Standing::default(),
             body: body.into(),
         };
         self.record(id, time, event);
@@ -255,12 +259,33 @@ impl<S: Storage> Queue<S> {
     /// Ends a message as a whole, whatever its targets: dropped by hand, refused
     /// as unreadable, expired, nobody to notify. `false` if it is not open.
     pub fn end(&mut self, id: NotificationId, end: End, detail: &str, time: UnixTime) -> bool {
-        let open = self.index.order(id).is_some();
-        if open {
-            let detail = detail.as_bytes().into();
-            self.record(id, time, Event::Ended { end, detail });
-        }
-        open
+        let Some(order) = self.index.order(id) else {
+            return false;
+        };
+        let detail = detail.as_bytes().into();
+        self.record(id, time, Event::Ended { end, detail, order });
+        true
+    }
+
+    /// Records that nothing is to be done with a message until it is released.
+    /// `detail` says who wants that, and why. `false` if it is not open, or held
+    /// already.
+    pub fn hold(&mut self, id: NotificationId, detail: &str, time: UnixTime) -> bool {
+        let detail = detail.as_bytes().into();
+        self.record_if(id, Some(false), time, Event::Held { detail })
+    }
+
+    /// Records that a held message is as others again. `false` if it is not held.
+    pub fn release(&mut self, id: NotificationId, detail: &str, time: UnixTime) -> bool {
+        let detail = detail.as_bytes().into();
+        self.record_if(id, Some(true), time, Event::Released { detail })
+    }
+
+    /// Records that the next attempt was asked for by hand. `false` if the message
+    /// is not open.
+    pub fn ask_retry(&mut self, id: NotificationId, detail: &str, time: UnixTime) -> bool {
+        let detail = detail.as_bytes().into();
+        self.record_if(id, None, time, Event::RetryAsked { detail })
     }
 
     /// Ends the messages that are settled everywhere and have no end: a crash
@@ -377,6 +402,13 @@ impl<S: Storage> Queue<S> {
         Ok(trace.into_events())
     }
 
+    /// What was accepted and how it ended, over the life of the spool: with
+    /// what is not committed yet, and with what [`Figures::open`] counts the
+    /// rule of [`Totals`] holds.
+    pub fn totals(&self) -> Totals {
+        *self.index.totals()
+    }
+
     /// How full it is.
     pub fn figures(&self) -> Figures {
         Figures {
@@ -385,6 +417,22 @@ impl<S: Storage> Queue<S> {
             bytes: self.journal.bytes(),
             pending: self.pending.len(),
         }
+    }
+
+    /// Records an event of a message that is open, and held or not as demanded.
+    fn record_if(
+        &mut self,
+        id: NotificationId,
+        held: Option<bool>,
+        time: UnixTime,
+        event: Event<'_>,
+    ) -> bool {
+        let message = self.message(id);
+        let fits = message.is_some_and(|message| held.is_none_or(|held| message.held == held));
+        if fits {
+            self.record(id, time, event);
+        }
+        fits
     }
 
     fn record(&mut self, id: NotificationId, time: UnixTime, event: Event<'_>) {
@@ -476,6 +524,13 @@ impl<S: Storage> Queue<S> {
         {
             prologue.push(draft(&record, false));
         }
+        let (new, next_order) = counts(drafts);
+        let totals = Record::Totals {
+            next_order: next_order.unwrap_or_else(|| self.index.next_order()),
+            totals: self.index.totals().without(&new),
+            partial: self.partial,
+        };
+        prologue.push(draft(&totals, false));
         let index = &self.index;
         let needed = |about: &Option<_>| about.is_none_or(|id| index.order(id).is_some());
         self.unknown
@@ -507,7 +562,8 @@ impl<S: Storage> Queue<S> {
         let mut bytes = self.journal.bytes();
         for (number, len) in self.journal.segments() {
             let too_many = left > keep && (bytes > enough || left >= MOST_SEGMENTS);
-            if !too_many || self.index.live_count(number) > 0 {
+            // What could not be read may be needed.
+            if self.partial || !too_many || self.index.live_count(number) > 0 {
                 return Some(number);
             }
             bytes -= len;
@@ -520,7 +576,9 @@ impl<S: Storage> Queue<S> {
     /// segments for what is open, so that it can go with the next new one.
     fn tidy(&mut self) -> Result<(), Error> {
         let oldest = self.journal.segments().next();
+        // A copy would open again what has ended in a place that could not be read.
         if let Some((oldest, _)) = oldest
+            && !self.partial
             && self.journal.segments().len() > self.options.compact_above
             && self.index.live_count(oldest) > 0
             && self.index.live_bytes() < self.journal.bytes() / 2
@@ -596,6 +654,32 @@ fn of_later_release(record: &Record<'_>) -> Option<Option<NotificationId>> {
     }
 }
 
+/// What these records add to the totals, and the order of the first acceptance
+/// among them. Some may be there twice, where a disk has given one group from
+/// two places.
+fn counts(drafts: &[&Draft]) -> (Totals, Option<u64>) {
+    let mut totals = Totals::default();
+    let mut first = None;
+    let mut seen = HashSet::new();
+    for draft in drafts.iter().filter(|draft| !draft.copy) {
+        if !matches!(draft.kind, ACCEPTED | ENDED) {
+            continue;
+        }
+        let Record::Message { id, event, .. } = Record::read(draft.kind, &draft.body) else {
+            continue;
+        };
+        match event {
+            Event::Accepted { from, order, .. } if seen.insert((draft.kind, id)) => {
+                first.get_or_insert(order);
+                totals.add_accepted(from.is_some());
+            }
+            Event::Ended { end, .. } if seen.insert((draft.kind, id)) => totals.add_ended(end, 1),
+            _ => {}
+        }
+    }
+    (totals, first)
+}
+
 fn draft(record: &Record<'_>, copy: bool) -> Draft {
     let mut body = Vec::new();
     record.encode(&mut body);
@@ -607,51 +691,5 @@ fn with_cause(error: &Error) -> String {
     match std::error::Error::source(error) {
         Some(cause) => format!("{error}: {cause}"),
         None => error.to_string(),
-    }
-}
-
-/// Collects what a journal says about one message. Copies of the same record
-/// count once, and a copied acceptance only if the original is gone.
-pub(crate) struct Trace {
-    id: NotificationId,
-    seen: HashSet<(u8, Vec<u8>)>,
-    events: Vec<(UnixTime, Event<'static>)>,
-}
-
-impl Trace {
-    pub(crate) fn new(id: NotificationId) -> Self {
-        Self {
-            id,
-            seen: HashSet::new(),
-            events: Vec::new(),
-        }
-    }
-
-    pub(crate) fn add(&mut self, frame: &Frame<'_>) {
-        if !frame.body.starts_with(self.id.as_bytes()) {
-            return;
-        }
-        let Record::Message { time, event, .. } = Record::read(frame.kind, frame.body) else {
-            return;
-        };
-        let mut proof = frame.body;
-        let mut standing = None;
-        if let Event::Accepted {
-            standing: targets, ..
-        } = &event
-        {
-            // Id, time and order say which acceptance it is.
-            proof = frame.body.get(..32).unwrap_or(proof);
-            standing = (!targets.is_empty()).then(|| targets.clone());
-        }
-        if self.seen.insert((frame.kind, proof.to_vec())) {
-            self.events.push((time, event.into_owned()));
-            self.events
-                .extend(standing.map(|targets| (time, Event::Standing { targets })));
-        }
-    }
-
-    pub(crate) fn into_events(self) -> Vec<(UnixTime, Event<'static>)> {
-        self.events
     }
 }

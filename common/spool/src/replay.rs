@@ -4,7 +4,7 @@
 use std::io;
 
 use crate::journal::{Damage, Place, Recovery};
-use crate::record::CHECKPOINT;
+use crate::record::is_prologue;
 use crate::segment::{BLOCK, FIRST, Frame, Header, HeaderError, Item, Items, LAST, room};
 use crate::{Error, Storage};
 
@@ -27,8 +27,8 @@ pub(crate) struct Replay {
     pub(crate) durable: u64,
     /// Highest sequence number ever used.
     pub(crate) highest: u64,
-    /// Bytes that the disk did not give.
-    unread: u64,
+    /// The first number of the oldest segment that is needed.
+    pub(crate) oldest: u64,
     /// For people.
     pub(crate) recovery: Recovery,
 }
@@ -78,9 +78,7 @@ pub(crate) fn replay(
                     segment.len = frame.end() as u64;
                     walk.record(segment, place, &frame);
                     replay.recovery.records += 1;
-                    // A checkpoint does not hold the ids that its own group accepts: it
-                    // is of use only if the group is there whole.
-                    if frame.kind != CHECKPOINT || segment.effective {
+                    if !is_prologue(frame.kind) || segment.effective {
                         visit(place, &frame);
                     }
                 }
@@ -88,7 +86,7 @@ pub(crate) fn replay(
         }
         for offset in unreadable {
             walk.damage(&segment.name, offset, PIECE as u64, UNREADABLE);
-            replay.unread += PIECE as u64;
+            replay.recovery.unread += PIECE as u64;
         }
     }
     walk.finish(&mut replay);
@@ -163,8 +161,7 @@ impl Walk {
             self.durable = self.last;
             self.doubtful.clear();
         }
-        // The new segment begins with its own checkpoint.
-        if frame.kind != CHECKPOINT {
+        if !is_prologue(frame.kind) {
             self.doubtful.push(place);
         }
         self.last = frame.sequence;
@@ -192,11 +189,11 @@ impl Walk {
             replay.recovery.damages.push(damage);
         }
         replay.doubtful = self.doubtful;
-        if replay.unread > 0 {
+        if replay.recovery.unread > 0 {
             // The disk may give those bytes another time. What is written from now
             // on must not void the records in them, so their numbers are left free.
             // Doubtful records are then there twice, which is no harm.
-            replay.highest += replay.unread / room(0) as u64 + 1;
+            replay.highest += replay.recovery.unread / room(0) as u64 + 1;
             replay.durable = replay.highest;
         }
     }
@@ -210,7 +207,7 @@ fn find_segments(storage: &impl Storage) -> Result<Replay, Error> {
         doubtful: Vec::new(),
         durable: 0,
         highest: 0,
-        unread: 0,
+        oldest: 0,
         recovery: Recovery::default(),
     };
     let mut bytes = Vec::new();
@@ -244,7 +241,7 @@ fn find_segments(storage: &impl Storage) -> Result<Replay, Error> {
                 if !readable {
                     let first = name.trim_start_matches("seg.").parse().unwrap_or(0);
                     replay.highest = replay.highest.max(first);
-                    replay.unread += bytes.len() as u64;
+                    replay.recovery.unread += bytes.len() as u64;
                 }
                 replay.recovery.damages.push(Damage {
                     segment: name,
@@ -278,6 +275,7 @@ fn drop_unneeded(replay: &mut Replay) {
     let effective = replay.segments.iter().filter(|segment| segment.effective);
     let oldest = effective.map(|segment| segment.header.oldest).max();
     let oldest = oldest.unwrap_or(0);
+    replay.oldest = oldest;
     let unneeded = replay
         .segments
         .extract_if(.., |segment| segment.header.first < oldest);

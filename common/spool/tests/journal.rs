@@ -479,7 +479,7 @@ fn a_real_directory_is_read_without_its_lock() {
     queue.end(id(2), End::NobodyToNotify, "", now());
     queue.commit().unwrap();
     let look = || {
-        let (open, _) = history::open_messages(&path).unwrap();
+        let open = history::snapshot(&path).unwrap().open;
         let open: Vec<_> = open.into_iter().map(|message| message.id).collect();
         (open, history::of(&path, id(2)).unwrap().len())
     };

@@ -447,7 +447,7 @@ fn the_script_recycles_segments_and_copies_open_messages() {
             .history(id(1))
             .unwrap()
             .iter()
-            .any(|(_, event)| { matches!(event, spool::record::Event::Standing { .. }) })
+            .any(|(_, event)| { matches!(event, spool::record::Event::Standing(_)) })
     );
 }
 

@@ -1,0 +1,54 @@
+//! What a journal says about one message.
+
+use std::collections::HashSet;
+
+use objects::{NotificationId, UnixTime};
+
+use crate::record::{Event, Record, Standing};
+use crate::segment::Frame;
+
+/// Collects what a journal says about one message. Copies of the same record
+/// count once, and a copied acceptance only if the original is gone.
+pub(crate) struct Trace {
+    id: NotificationId,
+    seen: HashSet<(u8, Vec<u8>)>,
+    events: Vec<(UnixTime, Event<'static>)>,
+}
+
+impl Trace {
+    pub(crate) fn new(id: NotificationId) -> Self {
+        Self {
+            id,
+            seen: HashSet::new(),
+            events: Vec::new(),
+        }
+    }
+
+    pub(crate) fn add(&mut self, frame: &Frame<'_>) {
+        if !frame.body.starts_with(self.id.as_bytes()) {
+            return;
+        }
+        let Record::Message { time, event, .. } = Record::read(frame.kind, frame.body) else {
+            return;
+        };
+        let mut proof = frame.body;
+        let mut standing = None;
+        if let Event::Accepted {
+            standing: copied, ..
+        } = &event
+        {
+            // Id, time and order say which acceptance it is.
+            proof = frame.body.get(..32).unwrap_or(proof);
+            standing = (*copied != Standing::default()).then(|| copied.clone());
+        }
+        if self.seen.insert((frame.kind, proof.to_vec())) {
+            self.events.push((time, event.into_owned()));
+            self.events
+                .extend(standing.map(|standing| (time, Event::Standing(standing))));
+        }
+    }
+
+    pub(crate) fn into_events(self) -> Vec<(UnixTime, Event<'static>)> {
+        self.events
+    }
+}
