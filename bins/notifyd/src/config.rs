@@ -397,7 +397,10 @@ file = "/x.state"
         let c = Configuration::parse("n.toml", COMPLETE).unwrap();
         assert_eq!(c.site.as_str(), "central");
         assert_eq!(c.stop_timeout, Duration::from_secs(5));
-        assert_eq!(c.tls.unwrap().crl.as_deref(), Some(Path::new("/ca.crl")));
+        assert_eq!(
+            c.tls.clone().unwrap().crl.as_deref(),
+            Some(Path::new("/ca.crl"))
+        );
         assert_eq!(c.listen[1].address, Address::Unix("/run/notifyd".into()));
         assert!(c.peers[1].may_claim(b"elsewhere") && !c.peers[0].may_claim(b"elsewhere"));
         assert!(c.peers[0].may_claim(b"remote1") && c.warnings().is_empty());

@@ -76,7 +76,7 @@ fn diamond() -> Vec<(&'static str, String)> {
 
 #[test]
 fn a_pair_of_sites_loses_nothing_doubles_nothing_and_keeps_the_order() {
-    for seed in seeds(300) {
+    for seed in seeds(150) {
         let mut world = World::new(
             &pair(seed.is_multiple_of(3)),
             ring(4 * WINDOW as usize),
@@ -96,7 +96,7 @@ fn a_pair_of_sites_loses_nothing_doubles_nothing_and_keeps_the_order() {
 
 #[test]
 fn a_site_with_two_centres_loses_nothing_and_the_hub_has_nothing_twice() {
-    for seed in seeds(100) {
+    for seed in seeds(60) {
         let options = Options {
             all_ids: 1000,
             ..ring(4 * WINDOW as usize)
@@ -111,7 +111,7 @@ fn a_site_with_two_centres_loses_nothing_and_the_hub_has_nothing_twice() {
 #[test]
 fn the_simulation_has_teeth() {
     let mut doubled = 0;
-    for seed in seeds(20) {
+    for seed in seeds(10) {
         let mut world = World::new(&pair(false), ring(1), seed);
         world.run(&[0, 1]);
         doubled += world.doubled(0, 1) + world.doubled(1, 0);
