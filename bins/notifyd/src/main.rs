@@ -14,6 +14,7 @@ mod lane;
 mod link;
 mod maildir;
 mod owner;
+mod reload;
 mod report;
 mod route;
 mod run;

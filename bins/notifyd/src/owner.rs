@@ -9,6 +9,7 @@
 mod forwards;
 mod lanes;
 mod peers;
+mod reconfigure;
 #[cfg(test)]
 mod simulation;
 mod submitters;
@@ -28,7 +29,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use wire::{RefusalCode, Window};
 
 use crate::clock;
-use crate::config::{Configuration, Lane};
+use crate::config::{Configuration, Forward, Lane, Peer};
 use crate::delivery::{Job, Outcome};
 use crate::figures::{QueueFigures, Stack};
 use crate::intake::Intake;
@@ -68,10 +69,23 @@ pub(crate) enum Request {
     },
     /// A lane's attempt has ended.
     Finished { lane: usize, outcome: Outcome },
+    /// The configuration has changed.
+    Reconfigure {
+        peers: Vec<Peer>,
+        forwards: Vec<Forward>,
+        lanes: Vec<LaneChange>,
+    },
     /// For the state file.
     Figures(Sender<QueueFigures>),
     /// The daemon is to end.
     Stop,
+}
+
+/// What becomes of a lane.
+pub(crate) struct LaneChange {
+    pub(crate) number: usize,
+    /// Its settings and its new thread; none if there is no such lane any more.
+    pub(crate) now: Option<(Lane, Sender<Job>)>,
 }
 
 /// What a link tells.
@@ -144,7 +158,7 @@ impl<S: Storage> Owner<S> {
             intake: Intake::new(directory.drop_box()?, clock::instant()),
             lanes: configuration.lanes.iter().zip(jobs).map(lane).collect(),
             peers: peers
-                .map(|peer| (peer.site.clone(), PeerWork::default()))
+                .map(|peer| (peer.site.clone(), PeerWork::new(peer.clone())))
                 .collect(),
             forwards: forwards
                 .map(|forward| ForwardWork::new(forward, clock::instant()))
@@ -267,6 +281,11 @@ impl<S: Storage> Owner<S> {
                 reply,
             } => self.handle_submitted(number, &body, reply),
             Request::Link { peer, number, what } => self.handle_link(&peer, number, what),
+            Request::Reconfigure {
+                peers,
+                forwards,
+                lanes,
+            } => self.reconfigure(peers, forwards, lanes),
             Request::Finished { lane, outcome } => self.handle_finished(lane, outcome),
             Request::Figures(reply) => {
                 // Who asked may have given up waiting.
@@ -359,7 +378,10 @@ impl<S: Storage> Owner<S> {
         let forwards = self.forwards.iter().filter(|f| f.wants(route));
         let targets = route.targets(
             forwards.map(ForwardWork::active),
-            self.lanes.iter().map(|lane| lane.name.as_str()),
+            self.lanes
+                .iter()
+                .filter(|lane| !lane.retired)
+                .map(|lane| lane.name.as_str()),
         );
         if targets.is_empty() {
             self.queue.end(id, End::NobodyToNotify, "", now());

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use objects::{SiteId, UnixTime};
 
 use crate::config::State as StateConfig;
-use crate::figures::{LinkState, Links, QueueFigures};
+use crate::figures::{LinkState, Links, Notices, QueueFigures};
 use crate::owner::Request;
 use crate::state_file::State;
 
@@ -20,6 +20,7 @@ pub(crate) struct Reporter {
     pub(crate) started: UnixTime,
     pub(crate) state: StateConfig,
     pub(crate) links: Links,
+    pub(crate) notices: Notices,
     pub(crate) owner: Sender<Request>,
 }
 
@@ -54,7 +55,9 @@ impl Reporter {
             site: self.site.clone(),
             updated: SystemTime::now().into(),
             started: self.started,
-            configuration: self.started,
+            configuration: self.notices.configured().unwrap_or(self.started),
+            certificate_expires: self.notices.expires(),
+            warnings: self.notices.warnings(),
             queue: last.clone(),
             links: self.links.all().into_iter().collect(),
         };

@@ -53,6 +53,18 @@ impl ForwardWork {
         }
     }
 
+    pub(super) fn has_peers(&self, peers: &[SiteId]) -> bool {
+        self.peers == peers
+    }
+
+    /// The same with other settings.
+    pub(super) fn with(self, forward: &Forward) -> Self {
+        Self {
+            failover_after: forward.failover_after,
+            ..self
+        }
+    }
+
     pub(super) fn goes_to(&self, peer: &SiteId) -> bool {
         self.peers.contains(peer)
     }

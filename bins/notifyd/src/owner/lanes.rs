@@ -25,6 +25,8 @@ pub(super) struct LaneWork {
     line: LaneLine,
     jobs: Sender<Job>,
     state: State,
+    /// It is not in the configuration any more: what waits for it stays.
+    pub(super) retired: bool,
 }
 
 /// What the lane's thread is doing.
@@ -51,7 +53,16 @@ impl LaneWork {
             line: LaneLine::default(),
             jobs,
             state: State::Idle,
+            retired: false,
         }
+    }
+
+    /// It has other settings now, and another thread. An attempt that runs ends
+    /// as it would have.
+    pub(super) fn change(&mut self, lane: Lane, jobs: Sender<Job>) {
+        self.retry = lane.retry;
+        self.jobs = jobs;
+        self.retired = false;
     }
 
     pub(super) fn is_idle(&self) -> bool {
@@ -59,7 +70,10 @@ impl LaneWork {
     }
 
     pub(super) fn next_due(&self) -> Option<Instant> {
-        self.line.next_due()
+        match self.retired {
+            true => None,
+            false => self.line.next_due(),
+        }
     }
 
     pub(super) fn figures(&self) -> Line {
@@ -108,7 +122,11 @@ impl<S: Storage> Owner<S> {
 
     /// Records the start of every attempt whose turn it is.
     pub(super) fn take_turns(&mut self) {
-        for lane in self.lanes.iter_mut().filter(|lane| lane.is_idle()) {
+        for lane in self
+            .lanes
+            .iter_mut()
+            .filter(|lane| lane.is_idle() && !lane.retired)
+        {
             while let Some(turn) = lane.line.take(Instant::now()) {
                 match turn {
                     Turn::Expired { id } => {

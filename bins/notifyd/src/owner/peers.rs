@@ -10,15 +10,16 @@ use spool::{End, Space, Storage};
 use tokio::sync::mpsc::UnboundedSender;
 use wire::{Disk, Event, Health, RefusalCode, Window};
 
-use super::{FromLink, Owner};
+use super::{FromLink, Owner, now};
+use crate::config::Peer;
 use crate::route::{Incoming, Refusal};
 
 /// The pause we ask a peer to make whose second connection we close.
 const DUPLICATE_PAUSE: Duration = Duration::from_secs(60);
 
 /// One peer.
-#[derive(Default)]
 pub(super) struct PeerWork {
+    peer: Peer,
     link: Option<Link>,
 }
 
@@ -82,6 +83,40 @@ impl Link {
 }
 
 impl PeerWork {
+    pub(super) fn new(peer: Peer) -> Self {
+        Self { peer, link: None }
+    }
+
+    /// The configuration has changed.
+    pub(super) fn set(&mut self, peer: Peer) {
+        self.peer = peer;
+    }
+
+    /// What this peer may not send.
+    fn forbids(&self, incoming: &Incoming) -> Option<Refusal> {
+        let refusal = |why| Refusal {
+            code: RefusalCode::ForbiddenSite,
+            why,
+        };
+        if !self.peer.receive {
+            return Some(refusal(format!("{} may not send", self.peer.site)));
+        }
+        let mut origins = incoming.route.origins.iter();
+        let origin = origins.find(|origin| !self.peer.may_claim(origin))?;
+        let origin = program::log::quote(origin, 64);
+        Some(refusal(format!(
+            "{} may not speak for site {origin}",
+            self.peer.site
+        )))
+    }
+
+    /// It is no peer any more.
+    pub(super) fn dismiss(&self) {
+        if let Some(link) = &self.link {
+            link.go_away("not a peer any more", Duration::ZERO);
+        }
+    }
+
     pub(super) fn is_down(&self) -> bool {
         self.link.is_none()
     }
@@ -260,7 +295,13 @@ impl<S: Storage> Owner<S> {
                 code: RefusalCode::Corrupt,
                 why: format!("its body has the id {}", incoming.id),
             }),
-            Ok(incoming) => self.accept(incoming, Some(peer)).err(),
+            Ok(incoming) => {
+                let forbidden = self
+                    .peers
+                    .get(peer)
+                    .and_then(|work| work.forbids(&incoming));
+                forbidden.or_else(|| self.accept(incoming, Some(peer)).err())
+            }
             Err(refusal) => Some(refusal),
         };
         let link = self.peers.get_mut(peer).and_then(|work| work.link.as_mut());
@@ -294,7 +335,20 @@ impl<S: Storage> Owner<S> {
         }
     }
 
+    /// How long the oldest open notification has been here.
+    fn oldest_us(&self) -> u64 {
+        let oldest = self.queue.open().next();
+        let age = oldest.map_or(0, |oldest| {
+            now().micros().saturating_sub(oldest.accepted.micros())
+        });
+        u64::try_from(age).unwrap_or(0)
+    }
+
     pub(super) fn pong_links(&mut self) {
+        let asked = |work: &PeerWork| work.link.as_ref().is_some_and(|link| link.ping);
+        if !self.peers.values().any(asked) {
+            return;
+        }
         let health = Health {
             disk: match (self.failing, self.space) {
                 (Some(_), _) | (_, Space::Full) => Disk::Full,
@@ -302,7 +356,7 @@ impl<S: Storage> Owner<S> {
                 (None, Space::Ok) => Disk::Ok,
             },
             queued: self.queue.figures().open as u64,
-            oldest_us: 0,
+            oldest_us: self.oldest_us(),
         };
         let links = self
             .peers

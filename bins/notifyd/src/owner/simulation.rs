@@ -8,6 +8,7 @@
 //! fail for a while; time leaps; acknowledgements wait long for their record.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use objects::notification::{Context, Kind};
@@ -75,7 +76,7 @@ fn diamond() -> Vec<(&'static str, String)> {
 
 #[test]
 fn a_pair_of_sites_loses_nothing_doubles_nothing_and_keeps_the_order() {
-    for seed in seeds(400) {
+    for seed in seeds(150) {
         let mut world = World::new(
             &pair(seed.is_multiple_of(3)),
             ring(4 * WINDOW as usize),
@@ -95,7 +96,7 @@ fn a_pair_of_sites_loses_nothing_doubles_nothing_and_keeps_the_order() {
 
 #[test]
 fn a_site_with_two_centres_loses_nothing_and_the_hub_has_nothing_twice() {
-    for seed in seeds(150) {
+    for seed in seeds(60) {
         let options = Options {
             all_ids: 1000,
             ..ring(4 * WINDOW as usize)
@@ -110,7 +111,7 @@ fn a_site_with_two_centres_loses_nothing_and_the_hub_has_nothing_twice() {
 #[test]
 fn the_simulation_has_teeth() {
     let mut doubled = 0;
-    for seed in seeds(40) {
+    for seed in seeds(10) {
         let mut world = World::new(&pair(false), ring(1), seed);
         world.run(&[0, 1]);
         doubled += world.doubled(0, 1) + world.doubled(1, 0);
@@ -522,7 +523,7 @@ impl Node {
     }
 
     fn start(&mut self, options: Options) {
-        let directory = SpoolDirectory::open(&self.directory.path().join("spool")).unwrap();
+        let directory = open_spool(&self.directory.path().join("spool"));
         let (queue, _) = Queue::recover(self.disk.clone(), options).unwrap();
         let mut owner = Owner::new(
             &self.configuration,
@@ -705,6 +706,16 @@ impl Link {
         self.ends[at].session = None;
         self.ends[1 - at].eof |= seen;
         self.ends[1 - at].cut = true;
+    }
+}
+
+/// Another test's child may hold a lock of ours until it becomes a script.
+fn open_spool(path: &Path) -> SpoolDirectory {
+    loop {
+        match SpoolDirectory::open(path) {
+            Err(spool::Error::Locked { .. }) => std::thread::yield_now(),
+            other => return other.unwrap(),
+        }
     }
 }
 
