@@ -69,7 +69,7 @@ fn diamond() -> Vec<(&'static str, String)> {
         ("b", centre.to_owned()),
         (
             "hub",
-            "[[listen]]\naddress = 'unix:/x'\n[[peer]]\nsite = 'a'\n[[peer]]\nsite = 'b'\n".to_owned(),
+            "[[listen]]\naddress = 'unix:/x'\n[[peer]]\nsite = 'a'\nsites = ['r']\n[[peer]]\nsite = 'b'\nsites = ['r']\n".to_owned(),
         ),
     ]
 }
