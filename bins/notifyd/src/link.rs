@@ -13,7 +13,7 @@ use objects::{SiteId, UnixTime};
 use program::exit::chain;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 use wire::{Event, Session, Window};
 
@@ -82,6 +82,8 @@ pub(crate) struct Network {
     pub(crate) stopping: watch::Receiver<bool>,
     /// What a peer may have in doubt here, as long as the daemon runs.
     window: Window,
+    /// Somebody does not want to wait for the next attempt to connect.
+    pub(crate) hurry: Arc<Notify>,
     instance: String,
     half_open: Mutex<BTreeMap<u64, AbortHandle>>,
     /// How many have introduced themselves.
@@ -106,6 +108,7 @@ impl Network {
             owner,
             stopping,
             window: window(configuration.peers.len()),
+            hurry: Arc::default(),
             instance: objects::NotificationId::new(SystemTime::now().into()).to_string(),
             half_open: Mutex::default(),
             connections: Mutex::default(),
@@ -578,6 +581,7 @@ pub(crate) async fn connect(network: Arc<Network>, peer: SiteId, address: Addres
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             _ = settings.changed() => {}
+            () = network.hurry.notified() => {}
             _ = stopping.wait_for(|stopping| *stopping) => {}
         }
     }

@@ -6,6 +6,7 @@
 //! files. While the disk refuses commits nothing is answered and nothing more
 //! is taken in; what was said so far is kept and committed when it heals.
 
+mod control;
 mod forwards;
 mod lanes;
 mod peers;
@@ -21,11 +22,13 @@ use std::time::{Duration, Instant};
 
 use objects::{Envelope, NotificationId, SiteId, UnixTime};
 use program::exit::chain;
+use spool::control::{Answer, Question};
 use spool::drop_box::Dropped;
 use spool::{
     Accepted, DirectoryStorage, End, Message, Queue, Space, SpoolDirectory, Storage, Target,
 };
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::oneshot;
 use wire::{RefusalCode, Window};
 
 use crate::clock;
@@ -38,6 +41,7 @@ use crate::route::{Incoming, Refusal, Route};
 use crate::stop::Stop;
 use crate::submit::Reply;
 
+use control::Asked;
 use forwards::ForwardWork;
 use lanes::LaneWork;
 use peers::PeerWork;
@@ -74,6 +78,11 @@ pub(crate) enum Request {
         peers: Vec<Peer>,
         forwards: Vec<Forward>,
         lanes: Vec<LaneChange>,
+    },
+    /// From somebody at the control socket.
+    Question {
+        question: Question,
+        to: oneshot::Sender<Answer>,
     },
     /// For the state file.
     Figures(Sender<QueueFigures>),
@@ -118,6 +127,7 @@ pub(crate) struct Owner<S: Storage = DirectoryStorage> {
     absorbed: Vec<Dropped>,
     /// Who is answered after the next commit.
     submitted: Vec<Submitted>,
+    asked: Vec<Asked>,
     /// While the disk refuses commits: when it is asked again.
     failing: Option<Instant>,
     space: Space,
@@ -167,6 +177,7 @@ impl<S: Storage> Owner<S> {
             stop,
             absorbed: Vec::new(),
             submitted: Vec::new(),
+            asked: Vec::new(),
             failing: None,
             space: Space::Ok,
             space_look: clock::instant(),
@@ -191,13 +202,16 @@ impl<S: Storage> Owner<S> {
         Ok(owner)
     }
 
-    /// Puts an open message of an earlier run into its lines. An error if the
-    /// disk does not give it out now.
+    /// Puts an open message of an earlier run, or one that was held, into its
+    /// lines. An error if the disk does not give it out now.
     fn restore(
         &mut self,
         message: &Message,
         orphans: &mut BTreeMap<String, usize>,
     ) -> Result<(), spool::Error> {
+        if message.held {
+            return Ok(());
+        }
         let body = match self.queue.body(message.id) {
             Err(error) if error.is_temporary() => return Err(error),
             other => other.map_err(|error| chain(&error)),
@@ -286,6 +300,7 @@ impl<S: Storage> Owner<S> {
                 forwards,
                 lanes,
             } => self.reconfigure(peers, forwards, lanes),
+            Request::Question { question, to } => self.handle_question(question, to),
             Request::Finished { lane, outcome } => self.handle_finished(lane, outcome),
             Request::Figures(reply) => {
                 // Who asked may have given up waiting.
@@ -419,6 +434,7 @@ impl<S: Storage> Owner<S> {
     fn commit(&mut self) {
         // Each try takes a new segment: not one for every request.
         if self.failing.is_some_and(|again| clock::instant() < again) {
+            self.put_off_questions("the disk refuses records");
             self.pong_links();
             return;
         }
@@ -432,6 +448,7 @@ impl<S: Storage> Owner<S> {
                     self.intake.absorbed(&file);
                 }
                 self.answer_submitters();
+                self.answer_questions();
                 self.answer_links();
                 self.start_jobs();
             }
@@ -442,6 +459,9 @@ impl<S: Storage> Owner<S> {
                     self.grant_all();
                 }
                 self.failing = Some(clock::instant() + DISK_RETRY);
+                self.put_off_questions(
+                    "the disk refuses records; it is done when it takes them again",
+                );
                 self.pong_links();
             }
         }
@@ -471,6 +491,9 @@ impl<S: Storage> Owner<S> {
             corrupted: files_in(&self.corrupt),
             lanes: self.lanes.iter().map(LaneWork::figures).collect(),
             forwards: self.forward_figures(),
+            totals: self.queue.totals(),
+            open,
+            held: self.queue.figures().held as u64,
             accepted: self.counters.accepted,
             duplicates: self.counters.duplicates,
             delivered: self.counters.delivered,

@@ -15,11 +15,12 @@ use tokio::sync::{oneshot, watch};
 
 use crate::cli::Args;
 use crate::config::{self, Configuration};
+use crate::control::{self, Control};
 use crate::figures::{Links, Notices};
 use crate::link::{self, Network};
 use crate::owner::{Owner, Request};
 use crate::reload::{self, Live};
-use crate::report::Reporter;
+use crate::report::{Report, Reporter};
 use crate::stop::Stop;
 use crate::{drop_watch, lane, submit};
 
@@ -171,7 +172,7 @@ struct Parts {
     /// Tells the links to end.
     end: watch::Sender<bool>,
     /// Makes the reporter write the state file; dropped, it ends.
-    wake: Sender<()>,
+    wake: Sender<Report>,
     reporter: JoinHandle<()>,
 }
 
@@ -188,6 +189,7 @@ impl Parts {
             .await
             .map_err(|why| Failure::new(Status::TryAgain, why))?;
         let submitters = submit::bind(directory.path()).await;
+        let controllers = control::bind(directory.path()).await;
         let (requests, inbox) = channel();
         let stop = Stop::default();
         let links = Links::new(&configuration.peers, started);
@@ -218,6 +220,14 @@ impl Parts {
             requests.clone(),
             stopping,
         ));
+        if let Some(listener) = controllers {
+            let control = Control {
+                owner: requests.clone(),
+                reporter: wake.clone(),
+                hurry: Arc::clone(&network.hurry),
+            };
+            tokio::spawn(control.listen(listener, network.stopping.clone()));
+        }
         let live = Live::start(
             path,
             configuration.clone(),
@@ -337,7 +347,7 @@ impl Signals {
     /// before.
     async fn wait_for_end(
         &mut self,
-        wake: &Sender<()>,
+        wake: &Sender<Report>,
         live: &mut Live,
         ended: &mut oneshot::Receiver<()>,
     ) -> bool {
@@ -348,7 +358,7 @@ impl Signals {
                 _ = self.interrupt.recv() => return false,
                 _ = &mut *ended => return true,
                 _ = self.show.recv() => {
-                    let _ = wake.send(());
+                    let _ = wake.send(Report::Show);
                 }
                 _ = self.hangup.recv() => live.reload().await,
                 _ = look.tick() => live.look_at_files(),
