@@ -97,6 +97,27 @@ pub(crate) struct LinkFigures {
     pub(crate) clock_skew_us: Option<i64>,
 }
 
+impl LinkFigures {
+    fn new(connect: Option<String>, now: UnixTime) -> Self {
+        Self {
+            up: Vec::new(),
+            outgoing: connect.is_some(),
+            address: connect.unwrap_or_default(),
+            state: LinkState::Initial,
+            message: String::new(),
+            since: now,
+            connect_time: None,
+            sent: 0,
+            received: 0,
+            in_doubt: 0,
+            heartbeat: Duration::ZERO,
+            last_incoming: UnixTime::NEVER,
+            last_heartbeat: UnixTime::NEVER,
+            clock_skew_us: None,
+        }
+    }
+}
+
 /// The links to all peers, shared between those who drive them and those who
 /// show them.
 #[derive(Debug, Clone)]
@@ -106,25 +127,17 @@ impl Links {
     pub(crate) fn new(peers: &[Peer], now: UnixTime) -> Self {
         let links = peers.iter().map(|peer| {
             let connect = peer.connect.as_ref().map(ToString::to_string);
-            let figures = LinkFigures {
-                up: Vec::new(),
-                outgoing: connect.is_some(),
-                address: connect.unwrap_or_default(),
-                state: LinkState::Initial,
-                message: String::new(),
-                since: now,
-                connect_time: None,
-                sent: 0,
-                received: 0,
-                in_doubt: 0,
-                heartbeat: Duration::ZERO,
-                last_incoming: UnixTime::NEVER,
-                last_heartbeat: UnixTime::NEVER,
-                clock_skew_us: None,
-            };
-            (peer.site.clone(), figures)
+            (peer.site.clone(), LinkFigures::new(connect, now))
         });
         Self(Arc::new(Mutex::new(links.collect())))
+    }
+
+    /// One peer more, which connects to us.
+    pub(crate) fn add(&self, site: &SiteId, now: UnixTime) {
+        let mut links = self.lock();
+        links
+            .entry(site.clone())
+            .or_insert_with(|| LinkFigures::new(None, now));
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<SiteId, LinkFigures>> {

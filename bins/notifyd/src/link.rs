@@ -1,23 +1,26 @@
 //! The links to peers: who listens, who connects, who is let in. What flows
 //! over them is decided by the owner of the journal.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use net::{Address, Backoff, Identity, Listener, Stream};
+use net::{Address, Backoff, Listener, Presented, Stream, Visitor};
 use objects::{SiteId, UnixTime};
 use program::exit::chain;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use wire::{Event, Session, Window};
 
-use crate::config::{Configuration, Peer};
+use crate::access::Access;
+use crate::config::Configuration;
 use crate::figures::{LinkState, Links};
 use crate::flood::Flood;
+use crate::join::Desk;
+use crate::known::Known;
 use crate::owner::{FromLink, Request};
 
 /// What a peer may have in doubt here, one of so many. The more may be, the more
@@ -46,8 +49,13 @@ const ALREADY_UP: Duration = Duration::from_secs(5);
 /// What all links share.
 pub(crate) struct Network {
     pub(crate) site: SiteId,
-    pub(crate) identity: Option<Identity>,
-    pub(crate) peers: BTreeMap<SiteId, Peer>,
+    /// Who we are, and whom we let in: replaced when the files have changed.
+    access: watch::Sender<Arc<Access>>,
+    /// Where sites that want a certificate are answered.
+    desk: Option<Desk>,
+    known: Known,
+    /// That the files may have changed.
+    look: Notify,
     /// The peers that something may be sent to.
     sending: BTreeSet<SiteId>,
     pub(crate) links: Links,
@@ -62,18 +70,19 @@ pub(crate) struct Network {
 impl Network {
     pub(crate) fn new(
         configuration: &Configuration,
-        identity: Option<Identity>,
+        access: Access,
         links: Links,
         owner: Sender<Request>,
         stopping: watch::Receiver<bool>,
     ) -> Self {
         let peers = configuration.peers.iter();
-        let named = peers.clone().map(|peer| (peer.site.clone(), peer.clone()));
         let sending = peers.filter(|peer| configuration.sends_to(peer));
         Self {
             site: configuration.site.clone(),
-            identity,
-            peers: named.collect(),
+            access: watch::Sender::new(Arc::new(access)),
+            desk: configuration.authority.clone().map(Desk::new),
+            known: Known::new(configuration),
+            look: Notify::new(),
             sending: sending.map(|peer| peer.site.clone()).collect(),
             links,
             owner,
@@ -82,6 +91,61 @@ impl Network {
             half_open: Arc::new(Semaphore::new(HALF_OPEN)),
             next_number: AtomicU64::new(1),
             strangers: Mutex::new(Flood::default()),
+        }
+    }
+
+    /// The files as they were read last.
+    pub(crate) fn access(&self) -> Arc<Access> {
+        Arc::clone(&self.access.borrow())
+    }
+
+    /// From now on these count, also for the links that are up.
+    pub(crate) fn replace_access(&self, access: Access) {
+        self.access.send_replace(Arc::new(access));
+    }
+
+    /// The files may have changed.
+    pub(crate) fn look_again(&self) {
+        self.look.notify_one();
+    }
+
+    pub(crate) async fn wait_for_look(&self) {
+        self.look.notified().await;
+    }
+
+    /// These have joined, and nobody else.
+    pub(crate) fn admit(&self, joined: Vec<SiteId>) {
+        let change = self.known.replace_joined(joined);
+        for site in change.added {
+            tracing::info!("site {site} has joined, it is a peer now");
+            self.links.add(&site, SystemTime::now().into());
+            // The owner outlives all links but for the last moments of a stop.
+            let _ = self.owner.send(Request::NewPeer(site));
+        }
+        for site in change.gone {
+            tracing::info!("site {site} is no peer any more");
+        }
+    }
+
+    /// Waits until a peer is no longer believed; why.
+    async fn disbelieved(&self, site: Option<&SiteId>, shown: Option<Presented>) -> String {
+        let (Some(site), Some(shown)) = (site, shown) else {
+            return std::future::pending().await;
+        };
+        let mut access = self.access.subscribe();
+        loop {
+            if access.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+            let current = Arc::clone(&access.borrow_and_update());
+            if let Some(identity) = &current.identity
+                && let Err(error) = identity.believes(&shown)
+            {
+                return format!("no longer believed: {}", chain(&error));
+            }
+            if !self.known.has(site) {
+                return "no longer a peer".to_owned();
+            }
         }
     }
 
@@ -108,8 +172,9 @@ impl Network {
             self.instance.clone(),
             SystemTime::now().into(),
         );
-        config.window = window(self.peers.len());
+        config.window = window(self.known.count());
         config.sends = peer.as_ref().is_none_or(|peer| self.sending.contains(peer));
+        let named = peer.clone();
         config.peer_site = peer;
         let heartbeat = config.heartbeat;
         let session = Session::new(config, Instant::now());
@@ -119,19 +184,43 @@ impl Network {
             heartbeat,
             ..hearing
         };
-        let result = net::drive(stream, session, inbox, |event| hearing.hear(event)).await;
-        let reason = match &result {
+        let disbelieved = self.disbelieved(named.as_ref(), hearing.shown.take());
+        let result = tokio::select! {
+            result = net::drive(stream, session, inbox, |event| hearing.hear(event)) => {
+                result.map_err(|error| chain(&error))
+            }
+            why = disbelieved => Err(why),
+        };
+        let reason = match result {
             Ok(()) => hearing
                 .goodbye
                 .take()
                 .unwrap_or_else(|| "closed".to_owned()),
-            Err(error) => chain(error),
+            Err(why) => why,
         };
         hearing.end(&reason);
         Ended {
             was_up: hearing.peer.is_some(),
             reason,
         }
+    }
+
+    /// Answers somebody who wants a certificate.
+    async fn enrol<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        stream: S,
+        shown: Option<Presented>,
+        origin: &str,
+    ) -> Ended {
+        let result = match &self.desk {
+            Some(desk) => desk.serve(self, stream, shown, origin).await,
+            None => Err("there is no authority here".to_owned()),
+        };
+        let (was_up, reason) = match result {
+            Ok(()) => (true, "closed".to_owned()),
+            Err(why) => (false, why),
+        };
+        Ended { was_up, reason }
     }
 
     fn hearing(self: &Arc<Self>, outgoing: bool, address: String) -> Hearing {
@@ -145,6 +234,7 @@ impl Network {
             commands: None,
             peer: None,
             goodbye: None,
+            shown: None,
             half_open: None,
         }
     }
@@ -171,6 +261,8 @@ struct Hearing {
     peer: Option<SiteId>,
     /// Why the peer says it goes.
     goodbye: Option<String>,
+    /// The certificate of the peer, if it has shown one.
+    shown: Option<Presented>,
     half_open: Option<OwnedSemaphorePermit>,
 }
 
@@ -205,7 +297,7 @@ impl Hearing {
         let Some(commands) = self.commands.take() else {
             return;
         };
-        if !self.network.peers.contains_key(&peer) {
+        if !self.network.known.has(&peer) {
             let why = format!("site {peer} is not a configured peer");
             self.network.complain(&self.address, &why);
             let _ = commands.send(net::Command::GoAway {
@@ -305,27 +397,34 @@ async fn welcome(
     hearing.half_open = permit;
     let ended = match stream {
         Stream::Unix(_) => network.drive(stream, None, hearing).await,
-        Stream::Tcp(tcp) => match introduce(network, tcp).await {
-            Ok((stream, site)) => network.drive(stream, Some(site), hearing).await,
-            Err(why) => {
-                network.complain(&origin, &why);
-                return;
+        Stream::Tcp(tcp) => {
+            let access = network.access();
+            match introduce(&access, tcp).await {
+                Ok(Visitor::Link(stream, site)) if network.known.has(&site) => {
+                    hearing.shown = Presented::of(stream.get_ref().1.peer_certificates());
+                    network.drive(stream, Some(site), hearing).await
+                }
+                Ok(Visitor::Link(_, site)) => Ended {
+                    was_up: false,
+                    reason: format!("site {site} is not a configured peer"),
+                },
+                Ok(Visitor::Enrolment(stream, shown)) => {
+                    network.enrol(stream, shown, &origin).await
+                }
+                Err(reason) => Ended {
+                    was_up: false,
+                    reason,
+                },
             }
-        },
+        }
     };
     if !ended.was_up && ended.reason != "closed" {
         network.complain(&origin, &ended.reason);
     }
 }
 
-/// TLS with whoever connected; the peer it is, or why it is none.
-async fn introduce(
-    network: &Network,
-    tcp: tokio::net::TcpStream,
-) -> Result<(impl AsyncRead + AsyncWrite + use<>, SiteId), String> {
-    let Some(identity) = &network.identity else {
-        return Err("no certificate is configured".to_owned());
-    };
+/// TLS with whoever connected; what it wants, or what is wrong.
+async fn introduce(access: &Access, tcp: tokio::net::TcpStream) -> Result<Visitor<Stream>, String> {
     let mut first = [0; 32];
     let peeked = tokio::time::timeout(FIRST_BYTES_TIMEOUT, tcp.peek(&mut first)).await;
     let first = match peeked {
@@ -339,14 +438,7 @@ async fn introduce(
             first.escape_ascii()
         ));
     }
-    let (stream, site) = identity
-        .accept(Stream::Tcp(tcp))
-        .await
-        .map_err(|error| chain(&error))?;
-    if !network.peers.contains_key(&site) {
-        return Err(format!("site {site} is not a configured peer"));
-    }
-    Ok((stream, site))
+    access.accept(Stream::Tcp(tcp)).await
 }
 
 /// Keeps a link to `peer` until the daemon stops.
@@ -381,7 +473,7 @@ async fn connect_once(network: &Arc<Network>, peer: &SiteId, address: &Address) 
         was_up: false,
         reason: chain(&error),
     };
-    let hearing = network.hearing(true, address.to_string());
+    let mut hearing = network.hearing(true, address.to_string());
     let stream = match address.connect().await {
         Ok(stream) => stream,
         Err(error) => return failed(error),
@@ -389,11 +481,15 @@ async fn connect_once(network: &Arc<Network>, peer: &SiteId, address: &Address) 
     if matches!(address, Address::Unix(_)) {
         return network.drive(stream, Some(peer.clone()), hearing).await;
     }
-    let Some(identity) = &network.identity else {
+    let access = network.access();
+    let Some(identity) = &access.identity else {
         return failed(net::Error::NotTls);
     };
     match identity.connect(peer, stream).await {
-        Ok(stream) => network.drive(stream, Some(peer.clone()), hearing).await,
+        Ok(stream) => {
+            hearing.shown = Presented::of(stream.get_ref().1.peer_certificates());
+            network.drive(stream, Some(peer.clone()), hearing).await
+        }
         Err(error) => failed(error),
     }
 }

@@ -1,5 +1,6 @@
 //! notifyd: see `cli.rs` for what it does, and `owner.rs` for its heart.
 
+mod access;
 mod cli;
 mod config;
 mod delivery;
@@ -9,6 +10,8 @@ mod figures;
 mod flood;
 mod forward_line;
 mod intake;
+mod join;
+mod known;
 mod lane;
 mod link;
 mod maildir;
@@ -20,6 +23,7 @@ mod script;
 mod state_file;
 mod stop;
 mod submit;
+mod upkeep;
 mod waiting;
 
 use std::process::ExitCode;

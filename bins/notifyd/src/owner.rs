@@ -60,6 +60,8 @@ pub(crate) enum Request {
         number: u64,
         what: FromLink,
     },
+    /// A site has become a peer.
+    NewPeer(SiteId),
     /// A lane's attempt has ended.
     Finished { lane: usize, outcome: Outcome },
     /// For the state file.
@@ -256,6 +258,9 @@ impl Owner {
                 reply,
             } => self.handle_submitted(number, &body, reply),
             Request::Link { peer, number, what } => self.handle_link(&peer, number, what),
+            Request::NewPeer(site) => {
+                self.peers.entry(site).or_default();
+            }
             Request::Finished { lane, outcome } => self.handle_finished(lane, outcome),
             Request::Figures(reply) => {
                 // Who asked may have given up waiting.

@@ -6,21 +6,23 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
-use net::{Identity, Listener};
+use authority::settings;
+use net::Listener;
 use program::exit::chain;
 use program::{Failure, Status};
 use spool::{DirectoryStorage, Options, Queue, SpoolDirectory};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 
+use crate::access::Access;
 use crate::cli::Args;
-use crate::config::{self, Configuration};
+use crate::config::Configuration;
 use crate::figures::Links;
 use crate::link::{self, Network};
 use crate::owner::{Owner, Request};
 use crate::report::Reporter;
 use crate::stop::Stop;
-use crate::{drop_watch, lane, submit};
+use crate::{drop_watch, lane, submit, upkeep};
 
 /// Files that a killed submitter left in `tmp/` are removed at this age.
 const LEFTOVERS: Duration = Duration::from_secs(3600);
@@ -34,8 +36,11 @@ const LAST_COMMIT: Duration = Duration::from_secs(10);
 
 /// Runs the daemon.
 pub(crate) fn run(args: &Args) -> Result<Status, Failure> {
-    let path = args.config.clone().unwrap_or_else(config::default_path);
-    let (configuration, identity) = read(&path).map_err(|problems| {
+    let path = args
+        .config
+        .clone()
+        .unwrap_or_else(settings::configuration_file);
+    let (configuration, access) = read(&path).map_err(|problems| {
         for problem in problems {
             eprintln!("notifyd: {problem}");
         }
@@ -50,39 +55,24 @@ pub(crate) fn run(args: &Args) -> Result<Status, Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::caused(Status::TryAgain, "cannot start", error))?;
-    let result = runtime.block_on(serve(configuration, identity, directory, queue));
+    let result = runtime.block_on(serve(configuration, access, directory, queue));
     // What hangs in a link's goodbye has had its time.
     runtime.shutdown_timeout(Duration::ZERO);
     result
 }
 
 /// The configuration and what it names, or all that is wrong with them.
-fn read(path: &Path) -> Result<(Configuration, Option<Identity>), Vec<String>> {
+fn read(path: &Path) -> Result<(Configuration, Access), Vec<String>> {
     let configuration = Configuration::read(path)?;
     let mut problems = Vec::new();
     configuration.check_files(&mut problems);
-    let identity = configuration.tls.as_ref().map(Identity::load);
-    let identity = match identity.transpose() {
-        Ok(identity) => identity,
-        Err(error) => {
-            problems.push(format!("[tls] {}", chain(&error)));
-            None
-        }
+    let access = match Access::load(&configuration) {
+        Ok(access) if problems.is_empty() => return Ok((configuration, access)),
+        Ok(_) => Vec::new(),
+        Err(problems) => problems,
     };
-    if let Some(identity) = &identity
-        && *identity.site() != configuration.site
-    {
-        problems.push(format!(
-            "[tls] the certificate is for site {}, but [site] name is {}",
-            identity.site(),
-            configuration.site
-        ));
-    }
-    if problems.is_empty() {
-        return Ok((configuration, identity));
-    }
     let named = |problem| format!("{}: {problem}", path.display());
-    Err(problems.into_iter().map(named).collect())
+    Err(problems.into_iter().chain(access).map(named).collect())
 }
 
 /// Makes the spool ours and recovers its journal.
@@ -139,15 +129,15 @@ fn lock(path: &Path) -> Result<SpoolDirectory, spool::Error> {
 
 async fn serve(
     configuration: Configuration,
-    identity: Option<Identity>,
+    access: Access,
     directory: SpoolDirectory,
     queue: Queue<DirectoryStorage>,
 ) -> Result<Status, Failure> {
     let mut signals = Signals::new()?;
-    let mut parts = Parts::start(&configuration, identity, directory, queue).await?;
+    let mut parts = Parts::start(&configuration, access, directory, queue).await?;
     tracing::info!("site {} is ready", configuration.site);
     program::ready::ready();
-    let early = signals.wait_for_end(&parts.wake, &mut parts.ended).await;
+    let early = signals.wait_for_end(&mut parts).await;
     program::ready::stopping();
     if early {
         let what = "the journal's thread has ended";
@@ -168,12 +158,13 @@ struct Parts {
     /// Makes the reporter write the state file; dropped, it ends.
     wake: Sender<()>,
     reporter: JoinHandle<()>,
+    network: Arc<Network>,
 }
 
 impl Parts {
     async fn start(
         configuration: &Configuration,
-        identity: Option<Identity>,
+        access: Access,
         directory: SpoolDirectory,
         queue: Queue<DirectoryStorage>,
     ) -> Result<Self, Failure> {
@@ -203,12 +194,14 @@ impl Parts {
         }
         let network = Arc::new(Network::new(
             configuration,
-            identity,
+            access,
             links,
             requests.clone(),
             stopping,
         ));
         start_links(&network, configuration, listeners);
+        let kept = Arc::new(configuration.clone());
+        tokio::spawn(upkeep::run(Arc::clone(&network), kept));
         Ok(Self {
             requests,
             ended,
@@ -216,6 +209,7 @@ impl Parts {
             end,
             wake,
             reporter,
+            network,
         })
     }
 
@@ -347,17 +341,18 @@ impl Signals {
 
     /// Serves signals until one that means the end; `true` if the owner ended
     /// before.
-    async fn wait_for_end(&mut self, wake: &Sender<()>, ended: &mut oneshot::Receiver<()>) -> bool {
+    async fn wait_for_end(&mut self, parts: &mut Parts) -> bool {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return false,
                 _ = self.interrupt.recv() => return false,
-                _ = &mut *ended => return true,
+                _ = &mut parts.ended => return true,
                 _ = self.show.recv() => {
-                    let _ = wake.send(());
+                    let _ = parts.wake.send(());
                 }
                 _ = self.hangup.recv() => {
-                    tracing::warn!("the configuration is read at the start only: restart to change it");
+                    tracing::info!("certificates are read again; other changes need a restart");
+                    parts.network.look_again();
                 }
                 // The log goes to standard error, which whoever opened it reopens.
                 _ = self.reopen.recv() => {}

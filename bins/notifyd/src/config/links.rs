@@ -30,6 +30,14 @@ pub(crate) struct Forward {
     pub(crate) failover_after: Duration,
 }
 
+/// Who we are towards other sites.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Tls {
+    pub(crate) files: TlsFiles,
+    /// Whether we ask for the next certificate ourselves.
+    pub(crate) renew: bool,
+}
+
 impl Configuration {
     /// All ways to other sites: each gets every notification.
     pub(crate) fn forwards(&self) -> Vec<Forward> {
@@ -68,6 +76,9 @@ impl Configuration {
                 ));
             }
         }
+        if self.authority.is_some() && self.tls.is_none() {
+            complain("[tls] is missing, and [authority] needs it".to_owned());
+        }
         self.check_forward(complain);
         let connects = self.peers.iter().filter_map(|peer| peer.connect.as_ref());
         let mut links = self.listen.iter().chain(connects);
@@ -95,17 +106,21 @@ impl Configuration {
     }
 }
 
-pub(super) fn parse_tls(mut table: Table, problems: &mut Vec<String>) -> Option<TlsFiles> {
+pub(super) fn parse_tls(mut table: Table, problems: &mut Vec<String>) -> Option<Tls> {
     let certificate = table.require("certificate", Table::path, problems);
     let key = table.require("key", Table::path, problems);
     let ca = table.require("ca", Table::path, problems);
     let crl = table.take("crl", Table::path, problems);
+    let renew = table.take("renew", Table::boolean, problems);
     table.finish(problems);
-    Some(TlsFiles {
-        certificate: certificate?,
-        key: key?,
-        ca: ca?,
-        crl,
+    Some(Tls {
+        files: TlsFiles {
+            certificate: certificate?,
+            key: key?,
+            ca: ca?,
+            crl,
+        },
+        renew: renew.unwrap_or(false),
     })
 }
 
