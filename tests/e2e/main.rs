@@ -10,6 +10,7 @@ mod icinga2_contacts;
 mod icinga2_dump;
 mod icinga2_spared;
 mod isolation;
+mod join;
 mod livedump_nagios;
 mod liveload_icinga2;
 mod liveload_nagios;

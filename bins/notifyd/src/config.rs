@@ -1,6 +1,7 @@
 //! The configuration of notifyd: every key, its default, and what must be true
 //! of it. All problems are found, not only the first.
 
+mod certificates;
 mod links;
 
 use std::collections::BTreeSet;
@@ -8,11 +9,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use net::TlsFiles;
+use authority::Settings;
 use objects::SiteId;
 use program::config::Table;
 
-pub(crate) use links::{Forward, Listen, Peer};
+pub(crate) use certificates::Change;
+pub(crate) use links::{Forward, Listen, Peer, Tls};
 use links::{parse_forward, parse_listen, parse_peer, parse_tls};
 
 /// All defaults of `notifyd.toml`.
@@ -46,9 +48,12 @@ pub(crate) mod default {
 pub(crate) struct Configuration {
     pub(crate) site: SiteId,
     pub(crate) spool: PathBuf,
-    pub(crate) tls: Option<TlsFiles>,
+    pub(crate) tls: Option<Tls>,
+    pub(crate) authority: Option<Settings>,
     pub(crate) listen: Vec<Listen>,
     pub(crate) peers: Vec<Peer>,
+    /// Those of the peers that are not in the file, but have joined.
+    pub(crate) joined: BTreeSet<SiteId>,
     pub(crate) forward: Option<Forward>,
     pub(crate) lanes: Vec<Lane>,
     pub(crate) state: State,
@@ -91,14 +96,6 @@ pub(crate) struct State {
     pub(crate) interval: Duration,
 }
 
-/// The configuration file that is read when none is named.
-pub(crate) fn default_path() -> PathBuf {
-    match std::env::var_os("OMD_ROOT") {
-        Some(root) => Path::new(&root).join("etc/sitewire/notifyd.toml"),
-        None => "/etc/sitewire/notifyd.toml".into(),
-    }
-}
-
 /// The spool that is used when none is configured: notify's default, too.
 fn default_spool() -> PathBuf {
     match std::env::var_os("OMD_ROOT") {
@@ -112,7 +109,14 @@ impl Configuration {
     pub(crate) fn read(path: &Path) -> Result<Self, Vec<String>> {
         let text = std::fs::read_to_string(path)
             .map_err(|error| vec![format!("{}: {error}", path.display())])?;
-        Self::parse(&path.display().to_string(), &text)
+        let file = path.display().to_string();
+        let mut configuration = Self::parse(&file, &text)?;
+        let mut problems = Vec::new();
+        configuration.add_joined(&mut problems);
+        match problems.is_empty() {
+            true => Ok(configuration),
+            false => Err(problems),
+        }
     }
 
     /// Reads the text of a configuration file; touches no other file.
@@ -130,6 +134,9 @@ impl Configuration {
         let tls = root
             .take("tls", Table::table, &mut problems)
             .and_then(|table| parse_tls(table, &mut problems));
+        let authority = root
+            .take("authority", Table::table, &mut problems)
+            .and_then(|table| Settings::parse(table, &mut problems));
         let listen = parse_each(&mut root, "listen", &mut problems, parse_listen);
         let peers = parse_each(&mut root, "peer", &mut problems, parse_peer);
         let forward = root
@@ -153,8 +160,10 @@ impl Configuration {
             site,
             spool,
             tls,
+            authority,
             listen,
             peers,
+            joined: BTreeSet::new(),
             forward,
             lanes,
             state,
@@ -367,6 +376,10 @@ certificate = "/c.crt"
 key = "/c.key"
 ca = "/ca.crt"
 crl = "/ca.crl"
+renew = true
+[authority]
+directory = "/a"
+address = "central.example:6555"
 [[listen]]
 address = "[::1]:6555"
 [[listen]]
@@ -397,13 +410,14 @@ file = "/x.state"
         let c = Configuration::parse("n.toml", COMPLETE).unwrap();
         assert_eq!(c.site.as_str(), "central");
         assert_eq!(c.stop_timeout, Duration::from_secs(5));
-        assert_eq!(
-            c.tls.clone().unwrap().crl.as_deref(),
-            Some(Path::new("/ca.crl"))
-        );
         assert_eq!(c.listen[1].address, Address::Unix("/run/notifyd".into()));
         assert!(c.peers[1].may_claim(b"elsewhere") && !c.peers[0].may_claim(b"elsewhere"));
         assert!(c.peers[0].may_claim(b"remote1") && c.warnings().is_empty());
+        assert_eq!(c.authority.clone().unwrap().directory, Path::new("/a"));
+        assert_eq!(
+            c.tls.clone().unwrap().files.crl.as_deref(),
+            Some(Path::new("/ca.crl"))
+        );
         assert_eq!(c.peers.len(), 2);
         assert!(!c.peers[0].send && c.peers[1].send);
         assert!(matches!(&c.lanes[0].to,
@@ -504,10 +518,20 @@ file = "/x.state"
         let read = |word: &str| word.split('"').next().unwrap_or("").to_owned();
         // Keys stand right after these calls, or on the next line after `take(`.
         let own = include_str!("config.rs").split("#[cfg(test)]").next();
-        let source = own.unwrap().to_owned() + include_str!("config/links.rs");
+        let source = own.unwrap().to_owned()
+            + include_str!("config/links.rs")
+            + include_str!("../../../common/authority/src/settings.rs");
         let source: String = source.split_whitespace().collect();
         let tables = [
-            "site", "spool", "tls", "listen", "peer", "forward", "lane", "state",
+            "site",
+            "spool",
+            "tls",
+            "authority",
+            "listen",
+            "peer",
+            "forward",
+            "lane",
+            "state",
         ];
         let mut keys = BTreeSet::new();
         for call in ["take(\"", "require(\""] {

@@ -79,13 +79,6 @@ impl Notices {
         self.lock().warnings.insert(what, warnings);
     }
 
-    /// Whether this has not been said about `what` before.
-    pub(crate) fn is_news(&self, what: &str, warning: &String) -> bool {
-        let notes = self.lock();
-        let said = notes.warnings.get(what);
-        !said.is_some_and(|said| said.contains(warning))
-    }
-
     /// Everything that is to be said.
     pub(crate) fn warnings(&self) -> Vec<String> {
         self.lock().warnings.values().flatten().cloned().collect()

@@ -8,7 +8,7 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use net::{Address, Backoff, Identity, Listener, PeerChain, Stream};
+use net::{Address, Backoff, Listener, Presented, Stream, Visitor};
 use objects::{SiteId, UnixTime};
 use program::exit::chain;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -17,10 +17,12 @@ use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 use wire::{Event, Session, Window};
 
-use crate::config::{Configuration, Listen, Peer};
-use crate::figures::{LinkState, Links};
+use crate::access::Access;
+use crate::config::{Change, Configuration, Listen, Peer};
+use crate::figures::{LinkState, Links, Notices};
 use crate::flood::Flood;
-use crate::owner::{FromLink, Request};
+use crate::join::Desk;
+use crate::owner::{FromLink, LaneChange, Request};
 
 /// What a peer may have in doubt here, one of so many. The more may be, the more
 /// share a sync; but four times as many ids of each peer are remembered, and
@@ -54,21 +56,24 @@ const ALREADY_UP: Duration = Duration::from_secs(5);
 
 /// What may change while links are up.
 pub(crate) struct Settings {
-    pub(crate) identity: Option<Identity>,
+    pub(crate) configuration: Arc<Configuration>,
+    /// Who we are, and whom we let in.
+    pub(crate) access: Arc<Access>,
     pub(crate) peers: BTreeMap<SiteId, Peer>,
     /// The peers that something may be sent to.
     sending: BTreeSet<SiteId>,
 }
 
 impl Settings {
-    pub(crate) fn new(configuration: &Configuration, identity: Option<Identity>) -> Self {
+    fn new(configuration: Arc<Configuration>, access: Arc<Access>) -> Self {
         let peers = configuration.peers.iter();
         let named = peers.clone().map(|peer| (peer.site.clone(), peer.clone()));
         let sending = peers.filter(|peer| configuration.sends_to(peer));
         Self {
-            identity,
+            access,
             peers: named.collect(),
             sending: sending.map(|peer| peer.site.clone()).collect(),
+            configuration,
         }
     }
 }
@@ -76,7 +81,12 @@ impl Settings {
 /// What all links share.
 pub(crate) struct Network {
     pub(crate) site: SiteId,
-    pub(crate) settings: watch::Sender<Arc<Settings>>,
+    settings: watch::Sender<Arc<Settings>>,
+    pub(crate) notices: Notices,
+    /// Where sites that want a certificate are answered.
+    desk: Option<Desk>,
+    /// That the files may have changed.
+    look: Notify,
     pub(crate) links: Links,
     pub(crate) owner: Sender<Request>,
     pub(crate) stopping: watch::Receiver<bool>,
@@ -95,15 +105,19 @@ pub(crate) struct Network {
 impl Network {
     pub(crate) fn new(
         configuration: &Configuration,
-        identity: Option<Identity>,
+        access: Access,
         links: Links,
+        notices: Notices,
         owner: Sender<Request>,
         stopping: watch::Receiver<bool>,
     ) -> Self {
-        let settings = Settings::new(configuration, identity);
+        let settings = Settings::new(Arc::new(configuration.clone()), Arc::new(access));
         Self {
             site: configuration.site.clone(),
             settings: watch::Sender::new(Arc::new(settings)),
+            notices,
+            desk: configuration.authority.clone().map(Desk::new),
+            look: Notify::new(),
             links,
             owner,
             stopping,
@@ -121,8 +135,90 @@ impl Network {
         Arc::clone(&self.settings.borrow())
     }
 
+    /// The files as they were read last.
+    pub(crate) fn access(&self) -> Arc<Access> {
+        Arc::clone(&self.settings().access)
+    }
+
+    /// From now on these count, also for the links that are up.
+    pub(crate) fn replace_access(&self, access: Access) {
+        let configuration = Arc::clone(&self.settings().configuration);
+        let settings = Settings::new(configuration, Arc::new(access));
+        self.settings.send_replace(Arc::new(settings));
+    }
+
+    /// From now on this configuration counts.
+    pub(crate) fn replace(
+        &self,
+        configuration: Arc<Configuration>,
+        access: Arc<Access>,
+        lanes: Vec<LaneChange>,
+    ) {
+        self.links.set_peers(&configuration.peers);
+        let request = Request::Reconfigure {
+            peers: configuration.peers.clone(),
+            forwards: configuration.forwards(),
+            lanes,
+        };
+        // A new peer must be known to the owner before its link is.
+        let _ = self.owner.send(request);
+        let settings = Settings::new(configuration, access);
+        self.settings.send_replace(Arc::new(settings));
+    }
+
+    /// The files may have changed.
+    pub(crate) fn look_again(&self) {
+        self.look.notify_one();
+    }
+
+    pub(crate) async fn wait_for_look(&self) {
+        self.look.notified().await;
+    }
+
+    /// These have joined, and nobody else.
+    pub(crate) fn admit(&self, joined: Vec<SiteId>) {
+        let settings = self.settings();
+        let mut configuration = (*settings.configuration).clone();
+        let change = configuration.set_joined(joined);
+        if change == Change::default() {
+            return;
+        }
+        for site in change.added {
+            tracing::info!("site {site} has joined, it is a peer now");
+        }
+        for site in change.gone {
+            tracing::info!("site {site} is no peer any more");
+        }
+        let access = Arc::clone(&settings.access);
+        self.replace(Arc::new(configuration), access, Vec::new());
+    }
+
+    /// Shows when our certificate ends, and whether that is soon.
+    pub(crate) fn note_certificate(&self) {
+        let access = self.access();
+        let warning = access.warning(SystemTime::now().into());
+        self.notices.set("expiry", warning.into_iter().collect());
+        let expires = access.identity.as_ref().map(net::Identity::expires);
+        self.notices.set_expires(expires);
+    }
+
+    /// Shows which links anybody can listen in on.
+    pub(crate) fn warn_of_plain(&self) {
+        self.notices
+            .set("plain", self.settings().configuration.warnings());
+    }
+
+    /// Whether a site that has shown its certificate is one of ours.
+    fn welcomes(&self, site: &SiteId) -> Result<(), String> {
+        match self.settings().peers.get(site) {
+            None => Err(format!("site {site} is not a configured peer")),
+            Some(peer) if peer.plain => Err(format!("site {site} is to come without TLS")),
+            Some(_) => Ok(()),
+        }
+    }
+
     /// Somebody connected who has not introduced himself.
-    fn admit(&self, number: u64, task: AbortHandle) {
+    fn watch(&self, number: u64, task: AbortHandle) {
         let mut half_open = lock(&self.half_open);
         half_open.insert(number, task);
         if half_open.len() > HALF_OPEN
@@ -218,6 +314,28 @@ impl Network {
         }
     }
 
+    /// Answers somebody who wants a certificate.
+    async fn enrol<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        stream: S,
+        shown: Option<Presented>,
+        origin: &str,
+    ) -> Ended {
+        let result = match &self.desk {
+            Some(desk) => desk.serve(self, stream, shown, origin).await,
+            None => Err("there is no authority here".to_owned()),
+        };
+        let (was_up, reason) = match result {
+            Ok(()) => (true, "closed".to_owned()),
+            Err(why) => (false, why),
+        };
+        Ended {
+            was_up,
+            reason,
+            retry_after: Duration::ZERO,
+        }
+    }
+
     fn hearing(self: &Arc<Self>, outgoing: bool, address: String) -> Hearing {
         Hearing {
             network: Arc::clone(self),
@@ -245,7 +363,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 struct Claim {
     site: Option<SiteId>,
     /// What proves it.
-    chain: Option<PeerChain>,
+    chain: Option<Presented>,
     over_tcp: bool,
     /// Where we connected to.
     address: Option<Address>,
@@ -265,13 +383,11 @@ impl Claim {
         let Some(site) = self.site.as_ref().or(known) else {
             return Standing::Same;
         };
-        if let Some(chain) = &self.chain {
-            let Some(identity) = &new.identity else {
-                return Standing::NotBelieved("no certificate is configured any more".to_owned());
-            };
-            if let Err(error) = identity.believes(site, chain) {
-                return Standing::NotBelieved(program::exit::chain(&error));
-            }
+        if let (Some(chain), Some(identity)) = (&self.chain, &new.access.identity)
+            && let Err(error) = identity.believes(chain)
+        {
+            let why = program::exit::chain(&error);
+            return Standing::NotBelieved(format!("no longer believed: {why}"));
         }
         let Some(peer) = new.peers.get(site) else {
             return Standing::Changed("not a peer any more");
@@ -470,7 +586,7 @@ pub(crate) async fn listen(
                 let (shared, plain) = (Arc::clone(&network), listen.plain);
                 let task =
                     tokio::spawn(async move { welcome(&shared, stream, plain, hearing).await });
-                network.admit(number, task.abort_handle());
+                network.watch(number, task.abort_handle());
                 // Whoever connects all the time must not keep us from the others.
                 tokio::task::yield_now().await;
             }
@@ -496,11 +612,20 @@ async fn welcome(network: &Arc<Network>, stream: Stream, plain: bool, hearing: H
         Stream::Unix(_) => network.drive(stream, unknown(false), hearing).await,
         Stream::Tcp(_) if plain => network.drive(stream, unknown(true), hearing).await,
         Stream::Tcp(tcp) => match introduce(network, tcp).await {
-            Ok((stream, claim)) => network.drive(stream, claim, hearing).await,
-            Err(why) => {
-                network.complain(&origin, &why);
-                return;
-            }
+            Ok(Visitor::Link(stream, site)) => match network.welcomes(&site) {
+                Ok(()) => {
+                    let claim = Claim {
+                        chain: Presented::of(stream.get_ref().1.peer_certificates()),
+                        site: Some(site),
+                        over_tcp: true,
+                        address: None,
+                    };
+                    network.drive(stream, claim, hearing).await
+                }
+                Err(why) => return network.complain(&origin, &why),
+            },
+            Ok(Visitor::Enrolment(stream, shown)) => network.enrol(stream, shown, &origin).await,
+            Err(why) => return network.complain(&origin, &why),
         },
     };
     if !ended.was_up && ended.reason != "closed" {
@@ -508,15 +633,12 @@ async fn welcome(network: &Arc<Network>, stream: Stream, plain: bool, hearing: H
     }
 }
 
-/// TLS with whoever connected; the peer it is, or why it is none.
+/// TLS with whoever connected; what it wants, or what is wrong.
 async fn introduce(
     network: &Network,
     tcp: tokio::net::TcpStream,
-) -> Result<(impl AsyncRead + AsyncWrite + use<>, Claim), String> {
-    let settings = network.settings();
-    let Some(identity) = &settings.identity else {
-        return Err("no certificate is configured".to_owned());
-    };
+) -> Result<Visitor<Stream>, String> {
+    let access = network.access();
     let mut first = [0; 32];
     let peeked = tokio::time::timeout(FIRST_BYTES_TIMEOUT, tcp.peek(&mut first)).await;
     let first = match peeked {
@@ -530,24 +652,7 @@ async fn introduce(
             first.escape_ascii()
         ));
     }
-    let (stream, site) = identity
-        .accept(Stream::Tcp(tcp))
-        .await
-        .map_err(|error| chain(&error))?;
-    match settings.peers.get(&site) {
-        None => return Err(format!("site {site} is not a configured peer")),
-        Some(peer) if peer.plain => {
-            return Err(format!("site {site} is to come without TLS"));
-        }
-        Some(_) => {}
-    }
-    let claim = Claim {
-        chain: Some(PeerChain::of_client(&stream)),
-        site: Some(site),
-        over_tcp: true,
-        address: None,
-    };
-    Ok((stream, claim))
+    access.accept(Stream::Tcp(tcp)).await
 }
 
 /// Keeps a link to `peer` at `address` until the daemon stops, or the peer is
@@ -609,12 +714,12 @@ async fn connect_once(network: &Arc<Network>, peer: &SiteId, address: &Address) 
     if plain || matches!(address, Address::Unix(_)) {
         return network.drive(stream, claim(None), hearing).await;
     }
-    let Some(identity) = &settings.identity else {
+    let Some(identity) = &settings.access.identity else {
         return failed(net::Error::NotTls);
     };
     match identity.connect(peer, stream).await {
         Ok(stream) => {
-            let claim = claim(Some(PeerChain::of_server(&stream)));
+            let claim = claim(Presented::of(stream.get_ref().1.peer_certificates()));
             network.drive(stream, claim, hearing).await
         }
         Err(error) => failed(error),

@@ -1,5 +1,6 @@
 //! notifyd: see `cli.rs` for what it does, and `owner.rs` for its heart.
 
+mod access;
 mod cli;
 mod clock;
 mod config;
@@ -11,6 +12,7 @@ mod figures;
 mod flood;
 mod forward_line;
 mod intake;
+mod join;
 mod lane;
 mod link;
 mod maildir;
@@ -23,6 +25,7 @@ mod script;
 mod state_file;
 mod stop;
 mod submit;
+mod upkeep;
 mod waiting;
 
 use std::process::ExitCode;

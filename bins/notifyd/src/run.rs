@@ -6,15 +6,16 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
-use net::Identity;
+use authority::settings;
 use program::exit::chain;
 use program::{Failure, Status};
 use spool::{DirectoryStorage, Options, Queue, SpoolDirectory};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 
+use crate::access::Access;
 use crate::cli::Args;
-use crate::config::{self, Configuration};
+use crate::config::Configuration;
 use crate::control::{self, Control};
 use crate::figures::{Links, Notices};
 use crate::link::{self, Network};
@@ -22,7 +23,7 @@ use crate::owner::{Owner, Request};
 use crate::reload::{self, Live};
 use crate::report::{Report, Reporter};
 use crate::stop::Stop;
-use crate::{drop_watch, lane, submit};
+use crate::{drop_watch, lane, submit, upkeep};
 
 /// Files that a killed submitter left in `tmp/` are removed at this age.
 const LEFTOVERS: Duration = Duration::from_secs(3600);
@@ -36,8 +37,11 @@ const LAST_COMMIT: Duration = Duration::from_secs(10);
 
 /// Runs the daemon.
 pub(crate) fn run(args: &Args) -> Result<Status, Failure> {
-    let path = args.config.clone().unwrap_or_else(config::default_path);
-    let (configuration, identity) = read(&path).map_err(|problems| {
+    let path = args
+        .config
+        .clone()
+        .unwrap_or_else(settings::configuration_file);
+    let (configuration, access) = read(&path).map_err(|problems| {
         for problem in problems {
             eprintln!("notifyd: {problem}");
         }
@@ -52,39 +56,24 @@ pub(crate) fn run(args: &Args) -> Result<Status, Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::caused(Status::TryAgain, "cannot start", error))?;
-    let result = runtime.block_on(serve(path, configuration, identity, directory, queue));
+    let result = runtime.block_on(serve(path, configuration, access, directory, queue));
     // What hangs in a link's goodbye has had its time.
     runtime.shutdown_timeout(Duration::ZERO);
     result
 }
 
 /// The configuration and what it names, or all that is wrong with them.
-pub(crate) fn read(path: &Path) -> Result<(Configuration, Option<Identity>), Vec<String>> {
+pub(crate) fn read(path: &Path) -> Result<(Configuration, Access), Vec<String>> {
     let configuration = Configuration::read(path)?;
     let mut problems = Vec::new();
     configuration.check_files(&mut problems);
-    let identity = configuration.tls.as_ref().map(Identity::load);
-    let identity = match identity.transpose() {
-        Ok(identity) => identity,
-        Err(error) => {
-            problems.push(format!("[tls] {}", chain(&error)));
-            None
-        }
+    let access = match Access::load(&configuration) {
+        Ok(access) if problems.is_empty() => return Ok((configuration, access)),
+        Ok(_) => Vec::new(),
+        Err(problems) => problems,
     };
-    if let Some(identity) = &identity
-        && *identity.site() != configuration.site
-    {
-        problems.push(format!(
-            "[tls] the certificate is for site {}, but [site] name is {}",
-            identity.site(),
-            configuration.site
-        ));
-    }
-    if problems.is_empty() {
-        return Ok((configuration, identity));
-    }
     let named = |problem| format!("{}: {problem}", path.display());
-    Err(problems.into_iter().map(named).collect())
+    Err(problems.into_iter().chain(access).map(named).collect())
 }
 
 /// Makes the spool ours and recovers its journal.
@@ -142,12 +131,12 @@ fn lock(path: &Path) -> Result<SpoolDirectory, spool::Error> {
 async fn serve(
     path: PathBuf,
     configuration: Configuration,
-    identity: Option<Identity>,
+    access: Access,
     directory: SpoolDirectory,
     queue: Queue<DirectoryStorage>,
 ) -> Result<Status, Failure> {
     let mut signals = Signals::new()?;
-    let parts = Parts::start(path, &configuration, identity, directory, queue);
+    let parts = Parts::start(path, &configuration, access, directory, queue);
     let (mut parts, mut live) = parts.await?;
     tracing::info!("site {} is ready", configuration.site);
     program::ready::ready();
@@ -180,7 +169,7 @@ impl Parts {
     async fn start(
         path: PathBuf,
         configuration: &Configuration,
-        identity: Option<Identity>,
+        access: Access,
         directory: SpoolDirectory,
         queue: Queue<DirectoryStorage>,
     ) -> Result<(Self, Live), Failure> {
@@ -215,8 +204,9 @@ impl Parts {
         }
         let network = Arc::new(Network::new(
             configuration,
-            identity,
+            access,
             links,
+            notices.clone(),
             requests.clone(),
             stopping,
         ));
@@ -228,11 +218,11 @@ impl Parts {
             };
             tokio::spawn(control.listen(listener, network.stopping.clone()));
         }
+        tokio::spawn(upkeep::run(Arc::clone(&network)));
         let live = Live::start(
             path,
-            configuration.clone(),
             listeners,
-            network,
+            Arc::clone(&network),
             notices,
             requests.clone(),
             stop.clone(),
@@ -351,7 +341,6 @@ impl Signals {
         live: &mut Live,
         ended: &mut oneshot::Receiver<()>,
     ) -> bool {
-        let mut look = tokio::time::interval(reload::LOOK);
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return false,
@@ -361,7 +350,6 @@ impl Signals {
                     let _ = wake.send(Report::Show);
                 }
                 _ = self.hangup.recv() => live.reload().await,
-                _ = look.tick() => live.look_at_files(),
                 // The log goes to standard error, which whoever opened it reopens.
                 _ = self.reopen.recv() => {}
             }

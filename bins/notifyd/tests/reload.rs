@@ -159,9 +159,9 @@ fn a_certificate_that_expires_soon_is_shown() {
     );
     authority.equip_until(&site, 1, soon);
     let mut daemon = site.start();
-    daemon.wait_for_line("our certificate expires in 19 days");
+    daemon.wait_for_line("our certificate ends in 19 days");
     wait_until("the state file says so", || {
-        has_warning(&site, "expires in 19 days")
+        has_warning(&site, "ends in 19 days")
     });
     assert!(site.state()["certificate_expires"].is_string());
     let text = std::fs::read_to_string(site.path("notifyd.state")).unwrap();

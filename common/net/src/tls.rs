@@ -187,22 +187,13 @@ impl Identity {
     }
 
     /// Whether a peer that was let in earlier, perhaps under other files, would
-    /// be believed to be `site` today.
-    pub fn believes(&self, site: &SiteId, chain: &PeerChain) -> Result<(), Error> {
-        let [leaf, intermediates @ ..] = &chain.0[..] else {
-            return Err(Error::NoSite("there is none".to_owned()));
-        };
+    /// be believed today.
+    pub fn believes(&self, peer: &Presented) -> Result<(), Error> {
+        let (leaf, intermediates) = (&peer.0[0], &peer.0[1..]);
         let now = rustls_pki_types::UnixTime::now();
+        // A site's certificate serves both ends.
         let verified = self.peers.verify_client_cert(leaf, intermediates, now);
-        verified.map_err(Error::Tls)?;
-        let found = peer_site(Some(&chain.0))?;
-        if found != *site {
-            return Err(Error::WrongSite {
-                expected: site.clone(),
-                found: format!("site {found}"),
-            });
-        }
-        Ok(())
+        verified.map(|_| ()).map_err(Error::Tls)
     }
 
     fn client_config(&self, expected: &SiteId) -> Result<ClientConfig, Error> {
@@ -226,24 +217,21 @@ impl Identity {
     }
 }
 
-/// The certificates that a peer has shown, its own first.
+/// What the other end of a connection has shown and proved.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PeerChain(Vec<CertificateDer<'static>>);
+pub struct Presented(pub(crate) Vec<CertificateDer<'static>>);
 
-impl PeerChain {
-    /// Of who connected to us.
-    pub fn of_client<S>(stream: &tokio_rustls::server::TlsStream<S>) -> Self {
-        Self::new(stream.get_ref().1.peer_certificates())
+impl Presented {
+    /// What a connection knows of its other end.
+    pub fn of(certificates: Option<&[CertificateDer<'_>]>) -> Option<Self> {
+        let chain = certificates?.iter();
+        let chain: Vec<_> = chain.map(|c| c.clone().into_owned()).collect();
+        (!chain.is_empty()).then_some(Self(chain))
     }
 
-    /// Of whom we connected to.
-    pub fn of_server<S>(stream: &tokio_rustls::client::TlsStream<S>) -> Self {
-        Self::new(stream.get_ref().1.peer_certificates())
-    }
-
-    fn new(certificates: Option<&[CertificateDer<'_>]>) -> Self {
-        let certificates = certificates.unwrap_or_default().iter();
-        Self(certificates.map(|c| c.clone().into_owned()).collect())
+    /// Its own certificate, in DER.
+    pub fn certificate(&self) -> &[u8] {
+        &self.0[0]
     }
 }
 

@@ -34,6 +34,18 @@ pub(crate) enum Sites {
 }
 
 impl Peer {
+    /// One that has joined by invitation, and connects to us.
+    pub(super) fn joined(site: SiteId) -> Self {
+        Self {
+            site,
+            connect: None,
+            send: false,
+            receive: true,
+            sites: Sites::These(BTreeSet::new()),
+            plain: false,
+        }
+    }
+
     /// Whether a notification from this peer may say it is from `site`.
     pub(crate) fn may_claim(&self, site: &[u8]) -> bool {
         site == self.site.as_str().as_bytes()
@@ -67,6 +79,14 @@ pub(crate) struct Forward {
     pub(crate) to: Vec<SiteId>,
     /// How long one that is preferred may be away before the next one is used.
     pub(crate) failover_after: Duration,
+}
+
+/// Who we are towards other sites.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Tls {
+    pub(crate) files: TlsFiles,
+    /// Whether we ask for the next certificate ourselves.
+    pub(crate) renew: bool,
 }
 
 impl Configuration {
@@ -106,6 +126,9 @@ impl Configuration {
                     peer.site
                 ));
             }
+        }
+        if self.authority.is_some() && self.tls.is_none() {
+            complain("[tls] is missing, and [authority] needs it".to_owned());
         }
         self.check_forward(complain);
         let connects = self
@@ -153,17 +176,21 @@ impl Configuration {
     }
 }
 
-pub(super) fn parse_tls(mut table: Table, problems: &mut Vec<String>) -> Option<TlsFiles> {
+pub(super) fn parse_tls(mut table: Table, problems: &mut Vec<String>) -> Option<Tls> {
     let certificate = table.require("certificate", Table::path, problems);
     let key = table.require("key", Table::path, problems);
     let ca = table.require("ca", Table::path, problems);
     let crl = table.take("crl", Table::path, problems);
+    let renew = table.take("renew", Table::boolean, problems);
     table.finish(problems);
-    Some(TlsFiles {
-        certificate: certificate?,
-        key: key?,
-        ca: ca?,
-        crl,
+    Some(Tls {
+        files: TlsFiles {
+            certificate: certificate?,
+            key: key?,
+            ca: ca?,
+            crl,
+        },
+        renew: renew.unwrap_or(false),
     })
 }
 
