@@ -24,17 +24,6 @@ fn obey(args: &Args, out: &mut dyn Write) -> Result<Status, Failure> {
     let json = args.json;
     let place = || Place::find(args);
     match &args.command {
-        Command::Import(import) => import::import(import, &place()?, json, out),
-        Command::Export(export) => export::export(export, &place()?, json, out),
-        Command::ImportConfig(args) => import_config::show(args, out),
-        Command::Rules(Rules::Check { file }) => {
-            let file = file.clone().unwrap_or_else(|| rules::beside(args));
-            rules::check(&file, json, out)
-        }
-        Command::Rules(Rules::Test(test)) => {
-            let file = test.rules.clone().unwrap_or_else(|| rules::beside(args));
-            rules::test(&file, test, json, out)
-        }
         Command::Status => status::show(&place()?, json, out),
         Command::Queue(which) => queue::show(&place()?, which, json, out),
         Command::Show(show) => show::show(&place()?, show, json, out),
@@ -46,6 +35,17 @@ fn obey(args: &Args, out: &mut dyn Write) -> Result<Status, Failure> {
         Command::Flush(said) => act::flush(&place()?, said, json, out),
         Command::Reload(said) => act::reload(&place()?, said, json, out),
         Command::Test(test) => canary::test(&place()?, test, json, out),
+        Command::Import(import) => import::import(import, &place()?, json, out),
+        Command::Export(export) => export::export(export, &place()?, json, out),
+        Command::ImportConfig(args) => import_config::show(args, out),
+        Command::Rules(Rules::Check { file }) => {
+            let file = file.clone().unwrap_or_else(|| rules::beside(args));
+            rules::check(&file, json, out)
+        }
+        Command::Rules(Rules::Test(test)) => {
+            let file = test.rules.clone().unwrap_or_else(|| rules::beside(args));
+            rules::test(&file, test, json, out)
+        }
     }
 }
 
