@@ -147,6 +147,52 @@ fn a_revoked_site_is_cut_off_and_one_with_a_new_certificate_let_in() {
 }
 
 #[test]
+fn without_tls_come_only_those_who_may() {
+    let port = free_port();
+    let central = Site::new(
+        "central",
+        &format!(
+            "[[listen]]\naddress = '127.0.0.1:{port}'\nplain = true\n\
+             [[peer]]\nsite = 'remote1'\nplain = true\n[[peer]]\nsite = 'remote2'\n"
+        ),
+    );
+    let remote = |name| {
+        let rest = format!(
+            "[[peer]]\nsite = 'central'\nsend = true\nconnect = '127.0.0.1:{port}'\nplain = true\n"
+        );
+        Site::new(name, &rest)
+    };
+    let (may, may_not) = (remote("remote1"), remote("remote2"));
+    let mut there = central.start();
+    let (here, other) = (may.start(), may_not.start());
+    let id = may.submit(&[("HOSTNAME", "a")]);
+    wait_until("it is stored", || {
+        may.history(id)
+            .last()
+            .is_some_and(|last| last == "ended stored by peer")
+    });
+    there.wait_for_line("site remote2 may not come without TLS");
+    // Nobody else hears what is said on this machine.
+    wait_until("there is a state file", || {
+        central.state()["warnings"].is_array()
+    });
+    assert!(!has_warning(&central, "plain text"));
+    assert_eq!(central.state()["peers"][1]["state"], "initial");
+    for daemon in [here, other, there] {
+        daemon.terminate();
+    }
+    let exposed = Site::new(
+        "exposed",
+        &format!("[[listen]]\naddress = '0.0.0.0:{port}'\nplain = true\n"),
+    );
+    let daemon = exposed.start();
+    wait_until("it is warned of", || {
+        has_warning(&exposed, "plain text to and from 0.0.0.0")
+    });
+    daemon.terminate();
+}
+
+#[test]
 fn a_certificate_that_expires_soon_is_shown() {
     let authority = Authority::new();
     let site = Site::new("central", TLS);
