@@ -12,6 +12,7 @@ mod icinga2_contacts;
 mod icinga2_dump;
 mod icinga2_spared;
 mod isolation;
+mod join;
 mod live_traffic;
 mod livedump_nagios;
 mod liveload_icinga2;

@@ -1,6 +1,7 @@
 //! The configuration of notifyd: every key, its default, and what must be true
 //! of it. All problems are found, not only the first.
 
+mod certificates;
 mod lanes;
 mod links;
 
@@ -8,13 +9,14 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use net::{Address, TlsFiles};
+use authority::Settings;
 use objects::SiteId;
 use program::config::Table;
 
+pub(crate) use certificates::Change;
 use lanes::parse_lane;
 pub(crate) use lanes::{Destination, Lane, MailLane, Retry, Transport};
-pub(crate) use links::{Forward, Peer};
+pub(crate) use links::{Forward, Listen, Peer, Tls};
 use links::{parse_forward, parse_listen, parse_peer, parse_tls};
 
 /// All defaults of `notifyd.toml`.
@@ -42,9 +44,12 @@ pub(crate) struct Configuration {
     pub(crate) spool: PathBuf,
     /// Whether the spool may be where a loss of power empties it.
     pub(crate) allow_volatile: bool,
-    pub(crate) tls: Option<TlsFiles>,
-    pub(crate) listen: Vec<Address>,
+    pub(crate) tls: Option<Tls>,
+    pub(crate) authority: Option<Settings>,
+    pub(crate) listen: Vec<Listen>,
     pub(crate) peers: Vec<Peer>,
+    /// Those of the peers that are not in the file, but have joined.
+    pub(crate) joined: BTreeSet<SiteId>,
     pub(crate) forward: Option<Forward>,
     pub(crate) lanes: Vec<Lane>,
     pub(crate) state: State,
@@ -52,18 +57,10 @@ pub(crate) struct Configuration {
 }
 
 /// The state file.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct State {
     pub(crate) file: PathBuf,
     pub(crate) interval: Duration,
-}
-
-/// The configuration file that is read when none is named.
-pub(crate) fn default_path() -> PathBuf {
-    match std::env::var_os("OMD_ROOT") {
-        Some(root) => Path::new(&root).join("etc/sitewire/notifyd.toml"),
-        None => "/etc/sitewire/notifyd.toml".into(),
-    }
 }
 
 /// The spool that is used when none is configured: notify's default, too.
@@ -79,7 +76,14 @@ impl Configuration {
     pub(crate) fn read(path: &Path) -> Result<Self, Vec<String>> {
         let text = std::fs::read_to_string(path)
             .map_err(|error| vec![format!("{}: {error}", path.display())])?;
-        Self::parse(&path.display().to_string(), &text)
+        let file = path.display().to_string();
+        let mut configuration = Self::parse(&file, &text)?;
+        let mut problems = Vec::new();
+        configuration.add_joined(&mut problems);
+        match problems.is_empty() {
+            true => Ok(configuration),
+            false => Err(problems),
+        }
     }
 
     /// Reads the text of a configuration file; touches no other file.
@@ -98,6 +102,9 @@ impl Configuration {
         let tls = root
             .take("tls", Table::table, &mut problems)
             .and_then(|table| parse_tls(table, &mut problems));
+        let authority = root
+            .take("authority", Table::table, &mut problems)
+            .and_then(|table| Settings::parse(table, &mut problems));
         let listen = parse_each(&mut root, "listen", &mut problems, parse_listen);
         let peers = parse_each(&mut root, "peer", &mut problems, parse_peer);
         let forward = root
@@ -122,8 +129,10 @@ impl Configuration {
             spool,
             allow_volatile,
             tls,
+            authority,
             listen,
             peers,
+            joined: BTreeSet::new(),
             forward,
             lanes,
             state,
@@ -227,6 +236,8 @@ fn positive(value: program::config::Value) -> Result<Duration, String> {
 
 #[cfg(test)]
 mod tests {
+    use net::Address;
+
     use super::*;
 
     const COMPLETE: &str = r#"
@@ -240,6 +251,10 @@ certificate = "/c.crt"
 key = "/c.key"
 ca = "/ca.crt"
 crl = "/ca.crl"
+renew = true
+[authority]
+directory = "/a"
+address = "central.example:6555"
 [[listen]]
 address = "[::1]:6555"
 [[listen]]
@@ -250,6 +265,8 @@ site = "remote1"
 site = "other"
 connect = "other.example:6555"
 send = true
+receive = true
+sites = ["elsewhere"]
 [[lane]]
 name = "ops"
 script = "/bin/true"
@@ -268,8 +285,14 @@ file = "/x.state"
         let c = Configuration::parse("n.toml", COMPLETE).unwrap();
         assert_eq!(c.site.as_str(), "central");
         assert_eq!(c.stop_timeout, Duration::from_secs(5));
-        assert_eq!(c.tls.unwrap().crl.as_deref(), Some(Path::new("/ca.crl")));
-        assert_eq!(c.listen[1], Address::Unix("/run/notifyd".into()));
+        assert_eq!(c.listen[1].address, Address::Unix("/run/notifyd".into()));
+        assert!(c.peers[1].may_claim(b"elsewhere") && !c.peers[0].may_claim(b"elsewhere"));
+        assert!(c.peers[0].may_claim(b"remote1") && c.warnings().is_empty());
+        assert_eq!(c.authority.clone().unwrap().directory, Path::new("/a"));
+        assert_eq!(
+            c.tls.clone().unwrap().files.crl.as_deref(),
+            Some(Path::new("/ca.crl"))
+        );
         assert_eq!(c.peers.len(), 2);
         assert!(!c.peers[0].send && c.peers[1].send);
         assert!(matches!(&c.lanes[0].to,
@@ -375,10 +398,19 @@ file = "/x.state"
         let own = include_str!("config.rs").split("#[cfg(test)]").next();
         let source = own.unwrap().to_owned()
             + include_str!("config/links.rs")
-            + include_str!("config/lanes.rs");
+            + include_str!("config/lanes.rs")
+            + include_str!("../../../common/authority/src/settings.rs");
         let source: String = source.split_whitespace().collect();
         let tables = [
-            "site", "spool", "tls", "listen", "peer", "forward", "lane", "state",
+            "site",
+            "spool",
+            "tls",
+            "authority",
+            "listen",
+            "peer",
+            "forward",
+            "lane",
+            "state",
         ];
         let mut keys = BTreeSet::new();
         for call in ["take(\"", "require(\""] {

@@ -1,6 +1,8 @@
 //! notifyd: see `cli.rs` for what it does, and `owner.rs` for its heart.
 
+mod access;
 mod cli;
+mod clock;
 mod config;
 mod control;
 mod delivery;
@@ -10,11 +12,13 @@ mod figures;
 mod flood;
 mod forward_line;
 mod intake;
+mod join;
 mod lane;
 mod link;
 mod mail;
 mod maildir;
 mod owner;
+mod reload;
 mod report;
 mod route;
 mod run;
@@ -22,6 +26,7 @@ mod script;
 mod state_file;
 mod stop;
 mod submit;
+mod upkeep;
 mod waiting;
 
 use std::process::ExitCode;

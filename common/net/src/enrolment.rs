@@ -14,7 +14,8 @@ use tokio_rustls::server::TlsStream;
 use crate::error::Error;
 use crate::pem::{bad_file, read_certificates};
 use crate::tls::{
-    HANDSHAKE_TIMEOUT, Identity, check_protocol, client_verifier, in_time, peer_site, server_config,
+    HANDSHAKE_TIMEOUT, Identity, Presented, check_protocol, client_verifier, in_time, peer_site,
+    server_config,
 };
 
 /// What is agreed on in TLS with those who want a certificate.
@@ -29,8 +30,8 @@ pub struct Enrolment {
 pub enum Visitor<S> {
     /// A site, for a link.
     Link(TlsStream<S>, SiteId),
-    /// Somebody who wants a certificate; the site, if it has one already.
-    Enrolment(TlsStream<S>, Option<SiteId>),
+    /// Somebody who wants a certificate, with the one it has already.
+    Enrolment(TlsStream<S>, Option<Presented>),
 }
 
 impl Enrolment {
@@ -101,7 +102,7 @@ impl Enrolment {
             return Ok(Visitor::Link(stream, site));
         }
         check_protocol(connection.alpn_protocol(), self.protocol)?;
-        let site = certificates.map(|_| peer_site(certificates)).transpose()?;
-        Ok(Visitor::Enrolment(stream, site))
+        let presented = Presented::of(certificates);
+        Ok(Visitor::Enrolment(stream, presented))
     }
 }

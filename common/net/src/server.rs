@@ -14,14 +14,13 @@ use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
-use rustls_pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 pub use tokio_rustls::server::TlsStream;
 
 use crate::error::Error;
 use crate::pem::{bad_file, read_certificates, read_key, read_revocations, read_roots};
-use crate::tls::{Leaf, in_time, peer_site};
+use crate::tls::{Leaf, Presented, in_time, peer_site};
 
 /// Where the parts lie, all PEM.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +50,7 @@ pub struct Server {
 pub struct Client {
     /// Who it is.
     pub id: SiteId,
-    chain: Vec<CertificateDer<'static>>,
+    presented: Presented,
 }
 
 impl Server {
@@ -127,18 +126,17 @@ impl Server {
         let (_, connection) = stream.get_ref();
         let certificates = connection.peer_certificates();
         let id = peer_site(certificates)?;
-        let chain = certificates.unwrap_or_default();
-        let chain = chain.iter().map(|c| c.clone().into_owned()).collect();
-        Ok((stream, Some(Client { id, chain })))
+        let presented = Presented::of(certificates);
+        Ok((stream, presented.map(|presented| Client { id, presented })))
     }
 
     /// Whether the certificate of a client that was let in earlier, perhaps
     /// under other files, would be believed today.
     pub fn believes(&self, client: &Client) -> Result<(), Error> {
-        let (Some(verifier), [leaf, intermediates @ ..]) = (&self.clients, &client.chain[..])
-        else {
+        let (Some(verifier), Presented(chain)) = (&self.clients, &client.presented) else {
             return Ok(());
         };
+        let (leaf, intermediates) = (&chain[0], &chain[1..]);
         let now = rustls_pki_types::UnixTime::now();
         verifier
             .verify_client_cert(leaf, intermediates, now)

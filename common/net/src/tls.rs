@@ -186,6 +186,16 @@ impl Identity {
         Ok(stream)
     }
 
+    /// Whether a peer that was let in earlier, perhaps under other files, would
+    /// be believed today.
+    pub fn believes(&self, peer: &Presented) -> Result<(), Error> {
+        let (leaf, intermediates) = (&peer.0[0], &peer.0[1..]);
+        let now = rustls_pki_types::UnixTime::now();
+        // A site's certificate serves both ends.
+        let verified = self.peers.verify_client_cert(leaf, intermediates, now);
+        verified.map(|_| ()).map_err(Error::Tls)
+    }
+
     fn client_config(&self, expected: &SiteId) -> Result<ClientConfig, Error> {
         let verifier = SiteVerifier {
             expected: expected.clone(),
@@ -204,6 +214,24 @@ impl Identity {
         config.resumption = Resumption::disabled();
         config.enable_sni = false;
         Ok(config)
+    }
+}
+
+/// What the other end of a connection has shown and proved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Presented(pub(crate) Vec<CertificateDer<'static>>);
+
+impl Presented {
+    /// What a connection knows of its other end.
+    pub fn of(certificates: Option<&[CertificateDer<'_>]>) -> Option<Self> {
+        let chain = certificates?.iter();
+        let chain: Vec<_> = chain.map(|c| c.clone().into_owned()).collect();
+        (!chain.is_empty()).then_some(Self(chain))
+    }
+
+    /// Its own certificate, in DER.
+    pub fn certificate(&self) -> &[u8] {
+        &self.0[0]
     }
 }
 

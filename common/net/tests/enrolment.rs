@@ -72,7 +72,12 @@ async fn a_site_with_a_certificate_is_known_at_both_doors() {
         let (visitor, _stream) = tokio::join!(serve, connect);
         match visitor {
             Visitor::Enrolment(_, peer) => {
-                assert_eq!((protocol, peer), (PROTOCOL, Some(site("remote"))));
+                let peer = peer.unwrap();
+                let leaf = net::tls::Leaf::read(&peer.certificate().into()).unwrap();
+                assert_eq!((protocol, leaf.site), (PROTOCOL, Ok(site("remote"))));
+                central.believes(&peer).unwrap();
+                let other = Authority::new().identity("central");
+                assert!(other.believes(&peer).is_err());
             }
             Visitor::Link(_, peer) => {
                 assert_eq!((protocol, peer), (wire::frame::ALPN, site("remote")));

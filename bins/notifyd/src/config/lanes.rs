@@ -21,7 +21,7 @@ const RETRY_MAX: Duration = Duration::from_secs(15 * 60);
 const EXPIRE: Duration = Duration::from_secs(24 * 3600);
 
 /// A way of delivery.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Lane {
     pub(crate) name: String,
     pub(crate) to: Destination,
@@ -29,7 +29,7 @@ pub(crate) struct Lane {
 }
 
 /// Where a lane delivers to.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Destination {
     /// A program that is run once per notification.
     Script { path: PathBuf, timeout: Duration },
@@ -38,7 +38,7 @@ pub(crate) enum Destination {
 }
 
 /// Mails, and where they are put.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct MailLane {
     pub(crate) sender: Mailbox,
     /// Nobody: the contact of each notification.
@@ -55,7 +55,7 @@ pub(crate) enum Transport {
 }
 
 /// When a delivery that failed is tried again, and until when.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Retry {
     pub(crate) first: Duration,
     pub(crate) longest: Duration,

@@ -7,7 +7,7 @@ use objects::NotificationId;
 use program::exit::chain;
 use serde_json::{Value, json};
 use spool::control::{Action, Answer, Hand, Question};
-use spool::{End, Known, Settled, Target};
+use spool::{End, Known, Settled, Storage, Target};
 use tokio::sync::oneshot;
 
 use super::{Owner, now, read_route};
@@ -22,7 +22,7 @@ pub(super) struct Asked {
     to: oneshot::Sender<Answer>,
 }
 
-impl Owner {
+impl<S: Storage> Owner<S> {
     /// Does what is asked for, or says at once why not now.
     pub(super) fn handle_question(&mut self, question: Question, to: oneshot::Sender<Answer>) {
         let answer = match question {

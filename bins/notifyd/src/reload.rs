@@ -1,0 +1,212 @@
+//! What HUP does: everything that stays the same in the configuration goes on as
+//! it was. A configuration with a mistake in it changes nothing, and is shown
+//! until there is a better one. Certificates: `upkeep.rs`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+use std::time::SystemTime;
+
+use net::Address;
+use objects::SiteId;
+use program::exit::chain;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::access::Access;
+use crate::config::{Configuration, Lane, Listen};
+use crate::delivery::Job;
+use crate::figures::Notices;
+use crate::link::{self, Network};
+use crate::owner::{LaneChange, Request};
+use crate::stop::Stop;
+use crate::{lane, run};
+
+/// What runs according to the configuration, and can be changed with it.
+pub(crate) struct Live {
+    path: PathBuf,
+    network: Arc<Network>,
+    notices: Notices,
+    requests: Sender<Request>,
+    stop: Stop,
+    /// Dropped, the listener ends.
+    listeners: Vec<(Listen, watch::Sender<()>)>,
+    connectors: BTreeMap<SiteId, (Address, JoinHandle<()>)>,
+    /// Every lane there has been since the start, by its number.
+    lanes: Vec<Lane>,
+}
+
+impl Live {
+    /// Serves `listeners`, which [`bind`] made, and starts what connects.
+    pub(crate) fn start(
+        path: PathBuf,
+        listeners: Vec<Bound>,
+        network: Arc<Network>,
+        notices: Notices,
+        requests: Sender<Request>,
+        stop: Stop,
+    ) -> Self {
+        let configuration = network.settings().configuration.clone();
+        let mut live = Self {
+            path,
+            network,
+            notices,
+            requests,
+            stop,
+            listeners: Vec::new(),
+            connectors: BTreeMap::new(),
+            lanes: configuration.lanes.clone(),
+        };
+        live.serve(listeners);
+        live.connect();
+        live.network.warn_of_plain();
+        live
+    }
+
+    /// Reads the configuration again.
+    pub(crate) async fn reload(&mut self) {
+        let problems = match run::read(&self.path) {
+            Err(problems) => problems,
+            Ok((configuration, access)) => match self.check(&configuration) {
+                Err(problem) => vec![problem],
+                Ok(()) => match bind(&configuration, &self.bound()).await {
+                    Err(problem) => vec![problem],
+                    Ok(listeners) => {
+                        self.apply(configuration, access, listeners);
+                        tracing::info!("the configuration has been read again");
+                        Vec::new()
+                    }
+                },
+            },
+        };
+        for problem in &problems {
+            tracing::error!("{problem}");
+        }
+        if !problems.is_empty() {
+            tracing::error!("nothing was changed");
+        }
+        let shown = problems
+            .iter()
+            .map(|problem| format!("the configuration has not been read again: {problem}"));
+        self.notices.set("configuration", shown.collect());
+        self.network.look_again();
+    }
+
+    fn bound(&self) -> Vec<Listen> {
+        self.listeners.iter().map(|(at, _)| at.clone()).collect()
+    }
+
+    /// What can only be changed by a restart.
+    fn check(&self, new: &Configuration) -> Result<(), String> {
+        let old = &self.network.settings().configuration;
+        let changed = [
+            ("[site] name", old.site != new.site),
+            ("[spool] directory", old.spool != new.spool),
+            ("[state]", old.state != new.state),
+            ("[authority]", old.authority != new.authority),
+        ];
+        match changed.iter().find(|(_, changed)| *changed) {
+            Some((what, _)) => Err(format!(
+                "{}: {what} cannot be changed while notifyd runs",
+                self.path.display()
+            )),
+            None => Ok(()),
+        }
+    }
+
+    fn apply(&mut self, configuration: Configuration, access: Access, listeners: Vec<Bound>) {
+        let lanes = self.change_lanes(&configuration);
+        let wanted = configuration.listen.clone();
+        let access = Arc::new(access);
+        self.network.replace(Arc::new(configuration), access, lanes);
+        self.listeners.retain(|(listen, _)| wanted.contains(listen));
+        self.serve(listeners);
+        self.connect();
+        self.notices.set_configured(SystemTime::now().into());
+        self.network.warn_of_plain();
+    }
+
+    fn serve(&mut self, listeners: Vec<Bound>) {
+        for (listen, listener) in listeners {
+            if let Ok(address) = listener.address() {
+                tracing::info!("listening on {address}");
+            }
+            let (end, ended) = watch::channel(());
+            let network = Arc::clone(&self.network);
+            tokio::spawn(link::listen(network, listen.clone(), listener, ended));
+            self.listeners.push((listen, end));
+        }
+    }
+
+    /// Starts what is to connect and does not. What connects to somewhere else
+    /// than it should ends by itself.
+    fn connect(&mut self) {
+        let settings = self.network.settings();
+        for peer in &settings.configuration.peers {
+            let Some(address) = &peer.connect else {
+                continue;
+            };
+            let running = self.connectors.get(&peer.site);
+            if running.is_some_and(|(to, task)| to == address && !task.is_finished()) {
+                continue;
+            }
+            let network = Arc::clone(&self.network);
+            let task = tokio::spawn(link::connect(network, peer.site.clone(), address.clone()));
+            let entry = (address.clone(), task);
+            self.connectors.insert(peer.site.clone(), entry);
+        }
+    }
+
+    /// Starts the threads of lanes that are new or different; those that are
+    /// replaced end with the attempt that runs.
+    fn change_lanes(&mut self, configuration: &Configuration) -> Vec<LaneChange> {
+        let old = self.network.settings().configuration.clone();
+        let mut changes = Vec::new();
+        for (number, lane) in self.lanes.iter().enumerate() {
+            if !configuration.lanes.iter().any(|new| new.name == lane.name) {
+                changes.push(LaneChange { number, now: None });
+            }
+        }
+        for new in &configuration.lanes {
+            if old.lanes.contains(new) {
+                continue;
+            }
+            let number = self.lanes.iter().position(|lane| lane.name == new.name);
+            let number = number.unwrap_or_else(|| {
+                self.lanes.push(new.clone());
+                self.lanes.len() - 1
+            });
+            let (jobs, inbox) = channel::<Job>();
+            let (site, owner) = (configuration.site.clone(), self.requests.clone());
+            match lane::start(number, new.clone(), site, inbox, owner, self.stop.clone()) {
+                Ok(()) => {
+                    self.lanes[number] = new.clone();
+                    changes.push(LaneChange {
+                        number,
+                        now: Some((new.clone(), jobs)),
+                    });
+                }
+                Err(error) => tracing::error!("lane {} cannot start: {error}", new.name),
+            }
+        }
+        changes
+    }
+}
+
+/// A listener, and what the configuration says of it.
+pub(crate) type Bound = (Listen, net::Listener);
+
+/// Binds what is not bound yet, all or nothing.
+pub(crate) async fn bind(
+    configuration: &Configuration,
+    bound: &[Listen],
+) -> Result<Vec<Bound>, String> {
+    let mut listeners = Vec::new();
+    for listen in configuration.listen.iter().filter(|at| !bound.contains(at)) {
+        let listener = listen.address.listen().await;
+        let listener = listener.map_err(|error| chain(&error))?;
+        listeners.push((listen.clone(), listener));
+    }
+    Ok(listeners)
+}
