@@ -138,8 +138,9 @@ impl Icinga2 {
 
     /// Does something about one object, and says how that went.
     fn act(&mut self, action: &str, body: &Value) -> Result<Verdict, Failure> {
-        let path = format!("/v1/actions/{action}");
-        self.need(&path[4..])?;
+        let permission = format!("actions/{action}");
+        self.need(&permission)?;
+        let path = format!("/v1/{permission}");
         let answer = self.ask(Method::Post, &path, body.to_string().as_bytes())?;
         match answer::verdict(&answer) {
             verdict @ (Verdict::NotUs(_) | Verdict::NotNow(_)) => Err(self.failure(verdict)),
