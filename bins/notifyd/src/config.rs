@@ -8,11 +8,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use net::{Address, TlsFiles};
+use net::TlsFiles;
 use objects::SiteId;
 use program::config::Table;
 
-pub(crate) use links::{Forward, Peer};
+pub(crate) use links::{Forward, Listen, Peer};
 use links::{parse_forward, parse_listen, parse_peer, parse_tls};
 
 /// All defaults of `notifyd.toml`.
@@ -47,7 +47,7 @@ pub(crate) struct Configuration {
     pub(crate) site: SiteId,
     pub(crate) spool: PathBuf,
     pub(crate) tls: Option<TlsFiles>,
-    pub(crate) listen: Vec<Address>,
+    pub(crate) listen: Vec<Listen>,
     pub(crate) peers: Vec<Peer>,
     pub(crate) forward: Option<Forward>,
     pub(crate) lanes: Vec<Lane>,
@@ -56,7 +56,7 @@ pub(crate) struct Configuration {
 }
 
 /// A way of delivery.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Lane {
     pub(crate) name: String,
     pub(crate) to: Destination,
@@ -64,7 +64,7 @@ pub(crate) struct Lane {
 }
 
 /// Where a lane delivers to.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Destination {
     /// A program that is run once per notification.
     Script { path: PathBuf, timeout: Duration },
@@ -77,7 +77,7 @@ pub(crate) enum Destination {
 }
 
 /// When a delivery that failed is tried again, and until when.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Retry {
     pub(crate) first: Duration,
     pub(crate) longest: Duration,
@@ -85,7 +85,7 @@ pub(crate) struct Retry {
 }
 
 /// The state file.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct State {
     pub(crate) file: PathBuf,
     pub(crate) interval: Duration,
@@ -352,6 +352,8 @@ fn header_text(value: program::config::Value) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
+    use net::Address;
+
     use super::*;
 
     const COMPLETE: &str = r#"
@@ -375,6 +377,8 @@ site = "remote1"
 site = "other"
 connect = "other.example:6555"
 send = true
+receive = true
+sites = ["elsewhere"]
 [[lane]]
 name = "ops"
 script = "/bin/true"
@@ -393,8 +397,13 @@ file = "/x.state"
         let c = Configuration::parse("n.toml", COMPLETE).unwrap();
         assert_eq!(c.site.as_str(), "central");
         assert_eq!(c.stop_timeout, Duration::from_secs(5));
-        assert_eq!(c.tls.unwrap().crl.as_deref(), Some(Path::new("/ca.crl")));
-        assert_eq!(c.listen[1], Address::Unix("/run/notifyd".into()));
+        assert_eq!(
+            c.tls.clone().unwrap().crl.as_deref(),
+            Some(Path::new("/ca.crl"))
+        );
+        assert_eq!(c.listen[1].address, Address::Unix("/run/notifyd".into()));
+        assert!(c.peers[1].may_claim(b"elsewhere") && !c.peers[0].may_claim(b"elsewhere"));
+        assert!(c.peers[0].may_claim(b"remote1") && c.warnings().is_empty());
         assert_eq!(c.peers.len(), 2);
         assert!(!c.peers[0].send && c.peers[1].send);
         assert!(matches!(&c.lanes[0].to,

@@ -58,6 +58,58 @@ pub(crate) struct QueueFigures {
     pub(crate) disk_error: Option<String>,
 }
 
+/// What people should know of, by what it is about, and some dates.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Notices(Arc<Mutex<Notes>>);
+
+#[derive(Debug, Clone, Default)]
+struct Notes {
+    warnings: BTreeMap<&'static str, Vec<String>>,
+    expires: Option<UnixTime>,
+    configured: Option<UnixTime>,
+}
+
+impl Notices {
+    fn lock(&self) -> MutexGuard<'_, Notes> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All there is to say about `what` now; nothing if it is in order.
+    pub(crate) fn set(&self, what: &'static str, warnings: Vec<String>) {
+        self.lock().warnings.insert(what, warnings);
+    }
+
+    /// Whether this has not been said about `what` before.
+    pub(crate) fn is_news(&self, what: &str, warning: &String) -> bool {
+        let notes = self.lock();
+        let said = notes.warnings.get(what);
+        !said.is_some_and(|said| said.contains(warning))
+    }
+
+    /// Everything that is to be said.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        self.lock().warnings.values().flatten().cloned().collect()
+    }
+
+    /// Until when our certificate is valid.
+    pub(crate) fn expires(&self) -> Option<UnixTime> {
+        self.lock().expires
+    }
+
+    pub(crate) fn set_expires(&self, at: Option<UnixTime>) {
+        self.lock().expires = at;
+    }
+
+    /// When the configuration was read again, if it was.
+    pub(crate) fn configured(&self) -> Option<UnixTime> {
+        self.lock().configured
+    }
+
+    pub(crate) fn set_configured(&self, at: UnixTime) {
+        self.lock().configured = Some(at);
+    }
+}
+
 /// The four words that Checkmk's check knows, and no other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LinkState {
@@ -104,6 +156,28 @@ pub(crate) struct LinkFigures {
     pub(crate) clock_skew_us: Option<i64>,
 }
 
+impl LinkFigures {
+    fn new(peer: &Peer, now: UnixTime) -> Self {
+        let connect = peer.connect.as_ref().map(ToString::to_string);
+        Self {
+            up: Vec::new(),
+            outgoing: connect.is_some(),
+            address: connect.unwrap_or_default(),
+            state: LinkState::Initial,
+            message: String::new(),
+            since: now,
+            connect_time: None,
+            sent: 0,
+            received: 0,
+            in_doubt: 0,
+            heartbeat: Duration::ZERO,
+            last_incoming: UnixTime::NEVER,
+            last_heartbeat: UnixTime::NEVER,
+            clock_skew_us: None,
+        }
+    }
+}
+
 /// The links to all peers, shared between those who drive them and those who
 /// show them.
 #[derive(Debug, Clone)]
@@ -111,27 +185,23 @@ pub(crate) struct Links(Arc<Mutex<BTreeMap<SiteId, LinkFigures>>>);
 
 impl Links {
     pub(crate) fn new(peers: &[Peer], now: UnixTime) -> Self {
-        let links = peers.iter().map(|peer| {
-            let connect = peer.connect.as_ref().map(ToString::to_string);
-            let figures = LinkFigures {
-                up: Vec::new(),
-                outgoing: connect.is_some(),
-                address: connect.unwrap_or_default(),
-                state: LinkState::Initial,
-                message: String::new(),
-                since: now,
-                connect_time: None,
-                sent: 0,
-                received: 0,
-                in_doubt: 0,
-                heartbeat: Duration::ZERO,
-                last_incoming: UnixTime::NEVER,
-                last_heartbeat: UnixTime::NEVER,
-                clock_skew_us: None,
-            };
-            (peer.site.clone(), figures)
-        });
+        let links = peers
+            .iter()
+            .map(|peer| (peer.site.clone(), LinkFigures::new(peer, now)));
         Self(Arc::new(Mutex::new(links.collect())))
+    }
+
+    /// The configuration has changed: those that stay keep their figures.
+    pub(crate) fn set_peers(&self, peers: &[Peer]) {
+        let now = std::time::SystemTime::now().into();
+        let mut links = self.lock();
+        links.retain(|site, _| peers.iter().any(|peer| peer.site == *site));
+        for peer in peers {
+            let site = peer.site.clone();
+            links
+                .entry(site)
+                .or_insert_with(|| LinkFigures::new(peer, now));
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<SiteId, LinkFigures>> {

@@ -118,6 +118,17 @@ impl ForwardLine {
         Some(self.send(place))
     }
 
+    /// The one taken last was not sent.
+    pub(crate) fn give_back(&mut self, id: NotificationId) {
+        let Some(place) = self.sent.remove(&id) else {
+            return;
+        };
+        self.sending.pop_back();
+        self.slots[(place - self.first) as usize].state = State::Again;
+        self.again.push_front(place);
+        self.waiting += 1;
+    }
+
     /// It is settled: nothing is to be sent.
     pub(crate) fn end(&mut self, id: NotificationId) {
         match self.sent.get(&id) {

@@ -2,20 +2,22 @@
 //! over them is decided by the owner of the journal.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use net::{Address, Backoff, Identity, Listener, Stream};
+use net::{Address, Backoff, Identity, Listener, PeerChain, Stream};
 use objects::{SiteId, UnixTime};
 use program::exit::chain;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Notify, watch};
+use tokio::task::AbortHandle;
 use wire::{Event, Session, Window};
 
-use crate::config::{Configuration, Peer};
+use crate::config::{Configuration, Listen, Peer};
 use crate::figures::{LinkState, Links};
 use crate::flood::Flood;
 use crate::owner::{FromLink, Request};
@@ -32,8 +34,15 @@ pub(crate) fn window(peers: usize) -> Window {
 
 /// What all peers together may have in doubt, about.
 const ALL_WINDOWS: usize = 1 << 16;
-/// Most connections that have not introduced themselves.
+/// Most connections that have not introduced themselves. With one more the
+/// oldest of them is closed: whoever is in earnest needs only a moment.
 const HALF_OPEN: usize = 256;
+/// Most connections that have.
+const CONNECTIONS: usize = 4096;
+/// No peer makes us wait longer than this before we come again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(600);
+/// Clocks this far apart are worth a line.
+const SKEW: Duration = Duration::from_secs(5);
 /// A stranger must have said something after this long.
 const FIRST_BYTES_TIMEOUT: Duration = Duration::from_secs(10);
 /// The pause that a site which is no peer of ours is asked to make.
@@ -43,20 +52,42 @@ const TLS_HANDSHAKE: u8 = 0x16;
 /// A peer that connects to us although we connect to it is asked about this often.
 const ALREADY_UP: Duration = Duration::from_secs(5);
 
-/// What all links share.
-pub(crate) struct Network {
-    pub(crate) site: SiteId,
+/// What may change while links are up.
+pub(crate) struct Settings {
     pub(crate) identity: Option<Identity>,
     pub(crate) peers: BTreeMap<SiteId, Peer>,
     /// The peers that something may be sent to.
     sending: BTreeSet<SiteId>,
+}
+
+impl Settings {
+    pub(crate) fn new(configuration: &Configuration, identity: Option<Identity>) -> Self {
+        let peers = configuration.peers.iter();
+        let named = peers.clone().map(|peer| (peer.site.clone(), peer.clone()));
+        let sending = peers.filter(|peer| configuration.sends_to(peer));
+        Self {
+            identity,
+            peers: named.collect(),
+            sending: sending.map(|peer| peer.site.clone()).collect(),
+        }
+    }
+}
+
+/// What all links share.
+pub(crate) struct Network {
+    pub(crate) site: SiteId,
+    pub(crate) settings: watch::Sender<Arc<Settings>>,
     pub(crate) links: Links,
     pub(crate) owner: Sender<Request>,
     pub(crate) stopping: watch::Receiver<bool>,
     /// Somebody does not want to wait for the next attempt to connect.
     pub(crate) hurry: Arc<Notify>,
+    /// What a peer may have in doubt here, as long as the daemon runs.
+    window: Window,
     instance: String,
-    half_open: Arc<Semaphore>,
+    half_open: Mutex<BTreeMap<u64, AbortHandle>>,
+    /// How many have introduced themselves.
+    connections: Mutex<usize>,
     next_number: AtomicU64,
     strangers: Mutex<Flood>,
 }
@@ -69,32 +100,43 @@ impl Network {
         owner: Sender<Request>,
         stopping: watch::Receiver<bool>,
     ) -> Self {
-        let peers = configuration.peers.iter();
-        let named = peers.clone().map(|peer| (peer.site.clone(), peer.clone()));
-        let sending = peers.filter(|peer| configuration.sends_to(peer));
+        let settings = Settings::new(configuration, identity);
         Self {
             site: configuration.site.clone(),
-            identity,
-            peers: named.collect(),
-            sending: sending.map(|peer| peer.site.clone()).collect(),
+            settings: watch::Sender::new(Arc::new(settings)),
             links,
             owner,
             stopping,
             hurry: Arc::default(),
+            window: window(configuration.peers.len()),
             instance: objects::NotificationId::new(SystemTime::now().into()).to_string(),
-            half_open: Arc::new(Semaphore::new(HALF_OPEN)),
+            half_open: Mutex::default(),
+            connections: Mutex::default(),
             next_number: AtomicU64::new(1),
             strangers: Mutex::new(Flood::default()),
         }
     }
 
+    pub(crate) fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.settings.borrow())
+    }
+
+    /// Somebody connected who has not introduced himself.
+    fn admit(&self, number: u64, task: AbortHandle) {
+        let mut half_open = lock(&self.half_open);
+        half_open.insert(number, task);
+        if half_open.len() > HALF_OPEN
+            && let Some((_, oldest)) = half_open.pop_first()
+        {
+            oldest.abort();
+            drop(half_open);
+            self.complain("a stranger", "too many that do not introduce themselves");
+        }
+    }
+
     /// Somebody who is no peer of ours, or does not behave like one.
     fn complain(&self, origin: &str, why: &str) {
-        let mut strangers = self
-            .strangers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(more) = strangers.allows(Instant::now()) {
+        if let Some(more) = lock(&self.strangers).allows(Instant::now()) {
             tracing::warn!("connection from {origin} closed: {why}{more}");
         }
     }
@@ -103,37 +145,76 @@ impl Network {
     async fn drive<S: AsyncRead + AsyncWrite>(
         self: &Arc<Self>,
         stream: S,
-        peer: Option<SiteId>,
-        hearing: Hearing,
+        claim: Claim,
+        mut hearing: Hearing,
     ) -> Ended {
+        let mut settings = self.settings.subscribe();
+        let now = settings.borrow_and_update().clone();
         let mut config = wire::Config::new(
             self.site.clone(),
             self.instance.clone(),
             SystemTime::now().into(),
         );
-        config.window = window(self.peers.len());
-        config.sends = peer.as_ref().is_none_or(|peer| self.sending.contains(peer));
-        config.peer_site = peer;
+        config.window = self.window;
+        if let Some(peer) = &claim.site {
+            config.sends = now.sending.contains(peer);
+            config.accepts = now.peers.get(peer).is_some_and(|peer| peer.receive);
+        }
+        config.peer_site.clone_from(&claim.site);
         let heartbeat = config.heartbeat;
         let session = Session::new(config, Instant::now());
         let (commands, inbox) = unbounded_channel();
-        let mut hearing = Hearing {
-            commands: Some(commands),
-            heartbeat,
-            ..hearing
+        let to_session = commands.downgrade();
+        hearing.commands = Some(commands);
+        hearing.heartbeat = heartbeat;
+        hearing.plain = claim.chain.is_none() && claim.over_tcp;
+        let known = Arc::clone(&hearing.known);
+        let mut retry_after = Duration::ZERO;
+        let driving = net::drive(stream, session, inbox, |event| {
+            if let Event::GoAway {
+                retry_after: wish, ..
+            } = &event
+            {
+                retry_after = (*wish).min(LONGEST_PAUSE);
+            }
+            hearing.hear(event);
+        });
+        let ended = {
+            let mut driving = pin!(driving);
+            loop {
+                tokio::select! {
+                    ended = &mut driving => break ended.map_err(|error| chain(&error)),
+                    Ok(()) = settings.changed() => {
+                        let new = settings.borrow_and_update().clone();
+                        match claim.stands(known.get(), &now, &new) {
+                            Standing::Same => {}
+                            Standing::Changed(why) => {
+                                if let Some(commands) = to_session.upgrade() {
+                                    let _ = commands.send(net::Command::GoAway {
+                                        reason: why.to_owned(),
+                                        retry_after: Duration::ZERO,
+                                    });
+                                }
+                            }
+                            // Nothing more is heard from it, nor said to it.
+                            Standing::NotBelieved(why) => break Err(why),
+                        }
+                    }
+                }
+            }
         };
-        let result = net::drive(stream, session, inbox, |event| hearing.hear(event)).await;
-        let reason = match &result {
+        let reason = match ended {
             Ok(()) => hearing
                 .goodbye
                 .take()
                 .unwrap_or_else(|| "closed".to_owned()),
-            Err(error) => chain(error),
+            Err(why) => why,
         };
         hearing.end(&reason);
         Ended {
             was_up: hearing.peer.is_some(),
             reason,
+            retry_after,
         }
     }
 
@@ -147,8 +228,63 @@ impl Network {
             heartbeat: Duration::ZERO,
             commands: None,
             peer: None,
+            known: Arc::default(),
             goodbye: None,
-            half_open: None,
+            plain: false,
+            counted: false,
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    // Whoever panicked while holding one left nothing half done behind.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Who the other end is, as far as is known before it says so.
+struct Claim {
+    site: Option<SiteId>,
+    /// What proves it.
+    chain: Option<PeerChain>,
+    over_tcp: bool,
+    /// Where we connected to.
+    address: Option<Address>,
+}
+
+/// Whether a link may stay under new settings.
+enum Standing {
+    Same,
+    /// The two ends must speak anew.
+    Changed(&'static str),
+    NotBelieved(String),
+}
+
+impl Claim {
+    /// `known` is who the other end says it is, if it has said so.
+    fn stands(&self, known: Option<&SiteId>, old: &Settings, new: &Settings) -> Standing {
+        let Some(site) = self.site.as_ref().or(known) else {
+            return Standing::Same;
+        };
+        if let Some(chain) = &self.chain {
+            let Some(identity) = &new.identity else {
+                return Standing::NotBelieved("no certificate is configured any more".to_owned());
+            };
+            if let Err(error) = identity.believes(site, chain) {
+                return Standing::NotBelieved(program::exit::chain(&error));
+            }
+        }
+        let Some(peer) = new.peers.get(site) else {
+            return Standing::Changed("not a peer any more");
+        };
+        let before = old.peers.get(site);
+        let sends = |settings: &Settings| settings.sending.contains(site);
+        let is_same = before
+            .is_some_and(|before| before.receive == peer.receive && before.plain == peer.plain)
+            && sends(old) == sends(new)
+            && (self.address.is_none() || self.address == peer.connect);
+        match is_same {
+            true => Standing::Same,
+            false => Standing::Changed("the configuration has changed"),
         }
     }
 }
@@ -158,6 +294,8 @@ struct Ended {
     /// Whether the peer introduced itself.
     was_up: bool,
     reason: String,
+    /// The pause that the peer wishes.
+    retry_after: Duration,
 }
 
 /// Hears the events of one link and hands them on.
@@ -172,9 +310,14 @@ struct Hearing {
     commands: Option<UnboundedSender<net::Command>>,
     /// Set once the peer has introduced itself and is one of ours.
     peer: Option<SiteId>,
+    /// The same, for who does not hear.
+    known: Arc<OnceLock<SiteId>>,
     /// Why the peer says it goes.
     goodbye: Option<String>,
-    half_open: Option<OwnedSemaphorePermit>,
+    /// TCP without TLS.
+    plain: bool,
+    /// Whether it is among the connections that have introduced themselves.
+    counted: bool,
 }
 
 impl Hearing {
@@ -203,19 +346,27 @@ impl Hearing {
     }
 
     fn introduced(&mut self, hello: &wire::PeerHello) {
-        self.half_open = None;
+        lock(&self.network.half_open).remove(&self.number);
         let peer = hello.hello.site.clone();
         let Some(commands) = self.commands.take() else {
             return;
         };
-        if !self.network.peers.contains_key(&peer) {
-            let why = format!("site {peer} is not a configured peer");
+        if let Err(why) = self.let_in(&peer) {
             self.network.complain(&self.address, &why);
             let _ = commands.send(net::Command::GoAway {
                 reason: why,
                 retry_after: STRANGER_PAUSE,
             });
             return;
+        }
+        let skew = Duration::from_micros(hello.skew_us.unsigned_abs());
+        if skew >= SKEW {
+            let direction = if hello.skew_us > 0 {
+                "ahead of"
+            } else {
+                "behind"
+            };
+            tracing::warn!(%peer, "its clock is {} s {direction} ours", skew.as_secs());
         }
         let now: UnixTime = SystemTime::now().into();
         self.network.links.update(&peer, |link| {
@@ -236,12 +387,31 @@ impl Hearing {
             .links
             .enter(&peer, LinkState::Established, &message);
         self.peer = Some(peer.clone());
+        let _ = self.known.set(peer.clone());
         let up = FromLink::Up {
             commands,
             outgoing: self.outgoing,
             accepts: hello.hello.accepts,
         };
         self.tell(peer, up);
+    }
+
+    /// Whether this site may have a link of this kind.
+    fn let_in(&mut self, peer: &SiteId) -> Result<(), String> {
+        let settings = self.network.settings();
+        let Some(known) = settings.peers.get(peer) else {
+            return Err(format!("site {peer} is not a configured peer"));
+        };
+        if self.plain && !known.plain {
+            return Err(format!("site {peer} may not come without TLS"));
+        }
+        let mut connections = lock(&self.network.connections);
+        if *connections >= CONNECTIONS {
+            return Err("there are too many connections".to_owned());
+        }
+        *connections += 1;
+        self.counted = true;
+        Ok(())
     }
 
     fn count(&self, peer: &SiteId, event: &Event) {
@@ -270,23 +440,39 @@ impl Hearing {
     }
 }
 
-/// Takes connections until the daemon stops.
-pub(crate) async fn listen(network: Arc<Network>, listener: Listener) {
+impl Drop for Hearing {
+    fn drop(&mut self) {
+        lock(&self.network.half_open).remove(&self.number);
+        if self.counted {
+            *lock(&self.network.connections) -= 1;
+        }
+    }
+}
+
+/// Takes connections until the daemon stops, or `end` is dropped.
+pub(crate) async fn listen(
+    network: Arc<Network>,
+    listen: Listen,
+    listener: Listener,
+    mut end: watch::Receiver<()>,
+) {
     let mut stopping = network.stopping.clone();
     loop {
-        let half_open = Arc::clone(&network.half_open);
-        let accepted = async {
-            let permit = half_open.acquire_owned().await;
-            (permit.ok(), listener.accept().await)
-        };
-        let (permit, accepted) = tokio::select! {
-            accepted = accepted => accepted,
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = end.changed() => return,
             _ = stopping.wait_for(|stopping| *stopping) => return,
         };
         match accepted {
             Ok((stream, origin)) => {
-                let network = Arc::clone(&network);
-                tokio::spawn(async move { welcome(&network, stream, origin, permit).await });
+                let hearing = network.hearing(false, origin);
+                let number = hearing.number;
+                let (shared, plain) = (Arc::clone(&network), listen.plain);
+                let task =
+                    tokio::spawn(async move { welcome(&shared, stream, plain, hearing).await });
+                network.admit(number, task.abort_handle());
+                // Whoever connects all the time must not keep us from the others.
+                tokio::task::yield_now().await;
             }
             Err(error) => {
                 // Out of descriptors, most likely: it will pass.
@@ -298,18 +484,19 @@ pub(crate) async fn listen(network: Arc<Network>, listener: Listener) {
 }
 
 /// Finds out who connected, and serves it if it is a peer.
-async fn welcome(
-    network: &Arc<Network>,
-    stream: Stream,
-    origin: String,
-    permit: Option<OwnedSemaphorePermit>,
-) {
-    let mut hearing = network.hearing(false, origin.clone());
-    hearing.half_open = permit;
+async fn welcome(network: &Arc<Network>, stream: Stream, plain: bool, hearing: Hearing) {
+    let origin = hearing.address.clone();
+    let unknown = |over_tcp| Claim {
+        site: None,
+        chain: None,
+        over_tcp,
+        address: None,
+    };
     let ended = match stream {
-        Stream::Unix(_) => network.drive(stream, None, hearing).await,
+        Stream::Unix(_) => network.drive(stream, unknown(false), hearing).await,
+        Stream::Tcp(_) if plain => network.drive(stream, unknown(true), hearing).await,
         Stream::Tcp(tcp) => match introduce(network, tcp).await {
-            Ok((stream, site)) => network.drive(stream, Some(site), hearing).await,
+            Ok((stream, claim)) => network.drive(stream, claim, hearing).await,
             Err(why) => {
                 network.complain(&origin, &why);
                 return;
@@ -325,8 +512,9 @@ async fn welcome(
 async fn introduce(
     network: &Network,
     tcp: tokio::net::TcpStream,
-) -> Result<(impl AsyncRead + AsyncWrite + use<>, SiteId), String> {
-    let Some(identity) = &network.identity else {
+) -> Result<(impl AsyncRead + AsyncWrite + use<>, Claim), String> {
+    let settings = network.settings();
+    let Some(identity) = &settings.identity else {
         return Err("no certificate is configured".to_owned());
     };
     let mut first = [0; 32];
@@ -346,17 +534,33 @@ async fn introduce(
         .accept(Stream::Tcp(tcp))
         .await
         .map_err(|error| chain(&error))?;
-    if !network.peers.contains_key(&site) {
-        return Err(format!("site {site} is not a configured peer"));
+    match settings.peers.get(&site) {
+        None => return Err(format!("site {site} is not a configured peer")),
+        Some(peer) if peer.plain => {
+            return Err(format!("site {site} is to come without TLS"));
+        }
+        Some(_) => {}
     }
-    Ok((stream, site))
+    let claim = Claim {
+        chain: Some(PeerChain::of_client(&stream)),
+        site: Some(site),
+        over_tcp: true,
+        address: None,
+    };
+    Ok((stream, claim))
 }
 
-/// Keeps a link to `peer` until the daemon stops.
+/// Keeps a link to `peer` at `address` until the daemon stops, or the peer is
+/// to be elsewhere.
 pub(crate) async fn connect(network: Arc<Network>, peer: SiteId, address: Address) {
     let mut stopping = network.stopping.clone();
+    let mut settings = network.settings.subscribe();
     let mut backoff = Backoff::default();
-    while !*stopping.borrow() {
+    let is_there = |settings: &Settings| {
+        let peer = settings.peers.get(&peer);
+        peer.is_some_and(|peer| peer.connect.as_ref() == Some(&address))
+    };
+    while !*stopping.borrow() && is_there(&settings.borrow_and_update().clone()) {
         let pause = if network.links.is_established(&peer) {
             ALREADY_UP
         } else {
@@ -370,11 +574,14 @@ pub(crate) async fn connect(network: Arc<Network>, peer: SiteId, address: Addres
                     .links
                     .enter(&peer, LinkState::Cooldown, &ended.reason);
             }
-            backoff.failed(Instant::now(), random())
+            backoff
+                .failed(Instant::now(), random())
+                .max(ended.retry_after)
         };
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             () = network.hurry.notified() => {}
+            _ = settings.changed() => {}
             _ = stopping.wait_for(|stopping| *stopping) => {}
         }
     }
@@ -384,20 +591,32 @@ async fn connect_once(network: &Arc<Network>, peer: &SiteId, address: &Address) 
     let failed = |error: net::Error| Ended {
         was_up: false,
         reason: chain(&error),
+        retry_after: Duration::ZERO,
     };
     let hearing = network.hearing(true, address.to_string());
     let stream = match address.connect().await {
         Ok(stream) => stream,
         Err(error) => return failed(error),
     };
-    if matches!(address, Address::Unix(_)) {
-        return network.drive(stream, Some(peer.clone()), hearing).await;
+    let settings = network.settings();
+    let plain = settings.peers.get(peer).is_some_and(|peer| peer.plain);
+    let claim = |chain| Claim {
+        site: Some(peer.clone()),
+        chain,
+        over_tcp: matches!(address, Address::Tcp { .. }),
+        address: Some(address.clone()),
+    };
+    if plain || matches!(address, Address::Unix(_)) {
+        return network.drive(stream, claim(None), hearing).await;
     }
-    let Some(identity) = &network.identity else {
+    let Some(identity) = &settings.identity else {
         return failed(net::Error::NotTls);
     };
     match identity.connect(peer, stream).await {
-        Ok(stream) => network.drive(stream, Some(peer.clone()), hearing).await,
+        Ok(stream) => {
+            let claim = claim(Some(PeerChain::of_server(&stream)));
+            network.drive(stream, claim, hearing).await
+        }
         Err(error) => failed(error),
     }
 }

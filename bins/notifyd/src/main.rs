@@ -1,6 +1,7 @@
 //! notifyd: see `cli.rs` for what it does, and `owner.rs` for its heart.
 
 mod cli;
+mod clock;
 mod config;
 mod control;
 mod delivery;
@@ -14,6 +15,7 @@ mod lane;
 mod link;
 mod maildir;
 mod owner;
+mod reload;
 mod report;
 mod route;
 mod run;

@@ -10,26 +10,33 @@ mod control;
 mod forwards;
 mod lanes;
 mod peers;
+mod reconfigure;
+#[cfg(test)]
+mod simulation;
 mod submitters;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use objects::{Envelope, NotificationId, SiteId, UnixTime};
 use program::exit::chain;
 use spool::control::{Answer, Question};
 use spool::drop_box::Dropped;
-use spool::{Accepted, DirectoryStorage, End, Message, Queue, Space, SpoolDirectory, Target};
+use spool::{
+    Accepted, DirectoryStorage, End, Message, Queue, Space, SpoolDirectory, Storage, Target,
+};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
-use wire::RefusalCode;
+use wire::{RefusalCode, Window};
 
-use crate::config::{Configuration, Lane};
+use crate::clock;
+use crate::config::{Configuration, Forward, Lane, Peer};
 use crate::delivery::{Job, Outcome};
 use crate::figures::{QueueFigures, Stack};
 use crate::intake::Intake;
+use crate::link::window;
 use crate::route::{Incoming, Refusal, Route};
 use crate::stop::Stop;
 use crate::submit::Reply;
@@ -71,10 +78,23 @@ pub(crate) enum Request {
         question: Question,
         to: oneshot::Sender<Answer>,
     },
+    /// The configuration has changed.
+    Reconfigure {
+        peers: Vec<Peer>,
+        forwards: Vec<Forward>,
+        lanes: Vec<LaneChange>,
+    },
     /// For the state file.
     Figures(Sender<QueueFigures>),
     /// The daemon is to end.
     Stop,
+}
+
+/// What becomes of a lane.
+pub(crate) struct LaneChange {
+    pub(crate) number: usize,
+    /// Its settings and its new thread; none if there is no such lane any more.
+    pub(crate) now: Option<(Lane, Sender<Job>)>,
 }
 
 /// What a link tells.
@@ -92,14 +112,16 @@ pub(crate) enum FromLink {
 }
 
 /// Everything the thread has.
-pub(crate) struct Owner {
+pub(crate) struct Owner<S: Storage = DirectoryStorage> {
     site: SiteId,
     directory: SpoolDirectory,
-    queue: Queue<DirectoryStorage>,
+    queue: Queue<S>,
     intake: Intake,
     lanes: Vec<LaneWork>,
     peers: BTreeMap<SiteId, PeerWork>,
     forwards: Vec<ForwardWork>,
+    /// What a peer may have in doubt here.
+    window: Window,
     stop: Stop,
     /// Dropped files that are in the journal after the next commit.
     absorbed: Vec<Dropped>,
@@ -125,16 +147,16 @@ struct Counters {
 }
 
 fn now() -> UnixTime {
-    SystemTime::now().into()
+    clock::time()
 }
 
-impl Owner {
+impl<S: Storage> Owner<S> {
     /// Takes over a recovered queue: what is open in it gets its places in the
     /// lines again. `jobs` leads to the thread of each lane.
     pub(crate) fn new(
         configuration: &Configuration,
         directory: SpoolDirectory,
-        queue: Queue<DirectoryStorage>,
+        queue: Queue<S>,
         jobs: Vec<Sender<Job>>,
         stop: Stop,
     ) -> Result<Self, spool::Error> {
@@ -143,28 +165,31 @@ impl Owner {
         let forwards = configuration.forwards().into_iter();
         let mut owner = Self {
             site: configuration.site.clone(),
-            intake: Intake::new(directory.drop_box()?, Instant::now()),
+            intake: Intake::new(directory.drop_box()?, clock::instant()),
             lanes: configuration.lanes.iter().zip(jobs).map(lane).collect(),
             peers: peers
-                .map(|peer| (peer.site.clone(), PeerWork::default()))
+                .map(|peer| (peer.site.clone(), PeerWork::new(peer.clone())))
                 .collect(),
             forwards: forwards
-                .map(|forward| ForwardWork::new(forward, Instant::now()))
+                .map(|forward| ForwardWork::new(forward, clock::instant()))
                 .collect(),
+            window: window(configuration.peers.len()),
             stop,
             absorbed: Vec::new(),
             submitted: Vec::new(),
             asked: Vec::new(),
             failing: None,
             space: Space::Ok,
-            space_look: Instant::now(),
+            space_look: clock::instant(),
             stopping: false,
             counters: Counters::default(),
             corrupt: directory.path().join("corrupt"),
             directory,
             queue,
         };
-        let open: Vec<Message> = owner.queue.open().collect();
+        owner.queue.end_settled(now());
+        // A disk that refuses now what recovery has to write may take it later.
+        let open: Vec<Message> = owner.queue.open_or_pending().collect();
         let mut orphans = BTreeMap::<String, usize>::new();
         for message in &open {
             owner.restore(message, &mut orphans)?;
@@ -223,7 +248,7 @@ impl Owner {
     /// for that is over.
     pub(crate) fn run(mut self, requests: &Receiver<Request>) {
         loop {
-            let pause = self.next_due().saturating_duration_since(Instant::now());
+            let pause = self.next_due().saturating_duration_since(clock::instant());
             match requests.recv_timeout(pause) {
                 Ok(request) => self.handle(request),
                 Err(RecvTimeoutError::Timeout) => {}
@@ -237,7 +262,7 @@ impl Owner {
             self.commit();
             let idle = self.peers.values().all(PeerWork::is_down)
                 && self.lanes.iter().all(LaneWork::is_idle);
-            if self.stopping && (idle || self.stop.is_over(Instant::now())) {
+            if self.stopping && (idle || self.stop.is_over(clock::instant())) {
                 // What the last commit did not take, the next start finds
                 // where it came from.
                 return;
@@ -246,7 +271,7 @@ impl Owner {
     }
 
     fn next_due(&self) -> Instant {
-        let now = Instant::now();
+        let now = clock::instant();
         if self.failing.is_some() || self.stopping {
             return self.failing.unwrap_or(now + DISK_RETRY);
         }
@@ -263,7 +288,7 @@ impl Owner {
 
     fn handle(&mut self, request: Request) {
         match request {
-            Request::LookIntoDropBox => self.intake.wake(Instant::now()),
+            Request::LookIntoDropBox => self.intake.wake(clock::instant()),
             Request::Submitted {
                 number,
                 body,
@@ -271,6 +296,11 @@ impl Owner {
             } => self.handle_submitted(number, &body, reply),
             Request::Link { peer, number, what } => self.handle_link(&peer, number, what),
             Request::Question { question, to } => self.handle_question(question, to),
+            Request::Reconfigure {
+                peers,
+                forwards,
+                lanes,
+            } => self.reconfigure(peers, forwards, lanes),
             Request::Finished { lane, outcome } => self.handle_finished(lane, outcome),
             Request::Figures(reply) => {
                 // Who asked may have given up waiting.
@@ -291,14 +321,14 @@ impl Owner {
         if self.space < Space::Full
             && let Err(error) = self.absorb()
         {
-            self.intake.failed(&error, Instant::now());
+            self.intake.failed(&error, clock::instant());
         }
         self.take_turns();
     }
 
     /// Peers wait while the room is low, everybody waits while it is used up.
     fn look_at_space(&mut self) {
-        let now = Instant::now();
+        let now = clock::instant();
         if now >= self.space_look {
             self.space_look = now + SPACE_LOOK;
             if let Err(error) = self.queue.look_at_space() {
@@ -321,7 +351,7 @@ impl Owner {
 
     /// Takes a group of dropped files in.
     fn absorb(&mut self) -> Result<(), spool::Error> {
-        let at = Instant::now();
+        let at = clock::instant();
         for file in self.intake.next_group(at)? {
             match Incoming::read(&file.body, &self.site) {
                 Ok(incoming) => match self.accept(incoming, None) {
@@ -363,7 +393,10 @@ impl Owner {
         let forwards = self.forwards.iter().filter(|f| f.wants(route));
         let targets = route.targets(
             forwards.map(ForwardWork::active),
-            self.lanes.iter().map(|lane| lane.name.as_str()),
+            self.lanes
+                .iter()
+                .filter(|lane| !lane.retired)
+                .map(|lane| lane.name.as_str()),
         );
         if targets.is_empty() {
             self.queue.end(id, End::NobodyToNotify, "", now());
@@ -400,7 +433,7 @@ impl Owner {
     /// Makes everything durable; answers if that worked.
     fn commit(&mut self) {
         // Each try takes a new segment: not one for every request.
-        if self.failing.is_some_and(|again| Instant::now() < again) {
+        if self.failing.is_some_and(|again| clock::instant() < again) {
             self.put_off_questions("the disk refuses records");
             self.pong_links();
             return;
@@ -422,10 +455,10 @@ impl Owner {
             Err(error) => {
                 if self.failing.is_none() {
                     tracing::error!("disk error, nothing is acknowledged: {}", chain(&error));
-                    self.failing = Some(Instant::now());
+                    self.failing = Some(clock::instant());
                     self.grant_all();
                 }
-                self.failing = Some(Instant::now() + DISK_RETRY);
+                self.failing = Some(clock::instant() + DISK_RETRY);
                 self.put_off_questions(
                     "the disk refuses records; it is done when it takes them again",
                 );

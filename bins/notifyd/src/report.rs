@@ -9,7 +9,7 @@ use spool::control::Answer;
 use tokio::sync::oneshot;
 
 use crate::config::State as StateConfig;
-use crate::figures::{LinkState, Links, QueueFigures};
+use crate::figures::{LinkState, Links, Notices, QueueFigures};
 use crate::owner::Request;
 use crate::state_file::State;
 
@@ -30,6 +30,7 @@ pub(crate) struct Reporter {
     pub(crate) started: UnixTime,
     pub(crate) state: StateConfig,
     pub(crate) links: Links,
+    pub(crate) notices: Notices,
     pub(crate) owner: Sender<Request>,
 }
 
@@ -83,7 +84,9 @@ impl Reporter {
             site: self.site.clone(),
             updated: SystemTime::now().into(),
             started: self.started,
-            configuration: self.started,
+            configuration: self.notices.configured().unwrap_or(self.started),
+            certificate_expires: self.notices.expires(),
+            warnings: self.notices.warnings(),
             queue: queue.clone(),
             links: self.links.all().into_iter().collect(),
         }

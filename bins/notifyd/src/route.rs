@@ -24,6 +24,8 @@ pub(crate) struct Route {
     pub(crate) object: Object,
     pub(crate) kind: Kind,
     pub(crate) path: Vec<SiteId>,
+    /// The sites it says it is from: its own word, and that of the monitoring.
+    pub(crate) origins: Vec<Vec<u8>>,
     /// How long it may live, in microseconds, if it says so itself.
     pub(crate) lifetime_us: Option<i64>,
 }
@@ -64,7 +66,10 @@ impl Route {
         let context = envelope.context()?;
         let lifetime =
             |expires: objects::UnixTime| expires.micros().saturating_sub(envelope.created.micros());
+        let site = envelope.site.as_str().as_bytes().to_vec();
+        let monitored = context.get("OMD_SITE").map(|site| site.to_vec());
         Ok(Self {
+            origins: std::iter::once(site).chain(monitored).collect(),
             object: Object::of(&context),
             kind: envelope.kind.clone(),
             path: envelope.path.clone(),

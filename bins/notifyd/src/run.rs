@@ -1,12 +1,12 @@
 //! From the command line to the end: read, check, take the spool, bind, serve, stop.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
-use net::{Identity, Listener};
+use net::Identity;
 use program::exit::chain;
 use program::{Failure, Status};
 use spool::{DirectoryStorage, Options, Queue, SpoolDirectory};
@@ -16,9 +16,10 @@ use tokio::sync::{oneshot, watch};
 use crate::cli::Args;
 use crate::config::{self, Configuration};
 use crate::control::{self, Control};
-use crate::figures::Links;
+use crate::figures::{Links, Notices};
 use crate::link::{self, Network};
 use crate::owner::{Owner, Request};
+use crate::reload::{self, Live};
 use crate::report::{Report, Reporter};
 use crate::stop::Stop;
 use crate::{drop_watch, lane, submit};
@@ -51,14 +52,14 @@ pub(crate) fn run(args: &Args) -> Result<Status, Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::caused(Status::TryAgain, "cannot start", error))?;
-    let result = runtime.block_on(serve(configuration, identity, directory, queue));
+    let result = runtime.block_on(serve(path, configuration, identity, directory, queue));
     // What hangs in a link's goodbye has had its time.
     runtime.shutdown_timeout(Duration::ZERO);
     result
 }
 
 /// The configuration and what it names, or all that is wrong with them.
-fn read(path: &Path) -> Result<(Configuration, Option<Identity>), Vec<String>> {
+pub(crate) fn read(path: &Path) -> Result<(Configuration, Option<Identity>), Vec<String>> {
     let configuration = Configuration::read(path)?;
     let mut problems = Vec::new();
     configuration.check_files(&mut problems);
@@ -139,16 +140,20 @@ fn lock(path: &Path) -> Result<SpoolDirectory, spool::Error> {
 }
 
 async fn serve(
+    path: PathBuf,
     configuration: Configuration,
     identity: Option<Identity>,
     directory: SpoolDirectory,
     queue: Queue<DirectoryStorage>,
 ) -> Result<Status, Failure> {
     let mut signals = Signals::new()?;
-    let mut parts = Parts::start(&configuration, identity, directory, queue).await?;
+    let parts = Parts::start(path, &configuration, identity, directory, queue);
+    let (mut parts, mut live) = parts.await?;
     tracing::info!("site {} is ready", configuration.site);
     program::ready::ready();
-    let early = signals.wait_for_end(&parts.wake, &mut parts.ended).await;
+    let early = signals
+        .wait_for_end(&parts.wake, &mut live, &mut parts.ended)
+        .await;
     program::ready::stopping();
     if early {
         let what = "the journal's thread has ended";
@@ -173,13 +178,16 @@ struct Parts {
 
 impl Parts {
     async fn start(
+        path: PathBuf,
         configuration: &Configuration,
         identity: Option<Identity>,
         directory: SpoolDirectory,
         queue: Queue<DirectoryStorage>,
-    ) -> Result<Self, Failure> {
+    ) -> Result<(Self, Live), Failure> {
         let started = SystemTime::now().into();
-        let listeners = bind(configuration).await?;
+        let listeners = reload::bind(configuration, &[])
+            .await
+            .map_err(|why| Failure::new(Status::TryAgain, why))?;
         let submitters = submit::bind(directory.path()).await;
         let controllers = control::bind(directory.path()).await;
         let (requests, inbox) = channel();
@@ -190,11 +198,13 @@ impl Parts {
         let owner = Owner::new(configuration, directory, queue, jobs, stop.clone())
             .map_err(|error| Failure::caused(Status::TryAgain, "cannot read the spool", error))?;
         let ended = start_owner(owner, inbox)?;
+        let notices = Notices::default();
         let reporter = Reporter {
             site: configuration.site.clone(),
             started,
             state: configuration.state.clone(),
             links: links.clone(),
+            notices: notices.clone(),
             owner: requests.clone(),
         };
         let (wake, reporter) = reporter.start().map_err(cannot_start)?;
@@ -218,15 +228,24 @@ impl Parts {
             };
             tokio::spawn(control.listen(listener, network.stopping.clone()));
         }
-        start_links(&network, configuration, listeners);
-        Ok(Self {
+        let live = Live::start(
+            path,
+            configuration.clone(),
+            listeners,
+            network,
+            notices,
+            requests.clone(),
+            stop.clone(),
+        );
+        let parts = Self {
             requests,
             ended,
             stop,
             end,
             wake,
             reporter,
-        })
+        };
+        Ok((parts, live))
     }
 
     /// Ends all of it in good order, or at once when asked a second time.
@@ -256,19 +275,6 @@ impl Parts {
 
 fn cannot_start(error: std::io::Error) -> Failure {
     Failure::caused(Status::TryAgain, "cannot start a thread", error)
-}
-
-/// Binds all listeners, or none.
-async fn bind(configuration: &Configuration) -> Result<Vec<Listener>, Failure> {
-    let mut listeners = Vec::new();
-    for address in &configuration.listen {
-        let listener = address
-            .listen()
-            .await
-            .map_err(|error| Failure::new(Status::TryAgain, chain(&error)))?;
-        listeners.push(listener);
-    }
-    Ok(listeners)
 }
 
 /// One thread per lane; what leads to each, in the order of the configuration.
@@ -313,24 +319,6 @@ fn start_owner(owner: Owner, inbox: Receiver<Request>) -> Result<oneshot::Receiv
     Ok(ended)
 }
 
-fn start_links(network: &Arc<Network>, configuration: &Configuration, listeners: Vec<Listener>) {
-    for listener in listeners {
-        if let Ok(address) = listener.address() {
-            tracing::info!("listening on {address}");
-        }
-        tokio::spawn(link::listen(Arc::clone(network), listener));
-    }
-    for peer in &configuration.peers {
-        if let Some(address) = peer.connect.clone() {
-            tokio::spawn(link::connect(
-                Arc::clone(network),
-                peer.site.clone(),
-                address,
-            ));
-        }
-    }
-}
-
 /// The signals this daemon knows.
 struct Signals {
     terminate: Signal,
@@ -360,8 +348,10 @@ impl Signals {
     async fn wait_for_end(
         &mut self,
         wake: &Sender<Report>,
+        live: &mut Live,
         ended: &mut oneshot::Receiver<()>,
     ) -> bool {
+        let mut look = tokio::time::interval(reload::LOOK);
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return false,
@@ -370,9 +360,8 @@ impl Signals {
                 _ = self.show.recv() => {
                     let _ = wake.send(Report::Show);
                 }
-                _ = self.hangup.recv() => {
-                    tracing::warn!("the configuration is read at the start only: restart to change it");
-                }
+                _ = self.hangup.recv() => live.reload().await,
+                _ = look.tick() => live.look_at_files(),
                 // The log goes to standard error, which whoever opened it reopens.
                 _ = self.reopen.recv() => {}
             }

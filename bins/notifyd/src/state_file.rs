@@ -24,6 +24,10 @@ pub(crate) struct State {
     pub(crate) updated: UnixTime,
     pub(crate) started: UnixTime,
     pub(crate) configuration: UnixTime,
+    /// Until when our certificate is valid.
+    pub(crate) certificate_expires: Option<UnixTime>,
+    /// What people should know of.
+    pub(crate) warnings: Vec<String>,
     pub(crate) queue: QueueFigures,
     pub(crate) links: Vec<(SiteId, LinkFigures)>,
 }
@@ -72,6 +76,9 @@ impl State {
         for (site, link) in &self.links {
             print_block(&mut out, 26, &link_lines(site, link, now));
         }
+        for warning in &self.warnings {
+            print_block(&mut out, 26, &[("Warning:", warning.clone())]);
+        }
         out
     }
 
@@ -90,6 +97,8 @@ impl State {
             "updated": utc(self.updated),
             "started": utc(self.started),
             "configuration": utc(self.configuration),
+            "certificate_expires": self.certificate_expires.and_then(utc),
+            "warnings": self.warnings,
             "disk_error": queue.disk_error,
             "new": self.stack_json(queue.new),
             "deferred": self.stack_json(queue.deferred),
@@ -278,6 +287,8 @@ mod tests {
             updated: now,
             started: UnixTime::from_secs(1_795_216_700),
             configuration: UnixTime::from_secs(1_795_216_700),
+            certificate_expires: Some(UnixTime::from_secs(1_795_316_700)),
+            warnings: vec!["our certificate expires in 1 days".into()],
             queue: QueueFigures {
                 new,
                 lanes: vec![line("mail")],
@@ -372,7 +383,7 @@ mod tests {
     fn checkmk_can_read_it() {
         let text = state().print();
         let blocks = parse_as_checkmk(&text).unwrap();
-        assert_eq!(blocks.len(), 7, "{text}");
+        assert_eq!(blocks.len(), 8, "{text}");
         assert_eq!(blocks[0][0], ("Version".into(), "0.1.0".into()));
         assert!(blocks[0][1].1.starts_with("1795216800 ("), "{text}");
         assert!(text.is_ascii() && !text.contains('\u{7}'), "{text}");

@@ -82,7 +82,8 @@ struct World {
 fn world() -> World {
     let hub = Site::new(
         "hub",
-        "[[listen]]\naddress = 'unix:@link'\n[[peer]]\nsite = 'central-a'\n[[peer]]\nsite = 'central-b'\n\
+        "[[listen]]\naddress = 'unix:@link'\n[[peer]]\nsite = 'central-a'\nsites = ['remote1']\n\
+         [[peer]]\nsite = 'central-b'\nsites = ['*']\n\
          [[lane]]\nname = 'ops'\nscript = '@plugin'\n",
     );
     hub.script("plugin", "echo $NOTIFY_ID $NOTIFY_PATH >>@log");

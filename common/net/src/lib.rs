@@ -21,4 +21,4 @@ pub use backoff::Backoff;
 pub use enrolment::{Enrolment, Visitor};
 pub use error::Error;
 pub use link::{Command, drive};
-pub use tls::{Identity, TlsFiles};
+pub use tls::{Identity, PeerChain, TlsFiles};

@@ -55,6 +55,26 @@ pub enum Command {
     },
 }
 
+impl Command {
+    /// Tells `session`.
+    pub fn obey(self, session: &mut Session, now: Instant) -> Result<(), wire::Error> {
+        match self {
+            Self::Resume(have) => session.resume(&have)?,
+            Self::Send { id, body } => session.send(id, &body)?,
+            Self::Stored(seq) => session.stored(seq)?,
+            Self::Refuse { seq, code, text } => session.refuse(seq, code, &text)?,
+            Self::Settled(ids) => ids.into_iter().for_each(|id| session.settled(id)),
+            Self::Pong(health) => session.pong(health),
+            Self::Grant(window) => session.grant(window),
+            Self::GoAway {
+                reason,
+                retry_after,
+            } => session.go_away(&reason, retry_after, now),
+        }
+        Ok(())
+    }
+}
+
 /// Drives `session` over `stream` until either end closes it: `Ok` after a
 /// GOAWAY, or the error that ended it.
 ///
@@ -152,7 +172,7 @@ impl<S: AsyncRead + AsyncWrite> Link<S> {
                 count = commands.recv_many(&mut waiting, COMMANDS), if has_owner => {
                     has_owner = count > 0;
                     for command in waiting.drain(..) {
-                        obey(&mut self.session, command)?;
+                        command.obey(&mut self.session, now())?;
                     }
                     if !has_owner {
                         self.session.go_away("stopping", Duration::ZERO, now());
@@ -207,21 +227,4 @@ async fn write_some(
 /// The runtime's clock, which tests can move.
 fn now() -> Instant {
     tokio::time::Instant::now().into_std()
-}
-
-fn obey(session: &mut Session, command: Command) -> Result<(), wire::Error> {
-    match command {
-        Command::Resume(have) => session.resume(&have)?,
-        Command::Send { id, body } => session.send(id, &body)?,
-        Command::Stored(seq) => session.stored(seq)?,
-        Command::Refuse { seq, code, text } => session.refuse(seq, code, &text)?,
-        Command::Settled(ids) => ids.into_iter().for_each(|id| session.settled(id)),
-        Command::Pong(health) => session.pong(health),
-        Command::Grant(window) => session.grant(window),
-        Command::GoAway {
-            reason,
-            retry_after,
-        } => session.go_away(&reason, retry_after, now()),
-    }
-    Ok(())
 }

@@ -186,6 +186,25 @@ impl Identity {
         Ok(stream)
     }
 
+    /// Whether a peer that was let in earlier, perhaps under other files, would
+    /// be believed to be `site` today.
+    pub fn believes(&self, site: &SiteId, chain: &PeerChain) -> Result<(), Error> {
+        let [leaf, intermediates @ ..] = &chain.0[..] else {
+            return Err(Error::NoSite("there is none".to_owned()));
+        };
+        let now = rustls_pki_types::UnixTime::now();
+        let verified = self.peers.verify_client_cert(leaf, intermediates, now);
+        verified.map_err(Error::Tls)?;
+        let found = peer_site(Some(&chain.0))?;
+        if found != *site {
+            return Err(Error::WrongSite {
+                expected: site.clone(),
+                found: format!("site {found}"),
+            });
+        }
+        Ok(())
+    }
+
     fn client_config(&self, expected: &SiteId) -> Result<ClientConfig, Error> {
         let verifier = SiteVerifier {
             expected: expected.clone(),
@@ -204,6 +223,27 @@ impl Identity {
         config.resumption = Resumption::disabled();
         config.enable_sni = false;
         Ok(config)
+    }
+}
+
+/// The certificates that a peer has shown, its own first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerChain(Vec<CertificateDer<'static>>);
+
+impl PeerChain {
+    /// Of who connected to us.
+    pub fn of_client<S>(stream: &tokio_rustls::server::TlsStream<S>) -> Self {
+        Self::new(stream.get_ref().1.peer_certificates())
+    }
+
+    /// Of whom we connected to.
+    pub fn of_server<S>(stream: &tokio_rustls::client::TlsStream<S>) -> Self {
+        Self::new(stream.get_ref().1.peer_certificates())
+    }
+
+    fn new(certificates: Option<&[CertificateDer<'_>]>) -> Self {
+        let certificates = certificates.unwrap_or_default().iter();
+        Self(certificates.map(|c| c.clone().into_owned()).collect())
     }
 }
 

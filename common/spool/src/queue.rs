@@ -290,6 +290,17 @@ impl<S: Storage> Queue<S> {
         self.record_if(id, None, time, Event::RetryAsked { detail })
     }
 
+    /// Ends the messages that are settled everywhere and have no end: a crash
+    /// came between the two records. For the start, after [`Queue::recover`].
+    pub fn end_settled(&mut self, time: UnixTime) {
+        let ids: Vec<NotificationId> = self.index.entries().map(|(_, entry)| entry.id).collect();
+        for id in ids {
+            if let Some(end) = self.index.settled_everywhere(id) {
+                self.end(id, end, "", time);
+            }
+        }
+    }
+
     /// Makes everything since the last commit durable, with one sync.
     ///
     /// On an error nothing of it may be acknowledged. It is kept, and the next
@@ -379,6 +390,13 @@ impl<S: Storage> Queue<S> {
         let entries = self.index.entries();
         let durable = entries.filter(|(_, entry)| matches!(entry.at, Whereabouts::Stored(_)));
         durable.filter_map(|(order, _)| self.index.message(order))
+    }
+
+    /// All open messages, also those that are durable only after the next
+    /// commit, in the order of acceptance.
+    pub fn open_or_pending(&self) -> impl Iterator<Item = Message> + '_ {
+        let entries = self.index.entries();
+        entries.filter_map(|(order, _)| self.index.message(order))
     }
 
     /// The ids accepted durably from a peer, as far as remembered, oldest first.

@@ -18,6 +18,45 @@ pub(crate) struct Peer {
     pub(crate) connect: Option<Address>,
     /// Whether every notification is forwarded to it.
     pub(crate) send: bool,
+    /// Whether it may send us anything.
+    pub(crate) receive: bool,
+    /// The sites it may speak for beside itself.
+    pub(crate) sites: Sites,
+    /// Whether the link is without TLS.
+    pub(crate) plain: bool,
+}
+
+/// Sites that a peer may name as the origin of a notification.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Sites {
+    These(BTreeSet<String>),
+    All,
+}
+
+impl Peer {
+    /// Whether a notification from this peer may say it is from `site`.
+    pub(crate) fn may_claim(&self, site: &[u8]) -> bool {
+        site == self.site.as_str().as_bytes()
+            || match &self.sites {
+                Sites::All => true,
+                Sites::These(sites) => {
+                    std::str::from_utf8(site).is_ok_and(|site| sites.contains(site))
+                }
+            }
+    }
+
+    /// Whether others can listen in on the link that we open.
+    pub(crate) fn is_exposed(&self) -> bool {
+        self.plain && self.connect.as_ref().is_some_and(|at| !at.is_local())
+    }
+}
+
+/// Where peers connect to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Listen {
+    pub(crate) address: Address,
+    /// Whether links are without TLS.
+    pub(crate) plain: bool,
 }
 
 /// Where notifications are forwarded to: one of these sites, the first that
@@ -69,12 +108,31 @@ impl Configuration {
             }
         }
         self.check_forward(complain);
-        let connects = self.peers.iter().filter_map(|peer| peer.connect.as_ref());
-        let mut links = self.listen.iter().chain(connects);
-        let needs_tls = links.find(|address| matches!(address, Address::Tcp { .. }));
-        if let (None, Some(address)) = (&self.tls, needs_tls) {
+        let connects = self
+            .peers
+            .iter()
+            .filter_map(|peer| Some((peer.connect.as_ref()?, peer.plain)));
+        let listens = self.listen.iter().map(|at| (&at.address, at.plain));
+        let mut links = listens.chain(connects);
+        let needs_tls = links.find(|(at, plain)| matches!(at, Address::Tcp { .. }) && !plain);
+        if let (None, Some((address, _))) = (&self.tls, needs_tls) {
             complain(format!("[tls] is missing, and {address} needs it"));
         }
+    }
+
+    /// What works and is not good, for the state file.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let exposed =
+            |at: &Address| format!("plain text to and from {at}: others can read and forge");
+        let listens = self.listen.iter();
+        let listens = listens.filter(|at| at.plain && !at.address.is_local());
+        let peers = self.peers.iter().filter(|peer| peer.is_exposed());
+        let peers = peers.filter_map(|peer| peer.connect.as_ref());
+        listens
+            .map(|at| &at.address)
+            .chain(peers)
+            .map(exposed)
+            .collect()
     }
 
     fn check_forward(&self, complain: &mut dyn FnMut(String)) {
@@ -109,21 +167,31 @@ pub(super) fn parse_tls(mut table: Table, problems: &mut Vec<String>) -> Option<
     })
 }
 
-pub(super) fn parse_listen(mut table: Table, problems: &mut Vec<String>) -> Option<Address> {
+pub(super) fn parse_listen(mut table: Table, problems: &mut Vec<String>) -> Option<Listen> {
     let address = table.require("address", Table::parsed, problems);
+    let plain = table.take("plain", Table::boolean, problems);
     table.finish(problems);
-    address
+    Some(Listen {
+        address: address?,
+        plain: plain.unwrap_or(false),
+    })
 }
 
 pub(super) fn parse_peer(mut table: Table, problems: &mut Vec<String>) -> Option<Peer> {
     let site = table.require("site", Table::parsed, problems);
     let connect = table.take("connect", Table::parsed, problems);
     let send = table.take("send", Table::boolean, problems);
+    let receive = table.take("receive", Table::boolean, problems);
+    let sites = table.take("sites", claims, problems);
+    let plain = table.take("plain", Table::boolean, problems);
     table.finish(problems);
     Some(Peer {
         site: site?,
         connect,
         send: send.unwrap_or(false),
+        receive: receive.unwrap_or(true),
+        sites: sites.unwrap_or(Sites::These(BTreeSet::new())),
+        plain: plain.unwrap_or(false),
     })
 }
 
@@ -145,4 +213,14 @@ fn sites(value: program::config::Value) -> Result<Vec<SiteId>, String> {
     }
     let parse = |text: &String| SiteId::new(text).map_err(|error| format!("is wrong: {error}"));
     texts.iter().map(parse).collect()
+}
+
+/// A list of sites, or of `*` alone. What a site calls itself need not be an id
+/// of ours.
+fn claims(value: program::config::Value) -> Result<Sites, String> {
+    let texts = Table::texts(value).map_err(|_| "must be a list of sites".to_owned())?;
+    Ok(match texts.iter().any(|text| text == "*") {
+        true => Sites::All,
+        false => Sites::These(texts.into_iter().collect()),
+    })
 }

@@ -11,10 +11,11 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use objects::{NotificationId, SiteId};
-use spool::{End, Message, Settled, Target};
+use spool::{End, Message, Settled, Storage, Target};
 
 use super::peers::PeerWork;
 use super::{Owner, now};
+use crate::clock;
 use crate::config::Forward;
 use crate::figures::Line;
 use crate::forward_line::ForwardLine;
@@ -32,7 +33,12 @@ pub(super) struct ForwardWork {
     away: Vec<Option<Instant>>,
     /// When the next one takes over, if nothing else happens.
     due: Option<Instant>,
+    /// The disk did not give something out: until when nothing is sent.
+    pause: Option<Instant>,
 }
+
+/// A disk that did not give something out is asked again after this long.
+const READ_AGAIN: Duration = Duration::from_secs(1);
 
 impl ForwardWork {
     pub(super) fn new(forward: Forward, now: Instant) -> Self {
@@ -43,6 +49,19 @@ impl ForwardWork {
             line: ForwardLine::default(),
             active: 0,
             due: None,
+            pause: None,
+        }
+    }
+
+    pub(super) fn has_peers(&self, peers: &[SiteId]) -> bool {
+        self.peers == peers
+    }
+
+    /// The same with other settings.
+    pub(super) fn with(self, forward: &Forward) -> Self {
+        Self {
+            failover_after: forward.failover_after,
+            ..self
         }
     }
 
@@ -56,7 +75,7 @@ impl ForwardWork {
     }
 
     pub(super) fn due(&self) -> Option<Instant> {
-        self.due
+        [self.due, self.pause].into_iter().flatten().min()
     }
 
     /// Whether a notification that came this way is to go on here: not if one
@@ -118,7 +137,7 @@ impl ForwardWork {
     }
 }
 
-impl Owner {
+impl<S: Storage> Owner<S> {
     /// Puts an open message of an earlier run into the lines of the forwards it
     /// still has to go to; the targets that no forward leads to are returned.
     pub(super) fn restore_forwards(&mut self, message: &Message, route: &Route) -> Vec<SiteId> {
@@ -162,7 +181,7 @@ impl Owner {
         let age = now().micros().saturating_sub(accepted.micros());
         let age = Duration::from_micros(u64::try_from(age).unwrap_or(0));
         let line = &mut self.forwards[at].line;
-        line.push(id, &route.object, age, Instant::now());
+        line.push(id, &route.object, age, clock::instant());
     }
 
     /// Records an end at `peer`, which is one for all peers of the forward.
@@ -188,8 +207,12 @@ impl Owner {
 
     /// Hands the peers in use as much as their windows take.
     pub(super) fn feed_forwards(&mut self) {
-        let at = Instant::now();
+        let at = clock::instant();
         for forward in &mut self.forwards {
+            if forward.pause.is_some_and(|until| at < until) {
+                continue;
+            }
+            forward.pause = None;
             let Some(peer) = forward.turn(&self.peers, at) else {
                 continue;
             };
@@ -209,10 +232,18 @@ impl Owner {
                         work.send(id, body);
                     }
                     Ok(None) => forward.line.end(id),
-                    // It keeps its place and is tried with the next link.
+                    Err(error) if error.is_temporary() => {
+                        let why = program::exit::chain(&error);
+                        tracing::error!(%id, %peer, "cannot be read: {why}");
+                        forward.line.give_back(id);
+                        forward.pause = Some(at + READ_AGAIN);
+                        break;
+                    }
                     Err(error) => {
-                        let error = program::exit::chain(&error);
-                        tracing::error!(%id, %peer, "cannot be sent: {error}");
+                        let why = program::exit::chain(&error);
+                        tracing::error!(%id, "stored body cannot be used: {why}");
+                        self.queue.end(id, End::Refused, &why, now());
+                        forward.line.end(id);
                     }
                 }
             }

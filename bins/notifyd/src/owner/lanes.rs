@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bstr::ByteSlice;
 use objects::{NotificationId, UnixTime};
 use program::exit::chain;
-use spool::{End, Target};
+use spool::{End, Storage, Target};
 
 use super::{Owner, now};
 use crate::config::{Lane, Retry};
@@ -25,6 +25,8 @@ pub(super) struct LaneWork {
     line: LaneLine,
     jobs: Sender<Job>,
     state: State,
+    /// It is not in the configuration any more: what waits for it stays.
+    pub(super) retired: bool,
 }
 
 /// What the lane's thread is doing.
@@ -51,7 +53,16 @@ impl LaneWork {
             line: LaneLine::default(),
             jobs,
             state: State::Idle,
+            retired: false,
         }
+    }
+
+    /// It has other settings now, and another thread. An attempt that runs ends
+    /// as it would have.
+    pub(super) fn change(&mut self, lane: Lane, jobs: Sender<Job>) {
+        self.retry = lane.retry;
+        self.jobs = jobs;
+        self.retired = false;
     }
 
     pub(super) fn is_idle(&self) -> bool {
@@ -83,7 +94,10 @@ impl LaneWork {
     }
 
     pub(super) fn next_due(&self) -> Option<Instant> {
-        self.line.next_due()
+        match self.retired {
+            true => None,
+            false => self.line.next_due(),
+        }
     }
 
     pub(super) fn figures(&self) -> Line {
@@ -109,7 +123,7 @@ impl LaneWork {
     }
 }
 
-impl Owner {
+impl<S: Storage> Owner<S> {
     /// Puts a notification into the lane's line; `false` if there is no such
     /// lane any more.
     pub(super) fn push_lane(
@@ -132,7 +146,11 @@ impl Owner {
 
     /// Records the start of every attempt whose turn it is.
     pub(super) fn take_turns(&mut self) {
-        for lane in self.lanes.iter_mut().filter(|lane| lane.is_idle()) {
+        for lane in self
+            .lanes
+            .iter_mut()
+            .filter(|lane| lane.is_idle() && !lane.retired)
+        {
             while let Some(turn) = lane.line.take(Instant::now()) {
                 match turn {
                     Turn::Expired { id } => {

@@ -6,20 +6,20 @@ use std::time::Duration;
 
 use net::Command;
 use objects::{NotificationId, SiteId};
-use spool::{End, Space};
+use spool::{End, Space, Storage};
 use tokio::sync::mpsc::UnboundedSender;
 use wire::{Disk, Event, Health, RefusalCode, Window};
 
-use super::{FromLink, Owner};
-use crate::link::window;
+use super::{FromLink, Owner, now};
+use crate::config::Peer;
 use crate::route::{Incoming, Refusal};
 
 /// The pause we ask a peer to make whose second connection we close.
 const DUPLICATE_PAUSE: Duration = Duration::from_secs(60);
 
 /// One peer.
-#[derive(Default)]
 pub(super) struct PeerWork {
+    peer: Peer,
     link: Option<Link>,
 }
 
@@ -83,6 +83,40 @@ impl Link {
 }
 
 impl PeerWork {
+    pub(super) fn new(peer: Peer) -> Self {
+        Self { peer, link: None }
+    }
+
+    /// The configuration has changed.
+    pub(super) fn set(&mut self, peer: Peer) {
+        self.peer = peer;
+    }
+
+    /// What this peer may not send.
+    fn forbids(&self, incoming: &Incoming) -> Option<Refusal> {
+        let refusal = |why| Refusal {
+            code: RefusalCode::ForbiddenSite,
+            why,
+        };
+        if !self.peer.receive {
+            return Some(refusal(format!("{} may not send", self.peer.site)));
+        }
+        let mut origins = incoming.route.origins.iter();
+        let origin = origins.find(|origin| !self.peer.may_claim(origin))?;
+        let origin = program::log::quote(origin, 64);
+        Some(refusal(format!(
+            "{} may not speak for site {origin}",
+            self.peer.site
+        )))
+    }
+
+    /// It is no peer any more.
+    pub(super) fn dismiss(&self) {
+        if let Some(link) = &self.link {
+            link.go_away("not a peer any more", Duration::ZERO);
+        }
+    }
+
     pub(super) fn is_down(&self) -> bool {
         self.link.is_none()
     }
@@ -112,7 +146,7 @@ impl PeerWork {
     }
 }
 
-impl Owner {
+impl<S: Storage> Owner<S> {
     pub(super) fn handle_link(&mut self, peer: &SiteId, number: u64, what: FromLink) {
         if let FromLink::Up {
             commands,
@@ -173,7 +207,6 @@ impl Owner {
         let have = self.queue.accepted_from(peer);
         let takes = self.takes_from_peers();
         let own = self.site.clone();
-        let window = window(self.peers.len());
         let Some(work) = self.peers.get_mut(peer) else {
             return;
         };
@@ -202,7 +235,7 @@ impl Owner {
             old.go_away("duplicate", DUPLICATE_PAUSE);
         }
         // What does not fit into the window any more cannot be in doubt.
-        let recent = have.len().saturating_sub(window.msgs as usize);
+        let recent = have.len().saturating_sub(self.window.msgs as usize);
         new.tell(Command::Resume(have[recent..].to_vec()));
         if !takes {
             new.tell(Command::Grant(Window::CLOSED));
@@ -262,7 +295,13 @@ impl Owner {
                 code: RefusalCode::Corrupt,
                 why: format!("its body has the id {}", incoming.id),
             }),
-            Ok(incoming) => self.accept(incoming, Some(peer)).err(),
+            Ok(incoming) => {
+                let forbidden = self
+                    .peers
+                    .get(peer)
+                    .and_then(|work| work.forbids(&incoming));
+                forbidden.or_else(|| self.accept(incoming, Some(peer)).err())
+            }
             Err(refusal) => Some(refusal),
         };
         let link = self.peers.get_mut(peer).and_then(|work| work.link.as_mut());
@@ -296,7 +335,20 @@ impl Owner {
         }
     }
 
+    /// How long the oldest open notification has been here.
+    fn oldest_us(&self) -> u64 {
+        let oldest = self.queue.open().next();
+        let age = oldest.map_or(0, |oldest| {
+            now().micros().saturating_sub(oldest.accepted.micros())
+        });
+        u64::try_from(age).unwrap_or(0)
+    }
+
     pub(super) fn pong_links(&mut self) {
+        let asked = |work: &PeerWork| work.link.as_ref().is_some_and(|link| link.ping);
+        if !self.peers.values().any(asked) {
+            return;
+        }
         let health = Health {
             disk: match (self.failing, self.space) {
                 (Some(_), _) | (_, Space::Full) => Disk::Full,
@@ -304,7 +356,7 @@ impl Owner {
                 (None, Space::Ok) => Disk::Ok,
             },
             queued: self.queue.figures().open as u64,
-            oldest_us: 0,
+            oldest_us: self.oldest_us(),
         };
         let links = self
             .peers
@@ -325,7 +377,7 @@ impl Owner {
     pub(super) fn grant_all(&self) {
         let window = match self.takes_from_peers() {
             false => Window::CLOSED,
-            true => window(self.peers.len()),
+            true => self.window,
         };
         for link in self.peers.values().filter_map(|work| work.link.as_ref()) {
             link.tell(Command::Grant(window));

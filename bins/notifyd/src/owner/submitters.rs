@@ -1,7 +1,7 @@
 //! The owner's side of the submission socket: who is answered after which commit.
 
 use spool::submission::Answer;
-use spool::{Accepted, Space};
+use spool::{Accepted, Space, Storage};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::Owner;
@@ -21,7 +21,7 @@ impl Submitted {
     }
 }
 
-impl Owner {
+impl<S: Storage> Owner<S> {
     /// Takes a notification in, or says at once why not now.
     pub(super) fn handle_submitted(
         &mut self,

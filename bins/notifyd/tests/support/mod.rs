@@ -1,6 +1,8 @@
 //! A site with a notifyd in it, as the tests of this program need it.
 #![allow(dead_code)] // each test file uses its part
 
+pub(crate) mod authority;
+
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
@@ -128,7 +130,7 @@ impl Site {
     /// but not the signal.
     #[track_caller]
     pub(crate) fn terminate_traced(&self) {
-        let pid = self.state()["pid"].as_i64().expect("a state file");
+        let pid = wait_for("a state file", || self.state()["pid"].as_i64());
         let pid = rustix::process::Pid::from_raw(pid as i32).unwrap();
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     }
