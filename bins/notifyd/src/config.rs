@@ -26,7 +26,7 @@ pub(crate) mod default {
     /// `[state] file` is this name in the spool directory.
     pub(crate) const STATE_FILE: &str = "notifyd.state";
     /// `[state] interval`
-    pub(crate) const STATE_INTERVAL: Duration = Duration::from_secs(5);
+    pub(crate) const STATE_INTERVAL: Duration = Duration::from_secs(20);
     /// `[[lane]] timeout`
     pub(crate) const LANE_TIMEOUT: Duration = Duration::from_secs(60);
     /// `[[lane]] retry`: the first pause; each further one is twice as long.
@@ -89,6 +89,8 @@ pub(crate) struct Retry {
 pub(crate) struct State {
     pub(crate) file: PathBuf,
     pub(crate) interval: Duration,
+    /// For Prometheus' node_exporter.
+    pub(crate) metrics: Option<PathBuf>,
 }
 
 /// The configuration file that is read when none is named.
@@ -194,6 +196,10 @@ impl Configuration {
         for (what, path) in [
             ("[spool] directory", &self.spool),
             ("[state] file", &self.state.file),
+            (
+                "[state] metrics",
+                self.state.metrics.as_ref().unwrap_or(&self.state.file),
+            ),
         ] {
             let parent = path.parent();
             // The spool itself is made at the start.
@@ -298,11 +304,13 @@ fn parse_lane(mut table: Table, site: &str, problems: &mut Vec<String>) -> Optio
 fn parse_state(mut table: Table, spool: &Path, problems: &mut Vec<String>) -> State {
     let file = table.take("file", Table::path, problems);
     let interval = table.take("interval", positive, problems);
+    let metrics = table.take("metrics", absolute, problems);
     table.finish(problems);
     let default = default_state(spool);
     State {
         file: file.unwrap_or(default.file),
         interval: interval.unwrap_or(default.interval),
+        metrics,
     }
 }
 
@@ -310,6 +318,7 @@ fn default_state(spool: &Path) -> State {
     State {
         file: spool.join(default::STATE_FILE),
         interval: default::STATE_INTERVAL,
+        metrics: None,
     }
 }
 

@@ -1,5 +1,8 @@
 //! notifyd: see `cli.rs` for what it does, and `owner.rs` for its heart.
 
+#[cfg(test)]
+#[path = "../tests/support/checkmk.rs"]
+mod checkmk;
 mod cli;
 mod clock;
 mod config;
@@ -14,6 +17,7 @@ mod intake;
 mod lane;
 mod link;
 mod maildir;
+mod metrics;
 mod owner;
 mod reload;
 mod report;
