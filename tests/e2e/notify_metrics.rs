@@ -17,7 +17,7 @@ for family in text_string_to_metric_families(sys.stdin.read()):
 
 #[test]
 fn prometheus_reads_the_metrics() {
-    let import = ["python3", "-c", "import prometheus_client"];
+    let import = ["/usr/bin/python3", "-c", "import prometheus_client"];
     if !harness::peer::works(&import, "python3-prometheus-client") {
         return;
     }
@@ -40,13 +40,16 @@ fn prometheus_reads_the_metrics() {
     let mut running = notifyd(&site, "remote1");
     running.wait_for_line("is ready");
     for host in ["good", "bad"] {
-        let entries = [format!("HOSTNAME={host}")];
+        let entries = [
+            format!("HOSTNAME={host}"),
+            "NOTIFICATIONTYPE=PROBLEM".to_owned(),
+        ];
         notify(&site.path("spool"), &entries).expect("accepted");
     }
     let mut lines = String::new();
     wait_until("the metrics say what happened", || {
         let text = std::fs::read(&metrics).unwrap_or_default();
-        let read = Program::foreign("python3", "python3")
+        let read = Program::foreign("/usr/bin/python3", "python3")
             .args(["-c", READ])
             .input(text)
             .run();
