@@ -57,6 +57,8 @@ pub(crate) struct QueueFigures {
     pub(crate) failed: u64,
     /// Why the journal cannot be written, while it cannot.
     pub(crate) disk_error: Option<String>,
+    /// What is to be said about the file system of the spool.
+    pub(crate) disk_warning: Option<String>,
 }
 
 /// Counts what is worth a new state file before its time.

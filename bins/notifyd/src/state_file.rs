@@ -103,6 +103,7 @@ impl State {
             "certificate_expires": self.certificate_expires.and_then(utc),
             "warnings": self.warnings,
             "disk_error": queue.disk_error,
+            "disk_warning": queue.disk_warning,
             "new": self.stack_json(queue.new),
             "deferred": self.stack_json(queue.deferred),
             "corrupted": self.stack_json(queue.corrupted),
