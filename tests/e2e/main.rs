@@ -26,6 +26,7 @@ mod notify_control;
 mod notify_cores;
 mod notify_kill;
 mod notify_link;
+mod notify_metrics;
 mod notify_sites;
 mod openssl;
 mod outages;

@@ -20,7 +20,8 @@ use clap::{Parser, Subcommand};
     version = program::VERSION,
     max_term_width = 80,
     after_help = "Exit status: 0 done, 1 failed or not found, 2 used wrongly, 3 incomplete,\n\
-                  75 try again, 78 bad configuration.\n\
+                  75 try again, 78 bad configuration; status --nagios: the state of\n\
+                  the service.\n\
                   Manual: notifyctl(1), notifyd(8), sitewire(7)",
     after_long_help = "Examples:\n  \
                   notifyctl status\n  \
@@ -29,7 +30,8 @@ use clap::{Parser, Subcommand};
                   notifyctl drop --host db1 --older-than 2h --why 'sold'\n  \
                   notifyctl test --wait 1m\n\n\
                   Exit status: 0 done, 1 failed or not found, 2 used wrongly, 3 incomplete,\n\
-                  75 try again, 78 bad configuration.\n\
+                  75 try again, 78 bad configuration; status --nagios: the state of\n\
+                  the service.\n\
                   Manual: notifyctl(1), notifyd(8), sitewire(7)"
 )]
 pub(crate) struct Args {
@@ -58,7 +60,7 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Show whether notifyd runs, what waits, and how the links are
-    Status,
+    Status(hand::StatusArgs),
     /// List the notifications that have not ended yet
     Queue(hand::Selection),
     /// Show one notification: where it is from, what it says, where it stands

@@ -8,6 +8,7 @@ mod export;
 mod import;
 mod import_config;
 mod listing;
+mod nagios;
 mod place;
 mod queue;
 mod rules;

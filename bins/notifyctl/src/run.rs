@@ -24,7 +24,7 @@ fn obey(args: &Args, out: &mut dyn Write) -> Result<Status, Failure> {
     let json = args.json;
     let place = || Place::find(args);
     match &args.command {
-        Command::Status => status::show(&place()?, json, out),
+        Command::Status(status) => status::show(&place()?, status, json, out),
         Command::Queue(which) => queue::show(&place()?, which, json, out),
         Command::Show(show) => show::show(&place()?, show, json, out),
         Command::Trace { id } => trace::show(&place()?, id, json, out),

@@ -8,7 +8,9 @@ use serde_json::Value;
 use spool::End;
 use spool::control::{Answer, Question};
 
+use crate::cli::hand::StatusArgs;
 use crate::control::Control;
+use crate::nagios;
 use crate::place::Place;
 use crate::run::line;
 use crate::words;
@@ -25,7 +27,15 @@ enum Life {
     Hangs,
 }
 
-pub(crate) fn show(place: &Place, json: bool, out: &mut dyn Write) -> Result<Status, Failure> {
+pub(crate) fn show(
+    place: &Place,
+    args: &StatusArgs,
+    json: bool,
+    out: &mut dyn Write,
+) -> Result<Status, Failure> {
+    if args.nagios {
+        return nagios::check(read(&place.state), args, out);
+    }
     let mut state = match ask(place) {
         Some(state) => state,
         None => read(&place.state)?,
@@ -81,10 +91,17 @@ fn read(path: &Path) -> Result<Value, Failure> {
     serde_json::from_slice(&text).map_err(|error| failure(error.into()))
 }
 
-fn age_secs(state: &Value) -> i64 {
-    let updated = state["updated"].as_str().unwrap_or("");
-    let updated = updated.parse::<jiff::Timestamp>().unwrap_or_default();
-    (jiff::Timestamp::now().as_second() - updated.as_second()).max(0)
+/// How old a state is, by the clock here.
+pub(crate) fn age_secs(state: &Value) -> i64 {
+    let never = jiff::Timestamp::now().as_second();
+    since_secs(&state["updated"]).unwrap_or(never).max(0)
+}
+
+/// How long ago a moment of the state file was; negative if it is to come, none
+/// if it never was.
+pub(crate) fn since_secs(moment: &Value) -> Option<i64> {
+    let moment = moment.as_str()?.parse::<jiff::Timestamp>().ok()?;
+    Some(jiff::Timestamp::now().as_second() - moment.as_second())
 }
 
 /// A process of that number may be another program by now, so its name counts.
@@ -187,6 +204,6 @@ fn sum(totals: &Value) -> String {
     )
 }
 
-fn array(value: &Value) -> &[Value] {
+pub(crate) fn array(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }

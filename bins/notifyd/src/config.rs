@@ -14,8 +14,8 @@ use objects::SiteId;
 use program::config::Table;
 
 pub(crate) use certificates::Change;
-use lanes::parse_lane;
 pub(crate) use lanes::{Destination, Lane, MailLane, Retry, Transport};
+use lanes::{absolute, parse_lane};
 pub(crate) use links::{Forward, Listen, Peer, Tls};
 use links::{parse_forward, parse_listen, parse_peer, parse_tls};
 
@@ -30,7 +30,7 @@ pub(crate) mod default {
     /// `[state] file` is this name in the spool directory.
     pub(crate) const STATE_FILE: &str = "notifyd.state";
     /// `[state] interval`
-    pub(crate) const STATE_INTERVAL: Duration = Duration::from_secs(5);
+    pub(crate) const STATE_INTERVAL: Duration = Duration::from_secs(20);
     /// `[forward] failover_after`
     pub(crate) const FAILOVER_AFTER: Duration = Duration::from_secs(60);
     /// `stop_timeout`
@@ -61,6 +61,8 @@ pub(crate) struct Configuration {
 pub(crate) struct State {
     pub(crate) file: PathBuf,
     pub(crate) interval: Duration,
+    /// For Prometheus' node_exporter.
+    pub(crate) metrics: Option<PathBuf>,
 }
 
 /// The spool that is used when none is configured: notify's default, too.
@@ -169,6 +171,10 @@ impl Configuration {
         for (what, path) in [
             ("[spool] directory", &self.spool),
             ("[state] file", &self.state.file),
+            (
+                "[state] metrics",
+                self.state.metrics.as_ref().unwrap_or(&self.state.file),
+            ),
         ] {
             let parent = path.parent();
             // The spool itself is made at the start.
@@ -211,11 +217,13 @@ fn parse_spool(mut table: Table, problems: &mut Vec<String>) -> (Option<PathBuf>
 fn parse_state(mut table: Table, spool: &Path, problems: &mut Vec<String>) -> State {
     let file = table.take("file", Table::path, problems);
     let interval = table.take("interval", positive, problems);
+    let metrics = table.take("metrics", absolute, problems);
     table.finish(problems);
     let default = default_state(spool);
     State {
         file: file.unwrap_or(default.file),
         interval: interval.unwrap_or(default.interval),
+        metrics,
     }
 }
 
@@ -223,6 +231,7 @@ fn default_state(spool: &Path) -> State {
     State {
         file: spool.join(default::STATE_FILE),
         interval: default::STATE_INTERVAL,
+        metrics: None,
     }
 }
 

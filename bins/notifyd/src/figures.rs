@@ -1,6 +1,7 @@
 //! What can be seen of a running notifyd: the figures that the state file shows.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -58,6 +59,20 @@ pub(crate) struct QueueFigures {
     pub(crate) disk_error: Option<String>,
     /// What is to be said about the file system of the spool.
     pub(crate) disk_warning: Option<String>,
+}
+
+/// Counts what is worth a new state file before its time.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Changes(Arc<AtomicU64>);
+
+impl Changes {
+    pub(crate) fn note(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// What people should know of, by what it is about, and some dates.
@@ -149,6 +164,8 @@ pub(crate) struct LinkFigures {
     pub(crate) last_incoming: UnixTime,
     pub(crate) last_heartbeat: UnixTime,
     pub(crate) clock_skew_us: Option<i64>,
+    /// Whether the peer takes no notification now, though the link is up.
+    pub(crate) paused: bool,
 }
 
 impl LinkFigures {
@@ -169,6 +186,7 @@ impl LinkFigures {
             last_incoming: UnixTime::NEVER,
             last_heartbeat: UnixTime::NEVER,
             clock_skew_us: None,
+            paused: false,
         }
     }
 }
@@ -176,14 +194,20 @@ impl LinkFigures {
 /// The links to all peers, shared between those who drive them and those who
 /// show them.
 #[derive(Debug, Clone)]
-pub(crate) struct Links(Arc<Mutex<BTreeMap<SiteId, LinkFigures>>>);
+pub(crate) struct Links {
+    links: Arc<Mutex<BTreeMap<SiteId, LinkFigures>>>,
+    changes: Changes,
+}
 
 impl Links {
     pub(crate) fn new(peers: &[Peer], now: UnixTime) -> Self {
         let links = peers
             .iter()
             .map(|peer| (peer.site.clone(), LinkFigures::new(peer, now)));
-        Self(Arc::new(Mutex::new(links.collect())))
+        Self {
+            links: Arc::new(Mutex::new(links.collect())),
+            changes: Changes::default(),
+        }
     }
 
     /// The configuration has changed: those that stay keep their figures.
@@ -201,7 +225,29 @@ impl Links {
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<SiteId, LinkFigures>> {
         // Whoever panicked while holding it left plain numbers behind.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.links.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts when a link changes its state.
+    pub(crate) fn changes(&self) -> &Changes {
+        &self.changes
+    }
+
+    /// The peer says whether it takes anything.
+    pub(crate) fn pause(&self, site: &SiteId, paused: bool) {
+        let mut was = paused;
+        self.update(site, |link| {
+            was = std::mem::replace(&mut link.paused, paused);
+        });
+        if was != paused {
+            let what = if paused {
+                "takes nothing now"
+            } else {
+                "takes notifications again"
+            };
+            tracing::info!(target: "notifyd::link", peer = %site, "{what}");
+            self.changes.note();
+        }
     }
 
     /// All links, by peer.
@@ -250,7 +296,11 @@ impl Links {
         if state != LinkState::Connecting {
             link.message.clone_from(&message);
         }
+        link.paused = link.paused && state == LinkState::Established;
         drop(links);
+        if old != state || is_news {
+            self.changes.note();
+        }
         let quiet = state == LinkState::Connecting || old == LinkState::Connecting && !is_news;
         if quiet && state != LinkState::Established {
             tracing::debug!(target: "notifyd::link", peer = %site, "{} -> {}: {message}", old.word(), state.word());

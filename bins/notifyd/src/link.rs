@@ -445,6 +445,10 @@ impl Hearing {
         let Some(peer) = self.peer.clone() else {
             return;
         };
+        if let Event::Resumed { window, .. } | Event::Window(window) = &event {
+            let paused = window.msgs == 0 || window.bytes == 0;
+            self.network.links.pause(&peer, paused);
+        }
         self.count(&peer, &event);
         if let Event::GoAway { reason, .. } = &event {
             self.goodbye = Some(format!("peer said: {reason}"));

@@ -1,6 +1,9 @@
 //! notifyd: see `cli.rs` for what it does, and `owner.rs` for its heart.
 
 mod access;
+#[cfg(test)]
+#[path = "../tests/support/checkmk.rs"]
+mod checkmk;
 mod cli;
 mod clock;
 mod config;
@@ -17,6 +20,7 @@ mod lane;
 mod link;
 mod mail;
 mod maildir;
+mod metrics;
 mod owner;
 mod reload;
 mod report;

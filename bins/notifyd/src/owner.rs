@@ -35,7 +35,7 @@ use wire::{RefusalCode, Window};
 use crate::clock;
 use crate::config::{Configuration, Forward, Lane, Peer};
 use crate::delivery::{Job, Outcome};
-use crate::figures::{QueueFigures, Stack};
+use crate::figures::{Changes, QueueFigures, Stack};
 use crate::intake::Intake;
 use crate::link::window;
 use crate::route::{Incoming, Refusal, Route};
@@ -139,6 +139,7 @@ pub(crate) struct Owner<S: Storage = DirectoryStorage> {
     stopping: bool,
     counters: Counters,
     corrupt: PathBuf,
+    changes: Changes,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
@@ -191,6 +192,7 @@ impl<S: Storage> Owner<S> {
             space_look: clock::instant(),
             stopping: false,
             counters: Counters::default(),
+            changes: Changes::default(),
             corrupt: directory.path().join("corrupt"),
             directory,
             queue,
@@ -208,6 +210,12 @@ impl<S: Storage> Owner<S> {
             );
         }
         Ok(owner)
+    }
+
+    /// Where it is noted that the disk refuses or takes records again.
+    pub(crate) fn noting(mut self, changes: &Changes) -> Self {
+        self.changes = changes.clone();
+        self
     }
 
     /// Puts an open message of an earlier run, or one that was held, into its
@@ -349,6 +357,7 @@ impl<S: Storage> Owner<S> {
             return;
         }
         self.space = space;
+        self.changes.note();
         match space {
             Space::Ok => tracing::info!("there is enough space again"),
             Space::Low => tracing::warn!("space is low: nothing is taken from peers"),
@@ -449,6 +458,7 @@ impl<S: Storage> Owner<S> {
         match self.queue.commit() {
             Ok(_) => {
                 if self.failing.take().is_some() {
+                    self.changes.note();
                     tracing::info!("the disk takes records again");
                     self.grant_all();
                 }
@@ -464,6 +474,7 @@ impl<S: Storage> Owner<S> {
                 if self.failing.is_none() {
                     tracing::error!("disk error, nothing is acknowledged: {}", chain(&error));
                     self.failing = Some(clock::instant());
+                    self.changes.note();
                     self.grant_all();
                 }
                 self.failing = Some(clock::instant() + DISK_RETRY);
@@ -488,11 +499,16 @@ impl<S: Storage> Owner<S> {
         let is_new = |message: &Message| !waits_for_retry.contains(&message.id);
         let accepted = |message: Message| message.accepted;
         let open = self.queue.figures().open as u64;
-        let new = Stack {
+        let mut new = Stack {
             count: open.saturating_sub(deferred.count) + self.intake.count(),
             oldest: self.queue.open().find(is_new).map(accepted),
             youngest: self.queue.open().rev().find(is_new).map(accepted),
         };
+        if new.count > 0 {
+            // What is in the drop box only has just come, as far as is known.
+            new.oldest.get_or_insert_with(now);
+            new.youngest.get_or_insert_with(now);
+        }
         QueueFigures {
             new,
             deferred,

@@ -1,8 +1,9 @@
-//! The thread that writes the state file, at its interval and when asked to.
+//! The thread that writes the state file: at its interval, when something has
+//! changed, and when asked to.
 
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use objects::{SiteId, UnixTime};
 use spool::control::Answer;
@@ -10,6 +11,7 @@ use tokio::sync::oneshot;
 
 use crate::config::State as StateConfig;
 use crate::figures::{LinkState, Links, Notices, QueueFigures};
+use crate::metrics;
 use crate::owner::Request;
 use crate::state_file::State;
 
@@ -23,6 +25,9 @@ pub(crate) enum Report {
     /// To tell what would stand in it.
     Tell(oneshot::Sender<Answer>),
 }
+
+/// How often it is looked whether something has changed.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Who writes the state file.
 pub(crate) struct Reporter {
@@ -47,18 +52,39 @@ impl Reporter {
     fn run(&self, woken: &Receiver<Report>) {
         let mut last = QueueFigures::default();
         let mut complaint = String::new();
-        self.write(&mut last, &mut complaint);
+        let changes = self.links.changes();
         loop {
-            let why = woken.recv_timeout(self.state.interval);
+            let seen = (changes.count(), self.notices.warnings());
             self.write(&mut last, &mut complaint);
+            let due = Instant::now() + self.state.interval;
+            // Many links may change at the same time.
+            let mut pause = LOOK.min(self.state.interval);
+            let why = loop {
+                match woken.recv_timeout(pause) {
+                    Err(RecvTimeoutError::Timeout)
+                        if (changes.count(), self.notices.warnings()) == seen
+                            && Instant::now() < due =>
+                    {
+                        pause = LOOK.min(due.saturating_duration_since(Instant::now()));
+                    }
+                    why => break why,
+                }
+            };
             match why {
-                Ok(Report::Show) => tracing::info!("{}", summary(&last, &self.links)),
+                Ok(Report::Show) => {
+                    self.ask(&mut last);
+                    tracing::info!("{}", summary(&last, &self.links));
+                }
                 Ok(Report::Tell(to)) => {
                     // Who asked may have given up waiting.
+                    self.ask(&mut last);
                     let _ = to.send(Answer::Told(self.state(&last).print_json()));
                 }
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Disconnected) => {
+                    self.write(&mut last, &mut complaint);
+                    return;
+                }
             }
         }
     }
@@ -67,11 +93,18 @@ impl Reporter {
         self.ask(last);
         let state = self.state(last);
         program::ready::status(&summary(last, &self.links));
-        let file: &PathBuf = &self.state.file;
-        let now = match state.write(file) {
-            Ok(()) => String::new(),
-            Err(error) => format!("cannot write {}: {error}", file.display()),
+        let mut now = String::new();
+        let mut complain = |file: &PathBuf, written: std::io::Result<()>| {
+            if let Err(error) = written {
+                now = format!("cannot write {}: {error}", file.display());
+            }
         };
+        complain(&self.state.file, state.write(&self.state.file));
+        if let Some(file) = &self.state.metrics {
+            let text = metrics::print(&state);
+            let written = program::file::replace(file, 0o644, |out| out.write_all(text.as_bytes()));
+            complain(file, written);
+        }
         // The same complaint once, not at every interval.
         if !now.is_empty() && now != *complaint {
             tracing::error!("{now}");

@@ -208,7 +208,8 @@ impl Parts {
         let jobs = start_lanes(configuration, &requests, &stop)?;
         watch_drop_box(directory.path(), &requests);
         let owner = Owner::new(configuration, directory, queue, jobs, stop.clone())
-            .map_err(|error| Failure::caused(Status::TryAgain, "cannot read the spool", error))?;
+            .map_err(|error| Failure::caused(Status::TryAgain, "cannot read the spool", error))?
+            .noting(links.changes());
         let ended = start_owner(owner, inbox)?;
         let notices = Notices::default();
         let reporter = Reporter {

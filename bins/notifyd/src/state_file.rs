@@ -76,6 +76,9 @@ impl State {
         for (site, link) in &self.links {
             print_block(&mut out, 26, &link_lines(site, link, now));
         }
+        if let Some(error) = &self.queue.disk_error {
+            print_block(&mut out, 26, &[("Disk Error:", error.clone())]);
+        }
         for warning in &self.warnings {
             print_block(&mut out, 26, &[("Warning:", warning.clone())]);
         }
@@ -134,6 +137,7 @@ impl State {
             "sent": link.sent,
             "received": link.received,
             "in_doubt": link.in_doubt,
+            "paused": link.paused,
             "heartbeat_s": link.heartbeat.as_secs_f64(),
             "last_incoming": utc(link.last_incoming),
             "clock_skew_s": link.clock_skew_us.map(|us| us as f64 / 1e6),
@@ -195,8 +199,12 @@ fn link_lines(site: &SiteId, link: &LinkFigures, now: UnixTime) -> Vec<(&'static
         ("Type:", link_type(link).to_owned()),
         ("State:", link.state.word().to_owned()),
     ];
-    if !link.message.is_empty() {
-        lines.push(("Status Message:", link.message.clone()));
+    let message = match link.paused {
+        true => format!("{}; it takes nothing now", link.message),
+        false => link.message.clone(),
+    };
+    if !message.is_empty() {
+        lines.push(("Status Message:", message));
     }
     lines.push(("Since:", ago(link.since, now)));
     if let Some(time) = link.connect_time {
@@ -271,6 +279,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::checkmk::{self, Shown, Verdict};
     use crate::figures::{Line, LinkState};
 
     fn state() -> State {
@@ -313,95 +322,105 @@ mod tests {
                     last_incoming: UnixTime::from_secs(1_795_216_695),
                     last_heartbeat: UnixTime::NEVER,
                     clock_skew_us: None,
+                    paused: false,
                 },
             )],
         }
     }
 
-    /// Reads the file as Checkmk's check does, with its demands; an error
-    /// where that check would raise one.
-    fn parse_as_checkmk(text: &str) -> Result<Vec<Vec<(String, String)>>, String> {
-        let lines = text.lines().filter(|line| !line.starts_with('#'));
-        let lines: Vec<&str> = lines.collect();
-        let pair = |line: &str| {
-            let (key, value) = line.split_once(':').ok_or(format!("no colon: {line}"))?;
-            Ok::<_, String>((key.to_owned(), value.trim().to_owned()))
-        };
-        let updated = pair(lines[1])?.1;
-        let first = updated.split(' ').next().unwrap_or("");
-        first.parse::<i64>().map_err(|e| format!("{first}: {e}"))?;
-        let mut blocks = vec![vec![]];
-        for line in &lines {
-            if line.is_empty() {
-                blocks.push(vec![]);
-            } else {
-                let pair = pair(line)?;
-                blocks.last_mut().unwrap().push(pair);
-            }
-        }
-        blocks.retain(|block| !block.is_empty());
-        let named = |key: &str| -> Vec<&Vec<(String, String)>> {
-            blocks.iter().filter(|b| b[0].0 == key).collect()
-        };
-        let spools = named("Spool");
-        let names: Vec<&str> = spools.iter().map(|b| b[0].1.as_str()).collect();
-        if names != ["New", "Deferred", "Corrupted"] {
-            return Err(format!("spools {names:?}"));
-        }
-        for spool in spools {
-            let keys: Vec<&str> = spool.iter().map(|(key, _)| key.as_str()).collect();
-            if keys != ["Spool", "Count", "Oldest", "Youngest"] {
-                return Err(format!("spool {keys:?}"));
-            }
-            spool[1].1.parse::<u64>().map_err(|e| e.to_string())?;
-        }
-        for link in named("Site") {
-            let keys: Vec<&str> = link.iter().map(|(key, _)| key.as_str()).collect();
-            if keys[1..4] != ["Connection", "Type", "State"] {
-                return Err(format!("connection {keys:?}"));
-            }
-            let end = keys.iter().position(|k| *k == "Notifications Received");
-            for key in &keys[4..end.ok_or("no counters")?] {
-                if ![
-                    "Status Message",
-                    "Since",
-                    "Connect Time",
-                    "Notifications Sent",
-                ]
-                .contains(key)
-                {
-                    return Err(format!("foreign line {key}"));
-                }
-            }
-            if !["initial", "connecting", "established", "cooldown"].contains(&&*link[3].1) {
-                return Err(format!("state {}", link[3].1));
-            }
-        }
-        Ok(blocks)
+    fn shown(state: &State) -> Shown {
+        let text = state.print();
+        let section = checkmk::section(text.as_bytes(), "site", state.updated.secs());
+        let shown = section.and_then(|section| checkmk::check(&section));
+        shown.unwrap_or_else(|why| panic!("{why}\n{text}"))
     }
 
     #[test]
     fn checkmk_can_read_it() {
         let text = state().print();
-        let blocks = parse_as_checkmk(&text).unwrap();
-        assert_eq!(blocks.len(), 8, "{text}");
-        assert_eq!(blocks[0][0], ("Version".into(), "0.1.0".into()));
-        assert!(blocks[0][1].1.starts_with("1795216800 ("), "{text}");
-        assert!(text.is_ascii() && !text.contains('\u{7}'), "{text}");
-        assert!(
-            text.contains("\nSite:                     branch7 (192.0.2.7)\n"),
-            "{text}"
+        let shown = shown(&state());
+        assert_eq!(shown.version, "0.1.0");
+        assert_eq!(shown.counts, [2, 0, 0]);
+        assert_eq!(shown.spooler, Verdict::Ok);
+        assert_eq!(
+            shown.queues,
+            [("mail".to_owned(), 2, 1), ("None".to_owned(), 2, 1)]
         );
+        let peer = &shown.connections["branch7"];
+        assert_eq!((peer.verdict, peer.is_incoming), (Verdict::Crit, false));
+        assert_eq!((peer.sent, peer.received), (12, 40));
+        assert_eq!(peer.message, "connection refused: \\u{7}\\u{fc}");
+        assert!(text.contains("\nSite:                     branch7 (192.0.2.7)\n"));
         assert!(text.contains("\nCount:           2\n"), "{text}");
         assert!(text.contains(", 100 sec ago)\n"), "{text}");
     }
 
     #[test]
-    fn a_peer_that_was_never_there_is_shown() {
-        let mut state = state();
-        state.links[0].1.address.clear();
-        state.links[0].1.state = LinkState::Initial;
-        parse_as_checkmk(&state.print()).unwrap();
+    fn checkmk_can_read_it_in_every_condition() {
+        type Change = fn(&mut State);
+        let conditions: [(&str, Change); 12] = [
+            ("no peers and no lanes", |state| {
+                state.links.clear();
+                state.queue = QueueFigures::default();
+            }),
+            ("a peer that was never there", |state| {
+                state.links[0].1.address.clear();
+                state.links[0].1.state = LinkState::Initial;
+                state.links[0].1.last_incoming = UnixTime::NEVER;
+            }),
+            ("connecting", |state| {
+                state.links[0].1.state = LinkState::Connecting;
+            }),
+            ("connected", |state| {
+                let link = &mut state.links[0].1;
+                link.state = LinkState::Established;
+                link.message = "sitewire 0.1.0 at [2001:db8::1]:6555".into();
+                link.address = "[2001:db8::1]:6555".into();
+                link.clock_skew_us = Some(-7_000_000);
+            }),
+            ("a peer that takes nothing", |state| {
+                let link = &mut state.links[0].1;
+                (link.state, link.paused) = (LinkState::Established, true);
+            }),
+            ("a Unix socket", |state| {
+                state.links[0].1.address = "unix:/run/a b:c".into();
+            }),
+            ("a TLS error with the words of a peer", |state| {
+                state.links[0].1.message =
+                    "invalid peer certificate: Expired\nState: up\n\n".into();
+            }),
+            ("deferred and corrupted", |state| {
+                state.queue.deferred.add(UnixTime::from_secs(1_795_216_000));
+                state
+                    .queue
+                    .corrupted
+                    .add(UnixTime::from_secs(1_795_216_000));
+            }),
+            ("a full disk", |state| {
+                state.queue.disk_error = Some("no space left: Count:\r\n".into());
+            }),
+            ("a bad configuration after a reload", |state| {
+                state.warnings = vec!["notifyd.toml:7: unknown key `\u{e4}`\nSpool: x".into()];
+            }),
+            ("an expired certificate, and plain text", |state| {
+                state.certificate_expires = Some(UnixTime::from_secs(1));
+                state.warnings = vec!["our certificate has expired".into(), "plain text".into()];
+            }),
+            ("a clock that was set back", |state| {
+                state.updated = UnixTime::from_secs(1_795_000_000);
+            }),
+        ];
+        for (name, change) in conditions {
+            let mut state = state();
+            change(&mut state);
+            let shown = shown(&state);
+            assert_eq!(shown.connections.len(), state.links.len(), "{name}");
+            let expected = match state.queue.deferred.count {
+                0 => Verdict::Ok,
+                _ => Verdict::Crit,
+            };
+            assert_eq!(shown.spooler, expected, "{name}");
+        }
     }
 
     #[test]

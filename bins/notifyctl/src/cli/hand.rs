@@ -5,6 +5,52 @@ use std::time::Duration;
 use clap::Args;
 use objects::{NotificationId, SiteId};
 
+/// `notifyctl status`.
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    /// Be a plugin of a monitoring core: one line with performance data
+    ///
+    /// What notifyd last wrote counts, and how old that is by the clock here.
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) nagios: bool,
+
+    /// From where on it is WARNING
+    ///
+    /// NAME=VALUE, repeated: waiting=NUMBER, oldest=DURATION [10m],
+    /// silent=DURATION of a peer [2m], certificate=DURATION left [30d]. 0: never.
+    #[arg(short, long, value_name = "NAME=VALUE", requires = "nagios",
+          value_parser = crate::nagios::parse_limit)]
+    pub(crate) warning: Vec<Limit>,
+
+    /// From where on it is CRITICAL
+    ///
+    /// As --warning; oldest [1h], silent [10m], certificate [7d].
+    #[arg(short = 'C', long, value_name = "NAME=VALUE", requires = "nagios",
+          value_parser = crate::nagios::parse_limit)]
+    pub(crate) critical: Vec<Limit>,
+}
+
+/// A limit of `status --nagios`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limit {
+    pub(crate) of: Of,
+    /// In seconds, but for [`Of::Waiting`]; 0 for none.
+    pub(crate) value: u64,
+}
+
+/// What a limit is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Of {
+    /// How many wait.
+    Waiting,
+    /// For how long the oldest waits.
+    Oldest,
+    /// For how long a peer has said nothing.
+    Silent,
+    /// For how long the certificate is still valid.
+    Certificate,
+}
+
 /// Which notifications are meant: all conditions must hold.
 #[derive(Debug, Args)]
 pub(crate) struct Selection {

@@ -250,7 +250,7 @@ fn lane_name(value: Value) -> Result<String, String> {
     }
 }
 
-fn absolute(value: Value) -> Result<PathBuf, String> {
+pub(super) fn absolute(value: Value) -> Result<PathBuf, String> {
     let path = Table::path(value)?;
     if path.is_absolute() {
         Ok(path)

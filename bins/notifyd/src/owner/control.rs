@@ -1,7 +1,6 @@
 //! The owner's side of the control socket: what people do with notifications.
 
 use std::collections::HashSet;
-use std::time::Instant;
 
 use objects::NotificationId;
 use program::exit::chain;
@@ -11,6 +10,7 @@ use spool::{End, Known, Settled, Storage, Target};
 use tokio::sync::oneshot;
 
 use super::{Owner, now, read_route};
+use crate::clock;
 use crate::waiting::Object;
 
 /// Most deliveries told in one answer.
@@ -109,7 +109,7 @@ impl<S: Storage> Owner<S> {
             Action::Drop => self.take_out(&done, &objects, target),
             Action::Retry => {
                 for lane in &mut self.lanes {
-                    lane.hurry(&objects, Instant::now());
+                    lane.hurry(&objects, clock::instant());
                 }
             }
             Action::Release => {}
@@ -141,7 +141,7 @@ impl<S: Storage> Owner<S> {
     ) {
         for lane in &mut self.lanes {
             if target.is_none_or(|target| *target == lane.target) {
-                lane.take_out(ids, objects, Instant::now());
+                lane.take_out(ids, objects, clock::instant());
             }
         }
         for forward in &mut self.forwards {
@@ -184,7 +184,7 @@ impl<S: Storage> Owner<S> {
     /// Everything that waits for a moment has its moment now. Links are woken
     /// by whoever asked.
     fn flush(&mut self, hand: &Hand) -> Answer {
-        let at = Instant::now();
+        let at = clock::instant();
         self.intake.wake(at);
         let hurried = self.lanes.iter_mut().map(|lane| lane.hurry_all(at)).sum();
         tracing::info!("flush {hand}: {hurried} deliveries are tried again now");
@@ -198,7 +198,7 @@ impl<S: Storage> Owner<S> {
         let mut all = Vec::new();
         for lane in &self.lanes {
             let left = RETRIES - all.len();
-            all.extend(lane.retries(Instant::now()).take(left).map(|retry| {
+            all.extend(lane.retries(clock::instant()).take(left).map(|retry| {
                 json!({
                     "id": retry.id.to_string(),
                     "lane": lane.name,
