@@ -15,6 +15,7 @@ mod livestatus_queries;
 mod lq_people;
 mod manual;
 mod no_runtime;
+mod notify_chaos;
 mod notify_kill;
 mod notify_link;
 mod notify_sites;

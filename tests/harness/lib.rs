@@ -8,6 +8,9 @@
 
 pub mod authority;
 pub mod icinga2;
+pub mod journal;
+pub mod judge;
+pub mod line;
 pub mod livestatus;
 pub mod livestatusd;
 pub mod nagios;
@@ -22,6 +25,7 @@ pub mod wait;
 
 pub use authority::{Authority, Credentials};
 pub use icinga2::Icinga2;
+pub use line::Line;
 pub use livestatusd::Livestatusd;
 pub use nagios::Nagios;
 pub use program::{Outcome, Program, Running};

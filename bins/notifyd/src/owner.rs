@@ -34,7 +34,7 @@ use crate::submit::Reply;
 use forwards::ForwardWork;
 use lanes::LaneWork;
 use peers::PeerWork;
-use submitters::Submitted;
+use submitters::{Held, Submitted};
 
 /// Most requests answered by one commit.
 const GROUP: usize = 4096;
@@ -94,6 +94,8 @@ pub(crate) struct Owner {
     stop: Stop,
     /// Dropped files that are in the journal after the next commit.
     absorbed: Vec<Dropped>,
+    /// Submissions that wait for the drop box to be read.
+    held: Vec<Held>,
     /// Who is answered after the next commit.
     submitted: Vec<Submitted>,
     /// While the disk refuses commits: when it is asked again.
@@ -143,6 +145,7 @@ impl Owner {
                 .collect(),
             stop,
             absorbed: Vec::new(),
+            held: Vec::new(),
             submitted: Vec::new(),
             failing: None,
             space: Space::Ok,
@@ -210,6 +213,7 @@ impl Owner {
     pub(crate) fn run(mut self, requests: &Receiver<Request>) {
         loop {
             let pause = self.next_due().saturating_duration_since(Instant::now());
+            let held = self.held.len();
             match requests.recv_timeout(pause) {
                 Ok(request) => self.handle(request),
                 Err(RecvTimeoutError::Timeout) => {}
@@ -218,8 +222,12 @@ impl Owner {
             for request in requests.try_iter().take(GROUP) {
                 self.handle(request);
             }
+            if self.held.len() > held {
+                self.intake.wake_if_changed(Instant::now());
+            }
             self.look_at_space();
             self.work();
+            self.take_submitted();
             self.commit();
             let idle = self.peers.values().all(PeerWork::is_down)
                 && self.lanes.iter().all(LaneWork::is_idle);
@@ -235,6 +243,9 @@ impl Owner {
         let now = Instant::now();
         if self.failing.is_some() || self.stopping {
             return self.failing.unwrap_or(now + DISK_RETRY);
+        }
+        if !self.held.is_empty() {
+            return now;
         }
         let lanes = self.lanes.iter().filter_map(LaneWork::next_due);
         let forwards = self.forwards.iter().filter_map(ForwardWork::due);
@@ -254,7 +265,7 @@ impl Owner {
                 number,
                 body,
                 reply,
-            } => self.handle_submitted(number, &body, reply),
+            } => self.hold_submitted(number, body, reply),
             Request::Link { peer, number, what } => self.handle_link(&peer, number, what),
             Request::Finished { lane, outcome } => self.handle_finished(lane, outcome),
             Request::Figures(reply) => {
