@@ -208,7 +208,14 @@ impl Field {
         if verdict.violations.is_empty() {
             return Ok(format!("{} accepted, all there", promises.accepted().len()));
         }
-        Err(Problem::Wrong(verdict.violations.join("\n")))
+        let (first, rest) = verdict
+            .violations
+            .split_at(verdict.violations.len().min(10));
+        let more = match rest.len() {
+            0 => String::new(),
+            count => format!("\nand {count} more"),
+        };
+        Err(Problem::Wrong(first.join("\n") + &more))
     }
 
     /// What all daemons said, for a report.

@@ -1,6 +1,7 @@
 //! The stories. Each file is one.
 
 mod broken_input;
+mod checkmk_spool;
 mod clients;
 mod config_import;
 mod dump_and_load;
@@ -15,7 +16,9 @@ mod livestatus_queries;
 mod lq_people;
 mod manual;
 mod no_runtime;
+mod notify_calls;
 mod notify_chaos;
+mod notify_cores;
 mod notify_kill;
 mod notify_link;
 mod notify_sites;

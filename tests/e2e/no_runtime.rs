@@ -19,6 +19,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("net", &["objects", "wire", "livestatus"]),
     ("transfer", &["objects", "program"]),
     ("source", &["objects", "program", "livestatus"]),
+    ("rules", &["objects", "program", "nagios"]),
+    ("authority", &["objects", "program"]),
 ];
 
 /// Crates and programs in whose dependencies no runtime may turn up, however
@@ -33,6 +35,9 @@ const WITHOUT_RUNTIME: &[&str] = &[
     "agent",
     "transfer",
     "source",
+    "rules",
+    "authority",
+    "sitecert",
     "cmcdump",
     "cmcload",
     "livedump",

@@ -87,10 +87,21 @@ impl Segment {
             })?;
         let epoch = u64_at(header, 32);
         let mut at = BLOCK;
-        let mut records = Vec::new();
-        while let Some(record) = Record::read(&bytes[at.min(bytes.len())..], epoch) {
-            at += (HEADER + record.body.len()).next_multiple_of(8);
-            records.push(record);
+        let mut records = Vec::<Record>::new();
+        while at + HEADER <= bytes.len() {
+            let newer = |record: &Record| {
+                records
+                    .last()
+                    .is_none_or(|last| record.sequence > last.sequence)
+            };
+            // What is damaged is passed over.
+            match Record::read(&bytes[at..], epoch).filter(newer) {
+                Some(record) => {
+                    at += (HEADER + record.body.len()).next_multiple_of(8);
+                    records.push(record);
+                }
+                None => at += 8,
+            }
         }
         let first = u64_at(header, 16);
         let ends = |record: &Record| {

@@ -1,7 +1,8 @@
 //! The variables of a notification, from the places where cores leave them.
 //!
-//! Later places count more: `NAGIOS_*` in the environment, `NOTIFY_*` in the
-//! environment, standard input, arguments. Values are bytes throughout.
+//! Later places count more: `NAGIOS_*` and `ICINGA_*` in the environment,
+//! `NOTIFY_*` in the environment, standard input, arguments. Values are bytes
+//! throughout.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -16,7 +17,11 @@ pub(crate) fn from_environment(
 ) -> Context {
     let mut context = Context::new();
     for (name, value) in variables.clone() {
-        let name = name.to_str().and_then(|name| name.strip_prefix("NAGIOS_"));
+        // Icinga 1 has the macros of Nagios under its own prefix.
+        let name = name.to_str().and_then(|name| {
+            let nagios = name.strip_prefix("NAGIOS_");
+            nagios.or_else(|| name.strip_prefix("ICINGA_"))
+        });
         for name in name.iter().flat_map(|name| nagios_names(name)) {
             insert(&mut context, name, &value);
         }
@@ -103,6 +108,10 @@ pub(crate) fn complete(context: &mut Context, site: &SiteId, now: UnixTime) -> R
     } else {
         "HOST"
     };
+    if context["NOTIFICATIONTYPE"] == "FLAPPINGEND" {
+        // Icinga's word. Plugins know that of Nagios and Checkmk.
+        context.insert("NOTIFICATIONTYPE".to_owned(), "FLAPPINGSTOP".into());
+    }
     for (name, value) in [
         ("WHAT", what.to_owned()),
         ("MICROTIME", now.micros().to_string()),
@@ -153,11 +162,13 @@ mod tests {
             ("NOTIFY_HOSTNAME", b"b"),
             ("NAGIOS_HOSTNAME", b"a"),
             ("NAGIOS_HOSTALIAS", b"caf\xe9"),
+            ("ICINGA_HOSTSTATE", b"DOWN"),
             ("HOSTADDRESS", b"not ours"),
         ]);
         assert_eq!(context["HOSTNAME"], "b");
         assert_eq!(context["HOSTALIAS"], &b"caf\xe9"[..]);
-        assert_eq!(context.len(), 2);
+        assert_eq!(context["HOSTSTATE"], "DOWN");
+        assert_eq!(context.len(), 3);
         add_arguments(&mut context, &["HOSTNAME=c=d".into()]).unwrap();
         assert_eq!(context["HOSTNAME"], "c=d");
         assert!(add_arguments(&mut context, &["HOSTNAME".into()]).is_err());
@@ -200,5 +211,8 @@ mod tests {
             (&b"HOST"[..], &b"5"[..])
         );
         assert_eq!(service["WHAT"], "SERVICE");
+        context.insert("NOTIFICATIONTYPE".into(), "FLAPPINGEND".into());
+        complete(&mut context, &site, now).unwrap();
+        assert_eq!(context["NOTIFICATIONTYPE"], "FLAPPINGSTOP");
     }
 }

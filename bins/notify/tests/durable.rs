@@ -1,6 +1,7 @@
 //! What exit 0 stands for, as seen at the system calls. Needs strace; where there
 //! is none, SITEWIRE_SKIP_STRACE=1 leaves these tests out.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -9,7 +10,7 @@ use objects::Envelope;
 
 const ID: &str = "0199f0a0-0000-7000-8000-000000000001";
 const VARIABLES: [&str; 2] = ["NOTIFICATIONTYPE=PROBLEM", "HOSTNAME=db1"];
-/// The calls between the decision to accept and the exit.
+/// Calls that a test of the order of things looks at.
 const CALLS: [&str; 8] = [
     "openat",
     "write",
@@ -112,48 +113,124 @@ fn file_sync_rename_directory_sync_come_before_exit() {
     assert!(!body_written_after_sync, "{lines:#?}");
 }
 
+/// Every system call that a run makes, from its start to its end: name and
+/// number among those of its name.
+fn every_call() -> Vec<(String, usize)> {
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("all");
+    let output = traced(&spool(directory.path()), &log, &[]);
+    assert!(output.status.success(), "{output:?}");
+    let mut numbers = BTreeMap::<String, usize>::new();
+    let mut calls = Vec::new();
+    for line in lines_of(&log) {
+        // PID NAME(ARGUMENTS...
+        let name = line
+            .split_once(' ')
+            .and_then(|(_, rest)| rest.trim_start().split_once('('));
+        let Some((name, _)) = name.filter(|(name, _)| !name.contains(' ')) else {
+            continue;
+        };
+        let number = numbers.entry(name.to_owned()).or_default();
+        *number += 1;
+        // Before the first one there is no notify.
+        if name == "execve" {
+            continue;
+        }
+        calls.push((name.to_owned(), *number));
+    }
+    for name in ["openat", "write", "fsync", "renameat2", "exit_group"] {
+        assert!(numbers.contains_key(name), "{numbers:?}");
+    }
+    calls
+}
+
+/// A run with one call tampered with, in a spool of its own.
+fn tampered(directory: &Path, call: &str, how: &str, number: usize) -> (PathBuf, Output) {
+    let spool = spool(directory);
+    let inject = format!("inject={call}:{how}:when={number}");
+    let log = directory.join("strace");
+    let options = ["-e", &format!("trace={call}"), "-e", &inject];
+    let output = traced(&spool, &log, &options);
+    (spool, output)
+}
+
+/// Whoever was not told that it is stored comes again; there is one in the end.
+fn come_again(spool: &Path, context: &str) {
+    let again = spool.join("../again");
+    let output = traced(spool, &again, &["-e", "trace=none"]);
+    assert!(output.status.success(), "{context}: {output:?}");
+    assert!(check_new(spool, context), "{context}");
+}
+
+/// Hundreds of runs wait for their syncs. What is asked here does not depend on
+/// what a sync does, so it may do nothing.
+fn directory_in_memory() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm")
+        .or_else(|_| tempfile::tempdir())
+        .unwrap()
+}
+
 #[test]
 fn a_kill_at_any_system_call_leaves_all_or_nothing() {
     if left_out() {
         return;
     }
-    let count = tempfile::tempdir().unwrap();
     let mut accepted_before_the_kill = 0;
     let mut nothing = 0;
-    for call in CALLS {
-        let log = count.path().join("count");
-        let counted = spool(&count.path().join(call));
-        traced(&counted, &log, &["-e", &format!("trace={call}")]);
-        let times = lines_of(&log).len();
-        for number in 1..=times {
-            let directory = tempfile::tempdir().unwrap();
-            let spool = spool(directory.path());
-            let inject = format!("inject={call}:signal=KILL:when={number}");
-            let log = directory.path().join("strace");
-            let output = traced(
-                &spool,
-                &log,
-                &["-e", &format!("trace={call}"), "-e", &inject],
-            );
-            assert!(
-                !output.status.success(),
-                "{inject} did not kill: {output:?}"
-            );
-            let context = format!("killed at {call} number {number}");
-            if check_new(&spool, &context) {
-                accepted_before_the_kill += 1;
-            } else {
-                nothing += 1;
-            }
-            // Whoever was not told comes again, and there is one in the end.
-            let again = directory.path().join("again");
-            let output = traced(&spool, &again, &["-e", "trace=none"]);
-            assert!(output.status.success(), "{context}: {output:?}");
-            assert!(check_new(&spool, &context), "{context}");
+    for (call, number) in every_call() {
+        let context = format!("killed at {call} number {number}");
+        let directory = directory_in_memory();
+        let (spool, output) = tampered(directory.path(), &call, "signal=KILL", number);
+        assert!(!output.status.success(), "{context}: {output:?}");
+        if check_new(&spool, &context) {
+            accepted_before_the_kill += 1;
+        } else {
+            nothing += 1;
         }
+        come_again(&spool, &context);
     }
     // Both sides of the rename were seen.
-    assert!(accepted_before_the_kill > 0 && nothing > 5);
+    assert!(accepted_before_the_kill > 5 && nothing > 50);
+}
+
+/// What a failing disk, a full one, and too many open files look like.
+const ERRORS: [&str; 3] = ["EIO", "ENOSPC", "EMFILE"];
+
+#[test]
+fn an_error_of_any_system_call_leaves_what_the_exit_code_says() {
+    if left_out() {
+        return;
+    }
+    let mut ends = BTreeMap::<Option<i32>, usize>::new();
+    for (call, number) in every_call() {
+        // It has no way to fail.
+        if call == "exit_group" {
+            continue;
+        }
+        for error in ERRORS {
+            let context = format!("{error} of {call} number {number}");
+            let directory = directory_in_memory();
+            let how = format!("error={error}");
+            let (spool, output) = tampered(directory.path(), &call, &how, number);
+            let stored = check_new(&spool, &context);
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.success(), stored, "{context}: {said}");
+            let left = fs::read_dir(spool.join("tmp")).unwrap().count();
+            assert_eq!(left, 0, "{context}: {said}");
+            let told = said.contains("notify: ");
+            let ours = matches!(output.status.code(), Some(1 | 75));
+            assert!(told || !ours, "{context}: {said}");
+            *ends.entry(output.status.code()).or_default() += 1;
+            if !stored {
+                come_again(&spool, &context);
+            }
+        }
+    }
+    // Stored all the same, and told to come again.
+    assert!(ends[&Some(0)] > 20 && ends[&Some(75)] > 15, "{ends:?}");
+    // No other code of ours; the loader's is 127, and it may be stopped by a signal.
+    let known = |code: &Option<i32>| matches!(code, None | Some(0 | 1 | 75 | 127));
+    assert!(ends.keys().all(known), "{ends:?}");
 }
 
 #[test]

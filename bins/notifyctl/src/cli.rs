@@ -1,6 +1,7 @@
 //! The command line of notifyctl.
 
 pub(crate) mod migration;
+pub(crate) mod rules;
 
 use std::path::PathBuf;
 
@@ -76,4 +77,7 @@ pub(crate) enum Command {
     ///
     /// Files are read as data; what has no counterpart becomes a comment.
     ImportConfig(migration::ImportConfig),
+    /// Look at rules: who is told of which notification, and how
+    #[command(subcommand)]
+    Rules(rules::Rules),
 }

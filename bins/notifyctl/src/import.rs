@@ -132,7 +132,7 @@ enum Outcome {
     Known,
     /// It is no notification: a copy is in `corrupt/`.
     SetAside(String),
-    /// It is not finished, or gone again.
+    /// It is not finished, gone again, or no file.
     LeftOut(&'static str),
     /// It is where it was.
     Failed(String),
@@ -163,8 +163,7 @@ impl Importer<'_> {
             }
         };
         let (outcome, id, what) = match content {
-            Content::Unfinished => (Outcome::LeftOut("being written"), None, What::default()),
-            Content::Gone => (Outcome::LeftOut("gone again"), None, What::default()),
+            Content::None(why) => (Outcome::LeftOut(why), None, What::default()),
             Content::Broken(why) => {
                 let (id, outcome) = self.set_aside(source, &why);
                 (outcome, Some(id), What::default())
@@ -209,14 +208,12 @@ impl Importer<'_> {
         }
         let text = format!("spool file of Checkmk, {}: {why}", source.shown());
         let name = format!("{id}.checkmk");
-        // Of what is not a file only the reason can be kept.
-        let mut content: Box<dyn std::io::Read> = match source.open() {
-            Ok(file) if file.metadata().is_ok_and(|metadata| metadata.is_file()) => Box::new(file),
-            _ => Box::new(std::io::empty()),
-        };
-        let outcome = match spool::set_aside(self.spool, &name, &mut *content, &text) {
-            Ok(()) => Outcome::SetAside(why.to_owned()),
-            Err(error) => Outcome::Failed(program::exit::chain(&error)),
+        let outcome = match source.open() {
+            Ok(mut file) => match spool::set_aside(self.spool, &name, &mut file, &text) {
+                Ok(()) => Outcome::SetAside(why.to_owned()),
+                Err(error) => Outcome::Failed(program::exit::chain(&error)),
+            },
+            Err(error) => Outcome::Failed(format!("cannot be read: {error}")),
         };
         (id, outcome)
     }

@@ -6,6 +6,7 @@ mod import;
 mod import_config;
 mod place;
 mod queue;
+mod rules;
 mod run;
 mod status;
 mod trace;

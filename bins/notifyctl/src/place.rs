@@ -76,7 +76,7 @@ fn default_spool() -> PathBuf {
     }
 }
 
-fn default_path() -> PathBuf {
+pub(crate) fn default_path() -> PathBuf {
     match std::env::var_os("OMD_ROOT") {
         Some(root) => Path::new(&root).join("etc/sitewire/notifyd.toml"),
         None => "/etc/sitewire/notifyd.toml".into(),

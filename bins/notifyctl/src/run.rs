@@ -4,9 +4,10 @@ use std::io::{self, Write};
 
 use program::{Failure, Status};
 
+use crate::cli::rules::Rules;
 use crate::cli::{Args, Command};
 use crate::place::Place;
-use crate::{export, import, import_config, queue, status, trace};
+use crate::{export, import, import_config, queue, rules, status, trace};
 
 pub(crate) fn run(args: &Args) -> Result<Status, Failure> {
     let mut out = io::BufWriter::new(io::stdout().lock());
@@ -19,17 +20,23 @@ pub(crate) fn run(args: &Args) -> Result<Status, Failure> {
 }
 
 fn obey(args: &Args, out: &mut dyn Write) -> Result<Status, Failure> {
-    if let Command::ImportConfig(args) = &args.command {
-        return import_config::show(args, out);
-    }
-    let place = Place::find(args)?;
+    let json = args.json;
+    let place = || Place::find(args);
     match &args.command {
-        Command::Status => status::show(&place, args.json, out),
-        Command::Queue => queue::show(&place, args.json, out),
-        Command::Trace { id } => trace::show(&place, id, args.json, out),
-        Command::Import(import) => import::import(import, &place, args.json, out),
-        Command::Export(export) => export::export(export, &place, args.json, out),
-        Command::ImportConfig(_) => unreachable!("needs no spool"),
+        Command::Status => status::show(&place()?, json, out),
+        Command::Queue => queue::show(&place()?, json, out),
+        Command::Trace { id } => trace::show(&place()?, id, json, out),
+        Command::Import(import) => import::import(import, &place()?, json, out),
+        Command::Export(export) => export::export(export, &place()?, json, out),
+        Command::ImportConfig(args) => import_config::show(args, out),
+        Command::Rules(Rules::Check { file }) => {
+            let file = file.clone().unwrap_or_else(|| rules::beside(args));
+            rules::check(&file, json, out)
+        }
+        Command::Rules(Rules::Test(test)) => {
+            let file = test.rules.clone().unwrap_or_else(|| rules::beside(args));
+            rules::test(&file, test, json, out)
+        }
     }
 }
 

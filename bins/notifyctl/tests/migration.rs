@@ -267,9 +267,10 @@ fn files_are_removed_only_when_that_is_asked_for_and_only_what_is_durable_here()
     );
     assert!(place.dropped().is_empty());
     fs::write(place.checkmk().join("spool/.x.new"), "half").unwrap();
+    std::os::unix::fs::symlink("/etc/passwd", place.checkmk().join("spool/link")).unwrap();
     let output = place.import(&["--remove"]);
     assert!(
-        errors(&output).contains("left out 1"),
+        errors(&output).contains("left out 2"),
         "{}",
         errors(&output)
     );
@@ -284,8 +285,27 @@ fn files_are_removed_only_when_that_is_asked_for_and_only_what_is_durable_here()
         let files = fs::read_dir(place.checkmk().join(part)).unwrap().flatten();
         left.extend(files.map(|file| file.path()).filter(|path| path.is_file()));
     }
-    assert_eq!(left, [place.checkmk().join("spool/.x.new")]);
+    left.sort();
+    let want = ["spool/.x.new", "spool/link"].map(|name| place.checkmk().join(name));
+    assert_eq!(left, want);
     assert_eq!(place.dropped().len(), 6);
+}
+
+#[test]
+fn a_context_longer_than_a_notification_may_be_is_cut_and_says_so() {
+    let place = Place::new();
+    let long = "x".repeat(3 << 20);
+    let name = "b0b4d9e1-2c3a-4f5e-8d7c-6a9b8c7d6e5f";
+    let content = format!("{{'context': {{'HOSTNAME': 'db1', 'LONGSERVICEOUTPUT': '{long}'}}}}");
+    fs::write(place.checkmk().join("spool").join(name), content).unwrap();
+    assert!(errors(&place.import(&[])).contains("stored 7"));
+    let dropped = place.dropped();
+    let (.., context) = dropped
+        .iter()
+        .find(|(id, ..)| id.to_string() == name)
+        .unwrap();
+    assert!(context["LONGSERVICEOUTPUT"].ends_with(b"[cut: too long]"));
+    assert!(context["SITEWIRE_CUT"].starts_with(b"LONGSERVICEOUTPUT: "));
 }
 
 #[test]

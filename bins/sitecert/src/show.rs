@@ -1,33 +1,32 @@
-//! What is in certificates, for people and as JSON.
+//! What is in certificates, requests and lists of revoked certificates, for
+//! people and as JSON.
 
 use std::io::{self, Write};
 use std::path::Path;
 
-use aws_lc_rs::digest;
-use jiff::{Timestamp, tz::TimeZone};
+use authority::{Certificate, Request, RevocationList, directory};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use objects::UnixTime;
 use program::{Failure, Status};
-use serde::Serialize;
-use x509_parser::extensions::GeneralName;
-use x509_parser::pem::Pem;
-use x509_parser::prelude::X509Certificate;
+use serde_json::{Value, json};
 
 use crate::cli::Show;
-use crate::files;
-
-/// What the URI of a site begins with.
-const SITE_URI: &str = "sitewire:site:";
+use crate::run::{bad, failed, now};
 
 /// Shows all files that can be shown, and fails if one could not.
 pub(crate) fn run(args: &Show) -> Result<Status, Failure> {
-    let now = Timestamp::now();
     let mut out = io::stdout().lock();
     let mut status = Ok(Status::Done);
     for path in &args.files {
-        match read(path, now) {
-            Ok(certificates) => {
-                for certificate in certificates {
-                    print(&mut out, &certificate, now, args.json)
-                        .map_err(|_| Failure::silent(Status::Failed))?;
+        match read(path) {
+            Ok(parts) => {
+                for part in parts {
+                    let printed = match args.json {
+                        true => writeln!(out, "{}", part.to_json(path)),
+                        false => part.print(&mut out, path),
+                    };
+                    printed.map_err(|_| Failure::silent(Status::Failed))?;
                 }
             }
             Err(failure) => {
@@ -40,121 +39,180 @@ pub(crate) fn run(args: &Show) -> Result<Status, Failure> {
     status
 }
 
-/// One certificate; the members of the JSON object.
-#[derive(Debug, Serialize)]
-struct Shown {
-    file: String,
-    site: Option<String>,
-    subject: String,
-    issuer: String,
-    ca: bool,
-    #[serde(serialize_with = "rfc_3339")]
-    not_before: Timestamp,
-    #[serde(serialize_with = "rfc_3339")]
-    not_after: Timestamp,
-    /// Negative once it has expired.
-    left_s: i64,
-    sha256: String,
+/// What a file may hold.
+pub(crate) enum Part {
+    Certificate(Box<Certificate>),
+    Request(Request),
+    List(RevocationList),
 }
 
-fn rfc_3339<S: serde::Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(time)
+/// All parts of a file; at least one.
+pub(crate) fn read(path: &Path) -> Result<Vec<Part>, Failure> {
+    let text = directory::read(path).map_err(failed)?;
+    let wrong = |what: String| bad(path, &what);
+    if text.contains("-----BEGIN X509 CRL-----") {
+        let list = RevocationList::from_pem(&text).map_err(wrong)?;
+        return Ok(vec![Part::List(list)]);
+    }
+    if text.contains("CERTIFICATE REQUEST-----") {
+        let request = Request::from_pem(&text).map_err(wrong)?;
+        return Ok(vec![Part::Request(request)]);
+    }
+    let all = Certificate::all_in(&text).map_err(wrong)?;
+    let part = |certificate| Part::Certificate(Box::new(certificate));
+    Ok(all.into_iter().map(part).collect())
 }
 
-fn read(path: &Path, now: Timestamp) -> Result<Vec<Shown>, Failure> {
-    let bad = |what: String| Failure::new(Status::Failed, format!("{}: {what}", path.display()));
-    let (text, _) = files::read(path)?;
-    let mut shown = Vec::new();
-    for pem in Pem::iter_from_buffer(text.as_bytes()) {
-        let pem = pem.map_err(|error| bad(format!("is not PEM: {error}")))?;
-        if pem.label != "CERTIFICATE" {
-            continue;
+impl Part {
+    fn print(&self, out: &mut impl Write, path: &Path) -> io::Result<()> {
+        match self {
+            Self::Certificate(shown) => certificate(out, path, shown),
+            Self::Request(shown) => request(out, path, shown),
+            Self::List(shown) => list(out, path, shown),
         }
-        let (_, certificate) = x509_parser::parse_x509_certificate(&pem.contents)
-            .map_err(|error| bad(format!("is not a certificate: {error}")))?;
-        shown.push(
-            look_at(path, &certificate, &pem.contents, now)
-                .map_err(|error| bad(format!("has an impossible date: {error}")))?,
-        );
     }
-    if shown.is_empty() {
-        return Err(bad("has no certificate".to_owned()));
+
+    fn to_json(&self, path: &Path) -> Value {
+        let file = path.display().to_string();
+        match self {
+            Self::Certificate(shown) => {
+                let mut value = certificate_json(shown);
+                value["file"] = file.into();
+                value
+            }
+            Self::Request(shown) => json!({
+                "file": file,
+                "site": shown.sites.first(),
+                "subject": shown.subject,
+                "names": shown.other_names,
+                "key": shown.key,
+                "pin": shown.pin.pin(),
+            }),
+            Self::List(shown) => json!({
+                "file": file,
+                "issuer": shown.issuer,
+                "number": shown.number,
+                "this_update": rfc_3339(shown.this_update),
+                "next_update": shown.next_update.map(rfc_3339),
+                "revoked": shown.revoked.keys().map(ToString::to_string).collect::<Vec<_>>(),
+            }),
+        }
     }
-    Ok(shown)
 }
 
-fn look_at(
-    path: &Path,
-    certificate: &X509Certificate<'_>,
-    der: &[u8],
-    now: Timestamp,
-) -> Result<Shown, jiff::Error> {
-    let validity = certificate.validity();
-    let not_after = Timestamp::from_second(validity.not_after.timestamp())?;
-    let hash = digest::digest(&digest::SHA256, der);
-    let sha256: Vec<String> = hash.as_ref().iter().map(|b| format!("{b:02X}")).collect();
-    Ok(Shown {
-        file: path.display().to_string(),
-        site: site(certificate),
-        subject: certificate.subject().to_string(),
-        issuer: certificate.issuer().to_string(),
-        ca: certificate.is_ca(),
-        not_before: Timestamp::from_second(validity.not_before.timestamp())?,
-        not_after,
-        left_s: not_after.as_second() - now.as_second(),
-        sha256: sha256.join(":"),
+/// The members that both `show` and `list` print.
+pub(crate) fn certificate_json(shown: &Certificate) -> Value {
+    json!({
+        "site": shown.sites.first(),
+        "subject": shown.subject,
+        "issuer": shown.issuer,
+        "ca": shown.is_authority,
+        "serial": shown.serial.to_string(),
+        "key": shown.key,
+        "not_before": rfc_3339(shown.not_before),
+        "not_after": rfc_3339(shown.not_after),
+        "left_s": left_s(shown.not_after),
+        "sha256": shown.fingerprint.to_string(),
+        "pin": shown.pin.pin(),
     })
 }
 
-fn site(certificate: &X509Certificate<'_>) -> Option<String> {
-    let names = certificate.subject_alternative_name().ok()??;
-    names
-        .value
-        .general_names
-        .iter()
-        .find_map(|name| match name {
-            GeneralName::URI(uri) => uri.strip_prefix(SITE_URI).map(str::to_owned),
-            _ => None,
-        })
-}
-
-fn print(out: &mut impl Write, shown: &Shown, now: Timestamp, json: bool) -> io::Result<()> {
-    if json {
-        serde_json::to_writer(&mut *out, shown)?;
-        return writeln!(out);
-    }
-    let local = |time: Timestamp| {
-        time.to_zoned(TimeZone::system())
-            .strftime("%Y-%m-%d %H:%M:%S %:z")
-            .to_string()
+/// Prints one certificate for people.
+pub(crate) fn certificate(
+    out: &mut impl Write,
+    path: &Path,
+    shown: &Certificate,
+) -> io::Result<()> {
+    let site = match &shown.sites[..] {
+        [] if shown.is_authority => "none, an authority".to_owned(),
+        [] => "none".to_owned(),
+        sites => quote(&sites.join(", ")),
     };
-    // Names come from whoever made the certificate: not to be trusted on a terminal.
-    let quote = |text: &str| program::log::quote(text.as_bytes(), 256);
-    let site = match &shown.site {
-        Some(site) => quote(site),
-        None if shown.ca => "none, an authority".to_owned(),
-        None => "none".to_owned(),
-    };
-    writeln!(out, "{}", shown.file)?;
+    writeln!(out, "{}", path.display())?;
     writeln!(out, "  site         {site}")?;
     writeln!(out, "  subject      {}", quote(&shown.subject))?;
     writeln!(out, "  issuer       {}", quote(&shown.issuer))?;
+    writeln!(out, "  serial       {}", shown.serial)?;
+    writeln!(out, "  key          {}", shown.key)?;
     writeln!(out, "  valid from   {}", local(shown.not_before))?;
     writeln!(
         out,
         "  valid until  {}, {}",
         local(shown.not_after),
-        left(shown, now)
+        left(shown.not_before, shown.not_after)
     )?;
-    writeln!(out, "  SHA-256      {}", shown.sha256)
+    writeln!(out, "  SHA-256      {}", shown.fingerprint)?;
+    writeln!(out, "  pin          {}", shown.pin.pin())
+}
+
+fn request(out: &mut impl Write, path: &Path, shown: &Request) -> io::Result<()> {
+    let site = match &shown.sites[..] {
+        [] => "none".to_owned(),
+        sites => quote(&sites.join(", ")),
+    };
+    writeln!(out, "{}, a request", path.display())?;
+    writeln!(out, "  site         {site}")?;
+    writeln!(out, "  subject      {}", quote(&shown.subject))?;
+    for name in &shown.other_names {
+        writeln!(out, "  other name   {}", quote(name))?;
+    }
+    writeln!(out, "  key          {}", shown.key)?;
+    writeln!(out, "  pin          {}", shown.pin.pin())
+}
+
+fn list(out: &mut impl Write, path: &Path, shown: &RevocationList) -> io::Result<()> {
+    writeln!(out, "{}, what is revoked", path.display())?;
+    writeln!(out, "  issuer       {}", quote(&shown.issuer))?;
+    writeln!(out, "  number       {}", shown.number)?;
+    writeln!(out, "  signed       {}", local(shown.this_update))?;
+    if let Some(next) = shown.next_update {
+        writeln!(
+            out,
+            "  next by      {}, {}",
+            local(next),
+            left(shown.this_update, next)
+        )?;
+    }
+    for (serial, since) in &shown.revoked {
+        writeln!(out, "  revoked      {serial} since {}", local(*since))?;
+    }
+    Ok(())
+}
+
+/// Names come from whoever made the file: not to be trusted on a terminal.
+fn quote(text: &str) -> String {
+    program::log::quote(text.as_bytes(), 256)
+}
+
+pub(crate) fn left_s(end: UnixTime) -> i64 {
+    end.secs() - now().secs()
+}
+
+pub(crate) fn rfc_3339(time: UnixTime) -> String {
+    timestamp(time).to_string()
+}
+
+pub(crate) fn local(time: UnixTime) -> String {
+    let zoned = timestamp(time).to_zoned(TimeZone::system());
+    zoned.strftime("%Y-%m-%d %H:%M:%S %:z").to_string()
+}
+
+/// Whatever a certificate says; what lies beyond the calendar is its end.
+fn timestamp(time: UnixTime) -> Timestamp {
+    let nearest = match time.secs() {
+        ..0 => Timestamp::MIN,
+        _ => Timestamp::MAX,
+    };
+    Timestamp::from_second(time.secs()).unwrap_or(nearest)
 }
 
 /// How much of its time is left, in words.
-fn left(shown: &Shown, now: Timestamp) -> String {
-    let days = shown.left_s / 86_400;
-    match shown.left_s {
+fn left(begin: UnixTime, end: UnixTime) -> String {
+    let left = left_s(end);
+    let days = left / 86_400;
+    match left {
         ..0 => format!("EXPIRED {} days ago", -days),
-        _ if shown.not_before > now => "not valid yet".to_owned(),
+        _ if begin > now() => "not valid yet".to_owned(),
         _ => format!("{days} days left"),
     }
 }

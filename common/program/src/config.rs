@@ -28,6 +28,21 @@ pub struct Table {
     known: Vec<&'static str>,
 }
 
+/// A value of any kind, for keys whose meaning is somebody else's.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Plain {
+    /// A text.
+    Text(String),
+    /// A whole number.
+    Integer(i64),
+    /// `true` or `false`.
+    Boolean(bool),
+    /// A list.
+    List(Vec<Plain>),
+    /// A table, in the order of the text.
+    Table(Vec<(String, Plain)>),
+}
+
 /// A value with the place where it stands.
 pub struct Value {
     at: usize,
@@ -128,6 +143,24 @@ impl Table {
         self.take(key, read, problems).unwrap_or_default()
     }
 
+    /// Takes everything that nobody has taken yet, for tables whose keys are
+    /// free names.
+    pub fn take_rest<T>(
+        &mut self,
+        mut read: impl FnMut(Value) -> Result<T, String>,
+        problems: &mut Vec<String>,
+    ) -> Vec<(String, T)> {
+        let mut taken = Vec::new();
+        for (key, _, value) in std::mem::take(&mut self.entries) {
+            let at = value.at;
+            match read(value) {
+                Ok(value) => taken.push((key, value)),
+                Err(what) => problems.push(self.source.problem(at, &format!("`{key}` {what}"))),
+            }
+        }
+        taken
+    }
+
     /// A complaint about this table as a whole.
     pub fn problem(&self, what: &str) -> String {
         self.source.problem(self.at, what)
@@ -171,6 +204,39 @@ impl Table {
             Kind::List(items) => items.into_iter().map(Self::text).collect(),
             _ => Err("must be a list of texts".to_owned()),
         }
+    }
+
+    /// Reads a text or a list of texts.
+    pub fn one_or_more(value: Value) -> Result<Vec<String>, String> {
+        match value.kind {
+            Kind::Text(text) => Ok(vec![text]),
+            _ => Self::texts(value).map_err(|_| "must be a text or a list of texts".to_owned()),
+        }
+    }
+
+    /// Reads a value of any kind; numbers with a fraction and dates have none.
+    pub fn plain(value: Value) -> Result<Plain, String> {
+        Ok(match value.kind {
+            Kind::Text(text) => Plain::Text(text),
+            Kind::Integer(number) => Plain::Integer(number),
+            Kind::Boolean(yes) => Plain::Boolean(yes),
+            Kind::List(items) => Plain::List(
+                items
+                    .into_iter()
+                    .map(Self::plain)
+                    .collect::<Result<_, _>>()?,
+            ),
+            Kind::Table(table) => {
+                let entries = table.entries.into_iter();
+                let read = entries.map(|(key, _, value)| Ok((key, Self::plain(value)?)));
+                Plain::Table(read.collect::<Result<_, String>>()?)
+            }
+            Kind::Other => {
+                return Err(
+                    "must be a text, a whole number, true, false, a list or a table".into(),
+                );
+            }
+        })
     }
 
     /// Reads a whole number.

@@ -78,28 +78,28 @@ pub(crate) enum Content {
     Whole(SpoolFile, UnixTime),
     /// It can be read, and is none.
     Broken(String),
-    /// Nothing to take in: a name that says that it is being written.
-    Unfinished,
-    /// It is not there any more.
-    Gone,
+    /// Nothing to take in, and nothing to set aside.
+    None(&'static str),
 }
 
 impl Source {
     pub(crate) fn read(&self) -> io::Result<Content> {
         if self.is_unfinished() {
-            return Ok(Content::Unfinished);
+            return Ok(Content::None("being written"));
         }
         let file = match self.open() {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Content::Gone),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(Content::None("gone again"));
+            }
             Err(error) if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
-                return Ok(Content::Broken("a symbolic link".to_owned()));
+                return Ok(Content::None("a symbolic link"));
             }
             Err(error) => return Err(error),
         };
         let metadata = file.metadata()?;
         if !metadata.is_file() {
-            return Ok(Content::Broken("not a file".to_owned()));
+            return Ok(Content::None("not a file"));
         }
         if metadata.len() > MAX_CONTEXT as u64 {
             let what = format!("{} bytes, the limit is {MAX_CONTEXT}", metadata.len());

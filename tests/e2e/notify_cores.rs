@@ -1,0 +1,394 @@
+//! From a check that finds something critical to the central site: a real core
+//! notices it, calls `notify` by the definitions in `packaging/examples`, and what
+//! the plugin said is at the central site as it was.
+//!
+//! The remote site has the configuration of five lines from there, too.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+
+use harness::program::{built, repository};
+use harness::{Icinga2, Nagios, Program, Running, Site, peer, wait_for, wait_until};
+
+use crate::notify_sites::{Sites, make_executable, notifyctl};
+
+/// What a plugin may say. The text has all that shells, cores and encodings
+/// trip over; the last line is perfdata as well.
+const SAID: &str = "CRIT $HOME $USER1$ $(id) \"double\" 'single' `tick` <b>&amp; größer ✓ 100% \\ end|load=99%;80;90\n\
+                    second 'line' with \"quotes\" and $HOSTNAME$\nthird: ü\n";
+const FIRST: &str =
+    "CRIT $HOME $USER1$ $(id) \"double\" 'single' `tick` <b>&amp; größer ✓ 100% \\ end";
+
+/// An example as it stands, but for where things are on this machine.
+fn example(name: &str, replaced: &[(&str, &str)]) -> String {
+    let path = repository().join("packaging/examples").join(name);
+    let mut text = fs::read_to_string(&path).expect("an example");
+    for (from, to) in replaced {
+        assert!(text.contains(from), "{name} has no {from}");
+        text = text.replace(from, to);
+    }
+    text
+}
+
+/// Two sites, of which the remote one belongs to the user that cores run as.
+struct Line {
+    sites: Sites,
+    /// A copy that this user may run.
+    notify: PathBuf,
+    _central: Running,
+    _remote: Running,
+}
+
+impl Line {
+    fn start() -> Self {
+        let sites = Sites::new();
+        // One file for each variable of each notification.
+        let script = sites.central.write(
+            "keep",
+            format!(
+                "#!/bin/sh\nmkdir -p {0}/part.$NOTIFY_ID && env -0 >{0}/part.$NOTIFY_ID/env && \
+                 mv {0}/part.$NOTIFY_ID {0}/$NOTIFY_ID\n",
+                sites.central.path("kept").display()
+            ),
+        );
+        make_executable(&script);
+        let mut text = String::from_utf8(sites.central.read("etc/notifyd.toml")).expect("text");
+        text += &format!("[[lane]]\nname = 'keep'\nscript = '{}'\n", script.display());
+        sites.central.write("etc/notifyd.toml", text);
+        let central = sites.start_central();
+
+        let remote = &sites.remote;
+        for file in ["remote1.crt", "remote1.key", "ca.crt"] {
+            let content = sites.central.read(format!("certs/{file}"));
+            let path = remote.write(format!("etc/certs/{file}"), content);
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+            fs::set_permissions(path, mode).expect("own file");
+        }
+        forward_only(&sites);
+        for name in ["notify", "notifyd"] {
+            let path = remote.path(name);
+            fs::copy(built(name), &path).expect("a copy");
+            make_executable(&path);
+        }
+        if peer::is_root() {
+            peer::give(remote.directory(), "nagios:");
+        }
+        let mut running = as_core(remote.path("notifyd"), "remote1")
+            .arg("-c")
+            .arg(remote.path("etc/notifyd.toml"))
+            .start();
+        running.wait_for_line("is ready");
+        Self {
+            notify: remote.path("notify"),
+            _central: central,
+            _remote: running,
+            sites,
+        }
+    }
+
+    /// `notify` and its spool, as they replace `/usr/bin/notify` in an example.
+    fn notify(&self, between: &str) -> String {
+        let spool = self.sites.remote.path("spool");
+        format!(
+            "{}{between}--spool{between}{}",
+            self.notify.display(),
+            spool.display()
+        )
+    }
+
+    /// The variables of all notifications that have reached the central site.
+    fn arrived(&self) -> Vec<BTreeMap<String, String>> {
+        let entries = fs::read_dir(self.sites.central.path("kept"));
+        let entries = entries.into_iter().flatten().flatten();
+        let whole = entries.filter(|entry| !entry.file_name().to_string_lossy().contains("part"));
+        let read = |entry: fs::DirEntry| {
+            let env = fs::read(entry.path().join("env")).expect("what the script wrote");
+            let variables = env.split(|byte| *byte == 0).filter_map(|variable| {
+                let text = std::str::from_utf8(variable).expect("UTF-8");
+                let (name, value) = text.split_once('=')?;
+                Some((name.to_owned(), value.to_owned()))
+            });
+            variables.collect()
+        };
+        whole.map(read).collect()
+    }
+
+    /// The notification of the service, once it has arrived.
+    #[track_caller]
+    fn wait_for_service(&self) -> BTreeMap<String, String> {
+        wait_for("the notification has arrived", || {
+            let is_it = |variables: &BTreeMap<String, String>| {
+                variables.get("NOTIFY_SERVICEDESC").map(String::as_str) == Some("Load größer")
+            };
+            self.arrived().into_iter().find(is_it)
+        })
+    }
+
+    /// It went from journal to journal.
+    fn check_trace(&self, id: &str) {
+        let trace = self.sites.trace(&self.sites.central, id);
+        assert_eq!(trace[0], "accepted from remote1 (path remote1 -> central)");
+        wait_until("the remote site knows that central has it", || {
+            let trace = notifyctl(&self.sites.remote, &["trace", id]).unwrap_or_default();
+            trace.contains("stored by central")
+        });
+    }
+}
+
+/// The remote site's configuration, from the example of five lines.
+fn forward_only(sites: &Sites) {
+    let remote = &sites.remote;
+    let text = example(
+        "notifyd-forward.toml",
+        &[
+            (
+                "/var/spool/sitewire",
+                remote.path("spool").to_str().expect("text"),
+            ),
+            (
+                "/etc/sitewire/certs",
+                remote.path("etc/certs").to_str().expect("text"),
+            ),
+            (
+                "central.example.com:6555",
+                &format!("127.0.0.1:{}", sites.port),
+            ),
+        ],
+    );
+    assert_eq!(text.lines().count(), 5);
+    remote.write("etc/notifyd.toml", text);
+}
+
+/// A program as the user that cores run as.
+fn as_core(path: PathBuf, label: &str) -> Program {
+    if !peer::is_root() {
+        return Program::foreign(path, label);
+    }
+    Program::foreign("setpriv", label)
+        .args([
+            "--reuid=nagios",
+            "--regid=nagios",
+            "--clear-groups",
+            "--inh-caps=-all",
+        ])
+        .arg(path)
+}
+
+/// A host and a service whose plugin says [`SAID`].
+fn objects(site: &Site) -> String {
+    let plugin = site.write(
+        "plugin",
+        format!("#!/bin/sh\ncat {}\nexit 2\n", site.path("said").display()),
+    );
+    make_executable(&plugin);
+    site.write("said", SAID);
+    format!(
+        "define command {{\n command_name says\n command_line {}\n}}\n\
+         define host {{\n host_name db1\n alias Joe's \"db\"\n address 192.0.2.7\n check_command check_dummy\n \
+         max_check_attempts 1\n active_checks_enabled 0\n notification_interval 0\n \
+         notification_period sitewire-always\n contacts sitewire\n}}\n\
+         define service {{\n host_name db1\n service_description Load größer\n check_command says\n \
+         max_check_attempts 1\n active_checks_enabled 0\n notification_interval 0\n \
+         check_period sitewire-always\n notification_period sitewire-always\n contacts sitewire\n}}\n",
+        plugin.display()
+    )
+}
+
+/// A line of output as Nagios keeps it: the semicolon separates fields of its log.
+fn in_nagios(text: &str) -> String {
+    text.replace(';', ":")
+}
+
+/// A Nagios with `example` as its way out, and a service that goes critical.
+fn nagios(line: &Line, file: &str, settings: &str) -> Option<Nagios> {
+    let mut nagios = Nagios::new("remote1")?;
+    let main = nagios.main();
+    let mut text = fs::read_to_string(&main).expect("its configuration");
+    text += settings;
+    fs::write(&main, text).expect("its configuration");
+    nagios.configure("objects.cfg", objects(nagios.site()));
+    let definitions = example(file, &[("/usr/bin/notify", &line.notify(" "))]);
+    nagios.configure(file, definitions);
+    nagios.run();
+    nagios.command(["SCHEDULE_FORCED_SVC_CHECK;db1;Load größer;1"]);
+    Some(nagios)
+}
+
+#[test]
+fn what_nagios_notices_is_at_the_central_site_as_the_plugin_said_it() {
+    if !peer::available("nagios4", "nagios4-core") {
+        return;
+    }
+    let line = Line::start();
+    let Some(nagios) = nagios(&line, "nagios-notify.cfg", "enable_environment_macros=1\n") else {
+        return;
+    };
+    let variables = line.wait_for_service();
+    let log = nagios.log();
+    for (name, value) in [
+        ("NOTIFY_NOTIFICATIONTYPE", "PROBLEM"),
+        ("NOTIFY_WHAT", "SERVICE"),
+        ("NOTIFY_HOSTNAME", "db1"),
+        ("NOTIFY_HOSTALIAS", "Joe's \"db\""),
+        ("NOTIFY_HOSTADDRESS", "192.0.2.7"),
+        ("NOTIFY_SERVICESTATE", "CRITICAL"),
+        ("NOTIFY_SERVICEOUTPUT", &in_nagios(FIRST)),
+        ("NOTIFY_SERVICEPERFDATA", "load=99%;80;90"),
+        (
+            "NOTIFY_LONGSERVICEOUTPUT",
+            "second 'line' with \"quotes\" and $HOSTNAME$\\nthird: ü",
+        ),
+        ("NOTIFY_CONTACTNAME", "sitewire"),
+        ("NOTIFY_OMD_SITE", "remote1"),
+        ("NOTIFY_ATTEMPT", "1"),
+    ] {
+        assert_eq!(
+            variables.get(name).map(String::as_str),
+            Some(value),
+            "{name}\n{log}"
+        );
+    }
+    line.check_trace(&variables["NOTIFY_ID"]);
+    // Of a host, of another type, with a comment.
+    nagios.command(["SEND_CUSTOM_HOST_NOTIFICATION;db1;2;jörg;it's \"only\" a $TEST$"]);
+    let custom = wait_for("the custom notification has arrived", || {
+        let is_it = |variables: &BTreeMap<String, String>| {
+            variables.get("NOTIFY_NOTIFICATIONTYPE").map(String::as_str) == Some("CUSTOM")
+        };
+        line.arrived().into_iter().find(is_it)
+    });
+    for (name, value) in [
+        ("NOTIFY_WHAT", "HOST"),
+        ("NOTIFY_HOSTNAME", "db1"),
+        ("NOTIFY_NOTIFICATIONCOMMENT", "it's \"only\" a $TEST$"),
+        ("NOTIFY_NOTIFICATIONAUTHOR", "jörg"),
+    ] {
+        assert_eq!(custom.get(name).map(String::as_str), Some(value), "{name}");
+    }
+    assert_eq!(line.arrived().len(), 2, "one for each");
+}
+
+#[test]
+fn without_environment_macros_the_arguments_bring_what_the_core_leaves_of_it() {
+    if !peer::available("nagios4", "nagios4-core") {
+        return;
+    }
+    let line = Line::start();
+    let settings = "illegal_macro_output_chars=`~$&|'\"<>\n";
+    let Some(nagios) = nagios(&line, "naemon-notify.cfg", settings) else {
+        return;
+    };
+    let variables = line.wait_for_service();
+    let log = nagios.log();
+    // The core takes these out before they can do harm in a shell.
+    let cleaned: String = in_nagios(FIRST)
+        .chars()
+        .filter(|c| !"`~$&|'\"<>".contains(*c))
+        .collect();
+    for (name, value) in [
+        ("NOTIFY_NOTIFICATIONTYPE", "PROBLEM"),
+        ("NOTIFY_WHAT", "SERVICE"),
+        ("NOTIFY_HOSTNAME", "db1"),
+        ("NOTIFY_SERVICESTATE", "CRITICAL"),
+        ("NOTIFY_SERVICEOUTPUT", &cleaned),
+        ("NOTIFY_CONTACTNAME", "sitewire"),
+    ] {
+        assert_eq!(
+            variables.get(name).map(String::as_str),
+            Some(value),
+            "{name}\n{log}"
+        );
+    }
+    assert!(
+        variables["NOTIFY_LONGSERVICEOUTPUT"].ends_with("\\nthird: ü"),
+        "{variables:#?}"
+    );
+    line.check_trace(&variables["NOTIFY_ID"]);
+}
+
+#[test]
+fn what_icinga_2_notices_is_at_the_central_site_as_the_plugin_said_it() {
+    if !peer::available("icinga2", "icinga2") {
+        return;
+    }
+    let line = Line::start();
+    let quoted = line.notify("\", \"");
+    let objects = example("icinga2-notify.conf", &[("/usr/bin/notify", &quoted)])
+        + r#"
+object NotificationComponent "notification" { }
+object Host "db1" {
+  import "quiet"
+  display_name = "Joe's \"db\" $HOME"
+  address = "192.0.2.7"
+  vars.file = "@/etc/says/up"
+  vars.code = "0"
+}
+object Service "Load größer" {
+  import "quiet"
+  host_name = "db1"
+  max_check_attempts = 1
+  vars.file = "@/etc/says/critical"
+  vars.code = "2"
+}
+"#;
+    let files: [(&str, &[u8]); 2] = [("up", b"OK\n"), ("critical", SAID.as_bytes())];
+    let Some(icinga) = Icinga2::start("remote1", &objects, &files) else {
+        return;
+    };
+    icinga.command(["SCHEDULE_FORCED_HOST_CHECK;db1;1"]);
+    icinga.wait_for_rows("hosts", &["Filter: has_been_checked = 1"], 1);
+    icinga.command(["SCHEDULE_FORCED_SVC_CHECK;db1;Load größer;1"]);
+    let variables = line.wait_for_service();
+    let (_, rest) = SAID.split_once('\n').expect("lines");
+    let output = format!("{FIRST}\n{}", rest.trim_end());
+    for (name, value) in [
+        ("NOTIFY_NOTIFICATIONTYPE", "PROBLEM"),
+        ("NOTIFY_WHAT", "SERVICE"),
+        ("NOTIFY_HOSTNAME", "db1"),
+        ("NOTIFY_HOSTALIAS", "Joe's \"db\" $HOME"),
+        ("NOTIFY_HOSTADDRESS", "192.0.2.7"),
+        ("NOTIFY_SERVICESTATE", "CRITICAL"),
+        ("NOTIFY_SERVICEOUTPUT", &output),
+        ("NOTIFY_SERVICEPERFDATA", "load=99%;80;90"),
+        ("NOTIFY_CONTACTNAME", "sitewire"),
+        ("NOTIFY_OMD_SITE", "remote1"),
+    ] {
+        assert_eq!(
+            variables.get(name).map(String::as_str),
+            Some(value),
+            "{name}"
+        );
+    }
+    line.check_trace(&variables["NOTIFY_ID"]);
+    icinga.command(["SEND_CUSTOM_HOST_NOTIFICATION;db1;2;jörg;it's \"only\" a $TEST$"]);
+    let custom = wait_for("the custom notification has arrived", || {
+        let is_it = |variables: &BTreeMap<String, String>| {
+            variables.get("NOTIFY_NOTIFICATIONTYPE").map(String::as_str) == Some("CUSTOM")
+        };
+        line.arrived().into_iter().find(is_it)
+    });
+    assert_eq!(custom["NOTIFY_WHAT"], "HOST");
+    assert_eq!(
+        custom["NOTIFY_NOTIFICATIONCOMMENT"],
+        "it's \"only\" a $TEST$"
+    );
+    assert_eq!(custom["NOTIFY_NOTIFICATIONAUTHOR"], "jörg");
+    assert_eq!(line.arrived().len(), 2, "one for each");
+}
+
+#[test]
+fn a_remote_site_needs_five_lines() {
+    let sites = Sites::new();
+    let _central = sites.start_central();
+    fs::create_dir_all(sites.remote.path("etc")).expect("own directory");
+    std::os::unix::fs::symlink(sites.central.path("certs"), sites.remote.path("etc/certs"))
+        .expect("own directory");
+    forward_only(&sites);
+    let _remote = sites.start_remote();
+    let entries = ["NOTIFICATIONTYPE=PROBLEM", "HOSTNAME=db1"].map(str::to_owned);
+    let id = sites.notify(&entries).expect("accepted");
+    wait_until("it is delivered at the central site", || {
+        sites.delivered() == [(id.clone(), 1)]
+    });
+}
