@@ -2,7 +2,8 @@
 //! code of ours: what the judge of the fault tests believes.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 
 /// What a journal says of one notification.
 #[derive(Debug, Default, Clone)]
@@ -57,6 +58,76 @@ pub fn read(spool: &Path) -> BTreeMap<String, Told> {
         }
     }
     all
+}
+
+/// Follows the journal of a daemon that runs, as it is written.
+#[derive(Debug)]
+pub struct Tail {
+    journal: PathBuf,
+    /// The segment that is read, and how far.
+    segment: Option<PathBuf>,
+    at: u64,
+}
+
+impl Tail {
+    /// From the beginning of the newest segment of `spool`.
+    pub fn new(spool: &Path) -> Self {
+        Self {
+            journal: spool.join("journal"),
+            segment: None,
+            at: BLOCK as u64,
+        }
+    }
+
+    /// The ids, in hexadecimal, of those whose end was written since the last
+    /// time.
+    pub fn ended(&mut self) -> Vec<String> {
+        let mut ids = Vec::new();
+        if let Some(segment) = self.segment.clone() {
+            self.follow(&segment, &mut ids);
+        }
+        if ids.is_empty() {
+            let newest = newest_segment(&self.journal);
+            if newest.is_some() && newest != self.segment {
+                self.segment = newest;
+                self.at = BLOCK as u64;
+            }
+        }
+        ids
+    }
+
+    fn follow(&mut self, segment: &Path, ids: &mut Vec<String>) {
+        let Ok(file) = std::fs::File::open(segment) else {
+            return;
+        };
+        let mut head = [0; BLOCK];
+        let Some(epoch) = file
+            .read_exact_at(&mut head, 0)
+            .ok()
+            .map(|()| u64_at(&head, 32))
+        else {
+            return;
+        };
+        let mut bytes = vec![0; 1 << 20];
+        let len = file.read_at(&mut bytes, self.at).unwrap_or(0);
+        let mut at = 0;
+        while let Some(record) = Record::read(&bytes[at..len], epoch) {
+            at += (HEADER + record.body.len()).next_multiple_of(8);
+            if record.kind == 6 {
+                ids.extend(record.body.get(..16).map(hex));
+            }
+        }
+        self.at += at as u64;
+    }
+}
+
+fn newest_segment(journal: &Path) -> Option<PathBuf> {
+    let entries = std::fs::read_dir(journal).ok()?.flatten();
+    let segment = |path: &PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str());
+        name.is_some_and(|name| name.starts_with("seg."))
+    };
+    entries.map(|entry| entry.path()).filter(segment).max()
 }
 
 struct Segment {

@@ -8,6 +8,7 @@
 
 mod forwards;
 mod lanes;
+mod pace;
 mod peers;
 mod submitters;
 
