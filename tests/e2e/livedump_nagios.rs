@@ -41,8 +41,31 @@ pub(crate) fn name_at_centre(name: &str) -> String {
     name.trim().replace(['(', ')', '\'', '"', '%', '$'], "_")
 }
 
+fn quoted(name: &str) -> String {
+    name.replace('\\', "\\\\").replace('"', "\\\"")
+}
+
+/// The same objects at a centre that is an Icinga 2, too: nothing is checked
+/// there.
+pub(crate) fn objects_at_centre() -> String {
+    let mut text = String::new();
+    for host in HOSTS {
+        let name = quoted(&name_at_centre(host));
+        text.push_str(&format!(
+            "object Host \"{name}\" {{ import \"quiet\", max_check_attempts = 1 }}\n"
+        ));
+    }
+    for (service, ..) in SERVICES {
+        let name = quoted(&name_at_centre(service));
+        text.push_str(&format!(
+            "apply Service \"{name}\" {{ import \"quiet\", max_check_attempts = 3\n\
+             assign where true }}\n"
+        ));
+    }
+    text
+}
+
 fn objects() -> String {
-    let quoted = |name: &str| name.replace('\\', "\\\\").replace('"', "\\\"");
     let mut text = String::from(
         "object HostGroup \"Räume\" { }\nobject ServiceGroup \"disks\" { }\n\
          object UserGroup \"ops\" { }\nobject User \"alice\" { groups = [ \"ops\" ] }\n",

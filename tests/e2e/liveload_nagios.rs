@@ -139,6 +139,7 @@ fn acknowledgements_and_downtimes_come_to_nagios_and_go_with_the_source() {
     let (spool, pipe) = (nagios.spool(), nagios.pipe());
     let way = |path: &Path| path.to_str().expect("ASCII").to_owned();
     let (spool, pipe) = (way(&spool), way(&pipe));
+    let status = way(&nagios.site().path("var/status.dat"));
     let seconds = || {
         let now = std::time::SystemTime::now();
         let now = now.duration_since(std::time::UNIX_EPOCH);
@@ -160,7 +161,9 @@ fn acknowledgements_and_downtimes_come_to_nagios_and_go_with_the_source() {
         );
         let args = ["--full", "--wait"];
         let to = ["30s", "--target", &spool, "--command-file", &pipe];
-        liveload(&nagios, &[&args[..], &to].concat(), dump.as_bytes()).success()
+        let standing = ["--status-file", &status];
+        let args = [&args[..], &to, &standing].concat();
+        liveload(&nagios, &args, dump.as_bytes()).success()
     };
     let shows = |acknowledged: &str, depth: &str| {
         wait_for("the remarks are there", || {
@@ -198,6 +201,24 @@ fn acknowledgements_and_downtimes_come_to_nagios_and_go_with_the_source() {
     );
     assert_eq!(
         log.matches("COMMAND: SCHEDULE_SVC_DOWNTIME").count(),
+        1,
+        "{log}"
+    );
+
+    // Somebody at the centre knows of the problem as well, and goes on knowing.
+    load(4, &remarks, 2);
+    shows("1", "1");
+    nagios.command(["ACKNOWLEDGE_SVC_PROBLEM;central;is there;2;0;0;eve;mine"]);
+    wait_for("eve has spoken", || {
+        let comments = nagios.annotations("servicecomment");
+        let hers = |comment: &harness::nagios::Block| comment["author"] == "eve";
+        comments.iter().any(hers).then_some(())
+    });
+    load(5, "", 0);
+    shows("1", "0");
+    let log = nagios.log();
+    assert_eq!(
+        log.matches("COMMAND: REMOVE_SVC_ACKNOWLEDGEMENT").count(),
         1,
         "{log}"
     );

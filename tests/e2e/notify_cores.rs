@@ -117,12 +117,26 @@ impl Line {
     /// The notification of the service, once it has arrived.
     #[track_caller]
     fn wait_for_service(&self) -> BTreeMap<String, String> {
-        wait_for("the notification has arrived", || {
-            let is_it = |variables: &BTreeMap<String, String>| {
-                variables.get("NOTIFY_SERVICEDESC").map(String::as_str) == Some("Load größer")
-            };
-            self.arrived().into_iter().find(is_it)
-        })
+        self.wait_for("NOTIFY_SERVICEDESC", "Load größer")
+    }
+
+    /// The notification that somebody sent by hand.
+    #[track_caller]
+    fn wait_for_custom(&self) -> BTreeMap<String, String> {
+        self.wait_for("NOTIFY_NOTIFICATIONTYPE", "CUSTOM")
+    }
+
+    #[track_caller]
+    fn wait_for(&self, name: &str, value: &str) -> BTreeMap<String, String> {
+        wait_for(
+            &format!("a notification with {name}={value} has arrived"),
+            || {
+                let is_it = |variables: &BTreeMap<String, String>| {
+                    variables.get(name).map(String::as_str) == Some(value)
+                };
+                self.arrived().into_iter().find(is_it)
+            },
+        )
     }
 
     /// It went from journal to journal.
@@ -252,12 +266,7 @@ fn what_nagios_notices_is_at_the_central_site_as_the_plugin_said_it() {
     line.check_trace(&variables["NOTIFY_ID"]);
     // Of a host, of another type, with a comment.
     nagios.command(["SEND_CUSTOM_HOST_NOTIFICATION;db1;2;jörg;it's \"only\" a $TEST$"]);
-    let custom = wait_for("the custom notification has arrived", || {
-        let is_it = |variables: &BTreeMap<String, String>| {
-            variables.get("NOTIFY_NOTIFICATIONTYPE").map(String::as_str) == Some("CUSTOM")
-        };
-        line.arrived().into_iter().find(is_it)
-    });
+    let custom = line.wait_for_custom();
     for (name, value) in [
         ("NOTIFY_WHAT", "HOST"),
         ("NOTIFY_HOSTNAME", "db1"),
@@ -305,6 +314,17 @@ fn without_environment_macros_the_arguments_bring_what_the_core_leaves_of_it() {
         "{variables:#?}"
     );
     line.check_trace(&variables["NOTIFY_ID"]);
+    // What people may write is no command of the shell either.
+    let touched = line.sites.remote.path("touched");
+    nagios.command([format!(
+        "SEND_CUSTOM_HOST_NOTIFICATION;db1;2;o'brien;it's `touch {0}`' $(touch {0}) 'x",
+        touched.display()
+    )]);
+    let custom = line.wait_for_custom();
+    let comment = format!("its touch {0} (touch {0}) x", touched.display());
+    assert_eq!(custom["NOTIFY_NOTIFICATIONCOMMENT"], comment);
+    assert_eq!(custom["NOTIFY_NOTIFICATIONAUTHOR"], "obrien");
+    assert!(!touched.exists());
 }
 
 #[test]
@@ -362,12 +382,7 @@ object Service "Load größer" {
     }
     line.check_trace(&variables["NOTIFY_ID"]);
     icinga.command(["SEND_CUSTOM_HOST_NOTIFICATION;db1;2;jörg;it's \"only\" a $TEST$"]);
-    let custom = wait_for("the custom notification has arrived", || {
-        let is_it = |variables: &BTreeMap<String, String>| {
-            variables.get("NOTIFY_NOTIFICATIONTYPE").map(String::as_str) == Some("CUSTOM")
-        };
-        line.arrived().into_iter().find(is_it)
-    });
+    let custom = line.wait_for_custom();
     assert_eq!(custom["NOTIFY_WHAT"], "HOST");
     assert_eq!(
         custom["NOTIFY_NOTIFICATIONCOMMENT"],

@@ -2,14 +2,32 @@
 
 use std::path::PathBuf;
 
-use crate::{Program, Running, Site, livestatus, peer, wait};
+use crate::{Authority, Credentials, Program, Running, Site, livestatus, peer, ports, wait};
 
 /// An Icinga 2 that checks nothing by itself. Results come in through
 /// [`Icinga2::command`], or from a plugin it is told to run.
 pub struct Icinga2 {
     process: Running,
     site: Site,
+    api: Option<Api>,
 }
+
+/// Where it takes requests, and what vouches for it.
+struct Api {
+    port: u16,
+    authority: Authority,
+}
+
+/// What the REST API calls the server, and its certificate is for.
+pub const NODE: &str = "icinga";
+/// Whose certificate is that of its user `machine`.
+const CLIENT: &str = "remote1";
+/// The password of its users `sitewire`, who may do what is needed, and
+/// `reader`, who may not.
+pub const PASSWORD: &str = "not a secret";
+
+/// User and password of `sitewire`, as HTTP has them.
+const AUTHORIZATION: &str = "Basic c2l0ZXdpcmU6bm90IGEgc2VjcmV0";
 
 /// What every configuration here begins with.
 const HEAD: &str = r#"
@@ -31,6 +49,38 @@ impl Icinga2 {
     /// `files` are what its plugin can say.
     #[track_caller]
     pub fn start(name: &str, objects: &str, files: &[(&str, &[u8])]) -> Option<Self> {
+        Self::start_with(name, objects, files, None)
+    }
+
+    /// The same with its REST API.
+    #[track_caller]
+    pub fn start_with_api(name: &str, objects: &str) -> Option<Self> {
+        let api = Api {
+            port: ports::free(),
+            authority: Authority::new(&[NODE, CLIENT]),
+        };
+        let listener = format!(
+            "object Endpoint NodeName {{ }}\n\
+             object Zone NodeName {{ endpoints = [ NodeName ] }}\n\
+             object ApiListener \"api\" {{ bind_host = \"127.0.0.1\", bind_port = {} }}\n\
+             object ApiUser \"sitewire\" {{\n  password = \"{PASSWORD}\"\n  permissions = \
+             [ \"actions/*\", \"objects/query/*\" ]\n}}\n\
+             object ApiUser \"reader\" {{\n  password = \"{PASSWORD}\"\n  permissions = \
+             [ \"objects/query/*\" ]\n}}\n\
+             object ApiUser \"machine\" {{\n  client_cn = \"{CLIENT}\"\n  permissions = \
+             [ \"actions/process-check-result\" ]\n}}\n",
+            api.port
+        );
+        Self::start_with(name, &[&listener, objects].concat(), &[], Some(api))
+    }
+
+    #[track_caller]
+    fn start_with(
+        name: &str,
+        objects: &str,
+        files: &[(&str, &[u8])],
+        api: Option<Api>,
+    ) -> Option<Self> {
         if !peer::available("icinga2", "icinga2") || !peer::available("setpriv", "util-linux") {
             return None;
         }
@@ -43,6 +93,19 @@ impl Icinga2 {
         }
         for (file, content) in files {
             site.write(PathBuf::from("etc/says").join(file), content);
+        }
+        if let Some(api) = &api {
+            let own = api.authority.of(NODE);
+            let certificate = format!("{NODE}.crt");
+            let key = format!("{NODE}.key");
+            for (from, to) in [
+                (own.certificate, certificate.as_str()),
+                (own.key, &key),
+                (api.authority.ca(), "ca.crt"),
+            ] {
+                let content = std::fs::read(from).expect("sitecert made it");
+                site.write(PathBuf::from("var/data/certs").join(to), content);
+            }
         }
         let listener = format!(
             "object LivestatusListener \"live\" {{ socket_type = \"unix\", socket_path = \"{at}/tmp/run/live\" }}\n"
@@ -77,12 +140,13 @@ impl Icinga2 {
             .arg("daemon")
             .arg("-c")
             .arg(site.path("etc/icinga2.conf"))
+            .arg(format!("-DNodeName={NODE}"))
             .args(directories.map(|(constant, directory)| format!("-D{constant}={at}/{directory}")))
             .with_family()
             .start();
         process.wait_for_line("Activated all objects");
         process.wait_for_socket(&site.socket("live"));
-        Some(Self { process, site })
+        Some(Self { process, site, api })
     }
 
     /// The process that leads its process group.
@@ -93,6 +157,41 @@ impl Icinga2 {
     /// Its Livestatus socket.
     pub fn live(&self) -> PathBuf {
         self.site.socket("live")
+    }
+
+    /// Where its REST API is: `https://HOST:PORT`.
+    pub fn url(&self) -> String {
+        format!("https://127.0.0.1:{}", self.api().port)
+    }
+
+    /// The certificate that its REST API knows.
+    pub fn client(&self) -> Credentials {
+        self.api().authority.of(CLIENT)
+    }
+
+    /// What vouches for its REST API.
+    pub fn ca(&self) -> PathBuf {
+        self.api().authority.ca()
+    }
+
+    /// What it says to `GET /v1/PATH`.
+    #[track_caller]
+    pub fn ask_api(&self, path: &str) -> serde_json::Value {
+        let request = format!(
+            "GET /v1/{path} HTTP/1.1\r\nHost: {NODE}\r\nAuthorization: {AUTHORIZATION}\r\n\
+             Accept: application/json\r\nConnection: close\r\n\r\n"
+        );
+        let client = crate::tls::Client::new(None);
+        let (answer, end) = client.talk(self.api().port, NODE, request.as_bytes(), false);
+        let answer = String::from_utf8(answer).expect("UTF-8");
+        match answer.split_once("\r\n\r\n") {
+            Some((_, body)) => serde_json::from_str(body).expect("JSON"),
+            None => panic!("{path}: {answer:?} {end:?}"),
+        }
+    }
+
+    fn api(&self) -> &Api {
+        self.api.as_ref().expect("it was started with its API")
     }
 
     /// Sends external commands.

@@ -43,6 +43,12 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
     pub(crate) timeout: Duration,
 
+    /// How long standard input may be silent
+    ///
+    /// Whoever hangs at the other end keeps other imports of the site waiting.
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
+    pub(crate) idle_timeout: Duration,
+
     #[command(flatten)]
     pub(crate) reading: Reading,
 

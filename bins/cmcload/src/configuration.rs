@@ -49,7 +49,10 @@ pub(crate) fn import(args: &Args, mut input: Input) -> Result<Status, Failure> {
                 .map_err(input::refusal)?,
         ),
     };
-    input::check(args, &begin, turn.as_ref())?;
+    if let Err(failure) = input::check(args, &begin, turn.as_ref()) {
+        input::refuse(turn.as_mut(), &failure)?;
+        return Err(failure);
+    }
     let path = directory.join(format!("{}.mk", begin.site));
     let text = print(&configuration, &begin).map_err(|error| named(&path, error))?;
     let is_new = !is_same(&path, &text).map_err(|error| named(&path, error))?;
@@ -63,6 +66,7 @@ pub(crate) fn import(args: &Args, mut input: Input) -> Result<Status, Failure> {
     if let Some(turn) = &mut turn {
         let now = UnixTime::from(SystemTime::now());
         let mut entry = turn.entry().clone();
+        entry.dumps_refused = 0;
         entry.epoch = begin.epoch;
         entry.sequence = begin.sequence;
         entry.dump_time = begin.time;

@@ -2,11 +2,11 @@
 //! signature was found right.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read};
 
 use objects::{DumpBegin, SiteId, UnixTime};
 use program::{Failure, Status};
-use transfer::{Ledger, Order, Outcome, Trust, Turn, signature};
+use transfer::{Kind, Ledger, Order, Outcome, Trust, Turn, signature};
 
 use crate::cli::Args;
 
@@ -21,7 +21,12 @@ pub(crate) struct Input {
 /// Opens what the command line names.
 pub(crate) fn open(args: &Args) -> Result<Input, Failure> {
     let (name, reader): (_, Box<dyn Read>) = match &args.file {
-        None => ("standard input".to_owned(), Box::new(io::stdin())),
+        None => {
+            let name = "standard input".to_owned();
+            let input = transfer::standard_input(args.idle_timeout);
+            let input = input.map_err(|e| Failure::caused(Status::Failed, name.clone(), e))?;
+            (name, Box::new(input))
+        }
         Some(path) => {
             let name = path.display().to_string();
             let file = File::open(path);
@@ -40,11 +45,43 @@ pub(crate) fn open(args: &Args) -> Result<Input, Failure> {
     let spool = ledger
         .as_ref()
         .map_or_else(std::env::temp_dir, |ledger| ledger.directory().to_owned());
-    let signed = trust.receive(reader, site, &spool).map_err(refusal)?;
-    Ok(Input {
-        name,
-        reader: Box::new(signed),
-    })
+    let mut dump = BufReader::new(reader);
+    let head = dump.fill_buf().map_err(failed)?;
+    let kind = kind(head);
+    match trust.receive(dump, site, &spool) {
+        Ok(signed) => Ok(Input {
+            name,
+            reader: Box::new(signed),
+        }),
+        Err(error) => {
+            let failure = refusal(error);
+            if let Some(ledger) = ledger.filter(|_| !args.verify) {
+                let turn = ledger.turn(site, kind, args.reading.wait);
+                refuse(Some(&mut turn.map_err(refusal)?), &failure)?;
+            }
+            Err(failure)
+        }
+    }
+}
+
+/// What a dump is that begins with `head`. A command is known by its first
+/// letter, which no statement of a configuration begins with, and few bytes may
+/// have come yet.
+pub(crate) fn kind(head: &[u8]) -> Kind {
+    match head.trim_ascii_start().first() {
+        None | Some(b'C' | b'G') => Kind::State,
+        Some(_) => Kind::Configuration,
+    }
+}
+
+/// Remembers that a whole dump was refused.
+pub(crate) fn refuse(turn: Option<&mut Turn>, failure: &Failure) -> Result<(), Failure> {
+    let Some(turn) = turn else {
+        return Ok(());
+    };
+    let now = UnixTime::from(std::time::SystemTime::now());
+    let why = program::exit::chain(failure);
+    turn.refuse(now, &why).map_err(refusal)
 }
 
 /// The memory of what came, if there is to be one.

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use livestatus::dump::Layout;
 use program::{Address, Failure, Status};
+use transfer::Kind;
 
 use crate::cli::Args;
 use crate::{configuration, input, state};
@@ -16,16 +17,13 @@ const MAX_MAP: u64 = 1 << 16;
 /// Does what the command line says.
 pub(crate) fn run(args: &Args) -> Result<Status, Failure> {
     let mut input = input::open(args)?;
-    let head = match input.reader.fill_buf() {
-        Ok(head) => head.trim_ascii_start(),
+    let kind = match input.reader.fill_buf() {
+        Ok(head) => input::kind(head),
         Err(error) => return Err(Failure::caused(Status::Failed, input.name, error)),
     };
-    // A command is known by its first letter, which no statement of a
-    // configuration begins with, and few bytes may have come yet.
-    if head.is_empty() || head.starts_with(b"C") || head.starts_with(b"G") {
-        state::import(args, input)
-    } else {
-        configuration::import(args, input)
+    match kind {
+        Kind::State => state::import(args, input),
+        Kind::Configuration => configuration::import(args, input),
     }
 }
 

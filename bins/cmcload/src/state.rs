@@ -134,7 +134,7 @@ impl Import {
         };
         let mut import = Self::new(args, layout.clone(), &begin, turn)?;
         if let Err(failure) = import.check(args, &begin) {
-            import.remember(|entry, now| entry.refuse_dump(now, &failure.to_string()))?;
+            input::refuse(import.turn.as_mut(), &failure)?;
             return Err(failure);
         }
         import.connect(args)?;

@@ -68,6 +68,12 @@ pub(crate) struct Import {
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
     pub(crate) wait: Duration,
 
+    /// How long standard input may be silent
+    ///
+    /// Whoever hangs at the other end keeps other imports of the site waiting.
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
+    pub(crate) idle_timeout: Duration,
+
     /// Check everything, write nothing
     #[arg(short = 'n', long)]
     pub(crate) dry_run: bool,
@@ -157,7 +163,7 @@ pub(crate) struct Signatures {
     /// written to the ledger's directory first, and nothing of it is looked at
     /// before its signature is right. With --any-site, each dump must be signed
     /// by the site that it says it is from.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "allow_unmarked")]
     pub(crate) require_signature: Option<PathBuf>,
 
     /// With --require-signature: how old a dump may be
@@ -173,13 +179,22 @@ pub(crate) struct Way {
     #[arg(long, value_name = "BACKEND", default_value = "spool")]
     pub(crate) backend: Backend,
 
-    /// Directory, pipe or socket of the backend
+    /// Directory, pipe, socket or URL of the backend
     ///
-    /// For livestatusd also the directory of its ingest sockets.
+    /// For livestatusd also the directory of its ingest sockets; for
+    /// icinga2-api https://HOST:PORT.
     ///
     /// [default for spool: $OMD_ROOT/tmp/nagios/checkresults]
     #[arg(long, value_name = "WHERE")]
     pub(crate) target: Option<String>,
+
+    /// With icinga2-api: who we are; without, our certificate tells (--cert)
+    #[arg(long, value_name = "USER", requires = "api_password_file")]
+    pub(crate) api_user: Option<String>,
+
+    /// With icinga2-api: file with the password of that user, in its first line
+    #[arg(long, value_name = "FILE", requires = "api_user")]
+    pub(crate) api_password_file: Option<PathBuf>,
 
     /// The core, where cores differ in what they read
     #[arg(long, value_name = "CORE", default_value = "nagios")]
@@ -194,6 +209,16 @@ pub(crate) struct Way {
     /// Mode of the files that the core is given, octal
     #[arg(long, value_name = "MODE", default_value = "660", value_parser = file_mode)]
     pub(crate) file_mode: u32,
+}
+
+impl Way {
+    /// The core behind it: of one backend there is only one.
+    pub(crate) fn core(&self) -> Core {
+        match self.backend {
+            Backend::Icinga2Api => Core::Icinga2,
+            _ => self.core,
+        }
+    }
 }
 
 /// What is taken of states, and how much of it.
@@ -212,6 +237,14 @@ pub(crate) struct States {
     /// Their author in the core is sitewire:SITE. Downtimes of others stay.
     #[arg(long, value_name = "PIPE", requires = "full")]
     pub(crate) command_file: Option<PathBuf>,
+
+    /// With --command-file: status.dat of the core, which tells whose an
+    /// acknowledgement is
+    ///
+    /// Where somebody at the core has acknowledged a problem as well, it stays
+    /// acknowledged. --objects-socket does the same.
+    #[arg(long, value_name = "FILE", requires = "command_file")]
+    pub(crate) status_file: Option<PathBuf>,
 
     /// Object cache of the core: records of other objects are dropped
     #[arg(long, value_name = "FILE", conflicts_with = "objects_socket")]
@@ -473,6 +506,9 @@ pub(crate) enum Backend {
     Livestatus,
     /// Complete states to an ingest socket of livestatusd
     Livestatusd,
+    /// Requests to the REST API of Icinga 2
+    #[value(name = "icinga2-api")]
+    Icinga2Api,
 }
 
 /// The core that states are handed to.

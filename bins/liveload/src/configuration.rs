@@ -28,7 +28,7 @@ use transfer::{Claim, Entry, Kind, Ledger, Outcome, Owners, Turn};
 use crate::cli::{self, Backend};
 use crate::input::Input;
 use crate::pattern::Pattern;
-use crate::run::{ledger_directory, ledger_failure};
+use crate::run::{self, ledger_directory, ledger_failure};
 use crate::source;
 use content::Content;
 use directory::{Commands, Directory, Reload};
@@ -49,18 +49,11 @@ pub(crate) fn import(
         let begin = nagios::frame::check(&text).map_err(|error| refuse(&input, error))?;
         Ok((text, begin))
     });
-    let (text, begin) = match (read, site) {
-        (Ok(read), _) => read,
-        (Err(failure), Some(site)) if !args.dry_run => {
-            let ledger = ledger_directory(args.ledger.as_ref());
-            let mut turn = Ledger::open(ledger)
-                .and_then(|ledger| ledger.turn(site, Kind::Configuration, args.wait))
-                .map_err(ledger_failure)?;
-            remember_refusal(&mut turn, &failure)?;
-            return Err(failure);
+    let (text, begin) = read.inspect_err(|failure| {
+        if let Some(site) = site {
+            run::remember_refusal(args, site, Kind::Configuration, failure);
         }
-        (Err(failure), _) => return Err(failure),
-    };
+    })?;
     let site = match (site, &begin) {
         (Some(site), _) => site.clone(),
         (None, Some((begin, _))) => begin.site.clone(),
@@ -86,7 +79,8 @@ pub(crate) fn import(
         && failure.status() != Status::TryAgain
         && !args.dry_run
     {
-        remember_refusal(&mut turn, failure)?;
+        let why = program::exit::chain(failure);
+        turn.refuse(now(), &why).map_err(ledger_failure)?;
     }
     if args.dry_run {
         return result;
@@ -100,12 +94,6 @@ pub(crate) fn import(
         );
     }
     Ok(Status::Done)
-}
-
-fn remember_refusal(turn: &mut Turn, failure: &Failure) -> Result<(), Failure> {
-    let mut entry = turn.entry().clone();
-    entry.refuse_dump(now(), &program::exit::chain(failure));
-    turn.store(entry).map_err(ledger_failure)
 }
 
 /// Does what is due in the configuration directory: puts right what a crash

@@ -1,10 +1,13 @@
 //! What the command line asks for: status, or imports one after the other.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::Read;
 use std::path::PathBuf;
+use std::time::SystemTime;
 
+use objects::{SiteId, UnixTime};
 use program::{Failure, Status};
+use transfer::{Kind, Ledger};
 
 use crate::cli::{self, Args, Command};
 use crate::input::Format;
@@ -37,7 +40,10 @@ pub(crate) fn run(args: &Args) -> Result<Status, Failure> {
         return inbox::run(args, directory);
     }
     if args.files.is_empty() {
-        return import(args, "standard input", io::stdin());
+        let name = "standard input";
+        let input = transfer::standard_input(args.idle_timeout);
+        let input = input.map_err(|error| Failure::caused(Status::Failed, name, error))?;
+        return import(args, name, input);
     }
     let mut worst = Ok(Status::Done);
     for path in &args.files {
@@ -73,6 +79,29 @@ pub(crate) fn ledger_directory(given: Option<&PathBuf>) -> PathBuf {
         (Some(directory), _) => directory.clone(),
         (None, Some(root)) if !root.is_empty() => PathBuf::from(root).join("var/sitewire/liveload"),
         _ => PathBuf::from("/var/lib/sitewire/liveload"),
+    }
+}
+
+/// Remembers that a whole dump of `site` was refused before anybody took it in.
+/// Where dumps say themselves which site they are from, not of sites that
+/// nobody has heard of: everybody could make some up.
+pub(crate) fn remember_refusal(args: &cli::Import, site: &SiteId, kind: Kind, failure: &Failure) {
+    let remember = || {
+        let ledger = Ledger::open(ledger_directory(args.ledger.as_ref()))?;
+        let is_known = args.site.is_some()
+            || ledger.sites()?.contains(site)
+            || ledger.expected()?.contains(site);
+        if args.dry_run || !is_known || failure.status() == Status::TryAgain {
+            return Ok(());
+        }
+        let mut turn = ledger.turn(site, kind, args.wait)?;
+        turn.refuse(
+            UnixTime::from(SystemTime::now()),
+            &program::exit::chain(failure),
+        )
+    };
+    if let Err(error) = remember() {
+        eprintln!("liveload: {}", program::exit::chain(&ledger_failure(error)));
     }
 }
 

@@ -7,14 +7,14 @@ use std::time::SystemTime;
 use objects::{DumpBegin, SiteId, UnixTime};
 use program::{Failure, Status};
 use transfer::signature::{self, Trust};
-use transfer::{Ledger, Order, Outcome, Turn, compress};
+use transfer::{Kind, Ledger, Order, Outcome, Turn, compress};
 
 use crate::cli;
 use crate::input::Input;
 use crate::mail;
 use crate::mark::{self, Mark};
 use crate::quoted::Quoted;
-use crate::run::{ledger_directory, ledger_failure};
+use crate::run::{self, ledger_directory, ledger_failure};
 
 /// A dump, and the site that it is from as far as the receiver knows that.
 pub(crate) struct Source {
@@ -43,11 +43,6 @@ pub(crate) fn open(
             site: args.site.clone(),
         });
     };
-    let refused = |error: transfer::Error| {
-        let failure = ledger_failure(error);
-        let what = format!("{name}: {}", program::exit::chain(&failure));
-        Failure::new(failure.status(), what)
-    };
     let trust = Trust::load(trusted).map_err(ledger_failure)?;
     let ledger = Ledger::open(ledger_directory(args.ledger.as_ref())).map_err(ledger_failure)?;
     let mut dump = BufReader::new(dump);
@@ -55,14 +50,25 @@ pub(crate) fn open(
     let mut first = (&mut dump).take(mark::MAX_LINE);
     first.read_until(b'\n', &mut head).map_err(unreadable)?;
     // Where any site may come, the dump says whose signature it has.
-    let site = args.site.clone().or_else(|| Some(Mark::parse(&head)?.site));
+    let mark = Mark::parse(&head);
+    let kind = match &mark {
+        Some(mark) if !mark.is_state => Kind::Configuration,
+        _ => Kind::State,
+    };
+    let site = args.site.clone().or(mark.map(|mark| mark.site));
     let Some(site) = site else {
         let what = format!("{name}: it does not say which site it is from");
         return Err(Failure::new(Status::Failed, what));
     };
     let signed = trust
         .receive(Cursor::new(head).chain(dump), &site, ledger.directory())
-        .map_err(refused)?;
+        .map_err(|error| {
+            let failure = ledger_failure(error);
+            let what = format!("{name}: {}", program::exit::chain(&failure));
+            let failure = Failure::new(failure.status(), what);
+            run::remember_refusal(args, &site, kind, &failure);
+            failure
+        })?;
     Ok(Source {
         input: Input::new(name, signed),
         site: Some(site),

@@ -3,24 +3,31 @@
 
 mod backend;
 mod command;
+mod command_teller;
 mod dump;
 mod gate;
+mod http;
+mod icinga2;
 mod ingest;
 mod known;
 mod process_file;
+mod remark;
 mod remarks;
 mod replay;
 mod roll;
 mod session;
 mod spool;
 pub(crate) mod stale;
+mod standing;
 mod way;
 
 use objects::SiteId;
 use program::{Failure, Status};
+use transfer::Kind;
 
 use crate::cli;
 use crate::input::{Format, Input};
+use crate::run;
 use dump::{Dump, Item};
 use session::Session;
 
@@ -34,7 +41,7 @@ pub(crate) fn import(
     let marked = !matches!(format, Format::CheckResults { marked: false });
     if !marked && !args.reading.allow_unmarked {
         let failure = input.refuse("it has no mark that says what it is (--allow-unmarked)");
-        return Err(session::refuse(args, site, failure));
+        return Err(refuse(args, site, failure));
     }
     let name = input.name.clone();
     let unframed = match args.reading.unmarked_escapes {
@@ -59,7 +66,7 @@ pub(crate) fn import(
                 None => {
                     let why = end.err().unwrap_or_default();
                     let failure = Failure::new(Status::Failed, format!("{name}: {why}"));
-                    return Err(session::refuse(args, site, failure));
+                    return Err(refuse(args, site, failure));
                 }
             },
             (Item::Record(record), Some(session)) => session.record(*record)?,
@@ -68,4 +75,11 @@ pub(crate) fn import(
         }
     }
     Ok(worst)
+}
+
+fn refuse(args: &cli::Import, site: Option<&SiteId>, failure: Failure) -> Failure {
+    if let Some(site) = site {
+        run::remember_refusal(args, site, Kind::State, &failure);
+    }
+    failure
 }

@@ -8,6 +8,8 @@ use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
+#[path = "state/silence.rs"]
+mod silence;
 #[path = "state/stale.rs"]
 mod stale;
 

@@ -16,8 +16,8 @@ use spool::record::Event;
 use spool::{DirectoryStorage, End, Options, Queue, SpoolDirectory};
 
 use crate::cli::migration::Export;
+use crate::listing::cannot_read;
 use crate::place::Place;
-use crate::queue::cannot_read;
 use crate::run::line;
 
 /// How many bodies are in memory at a time.

@@ -22,8 +22,8 @@ use spool::submission::{self, Asked};
 use self::ledger::Ledger;
 use self::source::{Content, Source, event_time};
 use crate::cli::migration::Import;
+use crate::listing::object_of;
 use crate::place::Place;
-use crate::queue::object_of;
 use crate::run::line;
 use crate::words;
 

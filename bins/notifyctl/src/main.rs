@@ -1,13 +1,18 @@
 //! notifyctl: see `cli.rs` for what it does, and `run.rs` for how.
 
+mod act;
+mod canary;
 mod cli;
+mod control;
 mod export;
 mod import;
 mod import_config;
+mod listing;
 mod place;
 mod queue;
 mod rules;
 mod run;
+mod show;
 mod status;
 mod trace;
 mod words;

@@ -1,20 +1,20 @@
-//! `notifyctl queue`: what has not ended yet, read from the journal itself, so
-//! that it can be asked whether notifyd runs or not.
+//! `notifyctl queue`: what has not ended yet, and when what failed is tried again.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::io::Write;
 use std::path::Path;
 use std::time::SystemTime;
 
-use bstr::BStr;
 use comfy_table::{Table, presets};
-use objects::{NotificationId, UnixTime};
+use objects::UnixTime;
 use program::{Failure, Status};
 use serde_json::{Value, json};
-use spool::history::Snapshot;
-use spool::record::Event;
-use spool::{Message, TargetState};
+use spool::control::{Answer, Question};
+use spool::{Target, TargetState};
 
+use crate::cli::hand::Selection;
+use crate::control::Control;
+use crate::listing::{Entry, Listing};
 use crate::place::Place;
 use crate::run::line;
 use crate::words;
@@ -22,179 +22,182 @@ use crate::words;
 /// Most files of the drop box that are listed.
 const DROPPED: usize = 100_000;
 
-/// One notification that has not ended.
-struct Entry {
-    id: String,
-    since: UnixTime,
-    object: String,
-    from: Option<String>,
-    targets: Vec<(TargetState, String)>,
-    /// Still a file that notifyd has not taken in.
-    in_drop_box: bool,
-}
+/// When deliveries that failed are tried again, by id and lane: seconds from now,
+/// none if one runs.
+type Retries = HashMap<(String, String), Option<f64>>;
 
-pub(crate) fn show(place: &Place, json: bool, out: &mut dyn Write) -> Result<Status, Failure> {
+pub(crate) fn show(
+    place: &Place,
+    which: &Selection,
+    json: bool,
+    out: &mut dyn Write,
+) -> Result<Status, Failure> {
     let now = SystemTime::now().into();
-    let Snapshot {
-        open: messages,
-        recovery,
-        ..
-    } = spool::history::snapshot(&place.spool).map_err(cannot_read)?;
-    let mut entries = dropped(&place.spool);
-    let ids: Vec<NotificationId> = messages.iter().map(|message| message.id).collect();
-    let mut histories = spool::history::of_each(&place.spool, &ids).map_err(cannot_read)?;
-    for message in &messages {
-        let history = histories.remove(&message.id).unwrap_or_default();
-        entries.push(open(message, &history));
-    }
+    let listing = Listing::read(&place.spool, which)?;
+    // What was not taken in yet has no target, and nobody has read it.
+    let dropped = match which.is_empty() {
+        true => dropped(&place.spool),
+        false => Vec::new(),
+    };
+    let failed = |entry: &Entry| entry.message.targets.iter().any(|t| t.attempts > 0);
+    let retries = match listing.entries.iter().any(failed) {
+        true => retries(&place.spool),
+        false => Retries::default(),
+    };
     if json {
-        for entry in &entries {
-            line(out, &entry.print_json(now).to_string())?;
+        for (id, since) in &dropped {
+            line(out, &dropped_json(id, *since, now).to_string())?;
         }
-    } else if !entries.is_empty() {
-        line(out, &table(&entries, now))?;
+        for entry in &listing.entries {
+            line(out, &print_json(entry, &retries, now).to_string())?;
+        }
+    } else if !dropped.is_empty() || !listing.entries.is_empty() {
+        line(out, &table(&dropped, &listing.entries, &retries, now))?;
     }
-    if !recovery.damages.is_empty() {
+    if listing.damages > 0 {
         let what = format!(
             "{} places of the journal are damaged; the list may be incomplete",
-            recovery.damages.len()
+            listing.damages
         );
         return Err(Failure::new(Status::Incomplete, what));
     }
     Ok(Status::Done)
 }
 
-pub(crate) fn cannot_read(error: spool::Error) -> Failure {
-    Failure::caused(Status::Failed, "cannot read the spool", error)
-}
-
-/// Files that notifyd has not taken in yet.
-fn dropped(spool: &Path) -> Vec<Entry> {
+/// Files that notifyd has not taken in yet, and since when they are there.
+fn dropped(spool: &Path) -> Vec<(String, UnixTime)> {
     let Ok(names) = std::fs::read_dir(spool.join("new")) else {
         return Vec::new();
     };
     let files = names.flatten().take(DROPPED).map(|file| {
         let modified = file.metadata().and_then(|metadata| metadata.modified());
-        Entry {
-            id: program::log::quote(file.file_name().as_encoded_bytes(), 64),
-            since: modified.map_or(UnixTime::NEVER, UnixTime::from),
-            object: String::new(),
-            from: None,
-            targets: Vec::new(),
-            in_drop_box: true,
-        }
+        let name = program::log::quote(file.file_name().as_encoded_bytes(), 64);
+        (name, modified.map_or(UnixTime::NEVER, UnixTime::from))
     });
-    let mut files: Vec<Entry> = files.collect();
-    files.sort_by(|a, b| a.id.cmp(&b.id));
+    let mut files: Vec<_> = files.collect();
+    files.sort();
     files
 }
 
-/// What the journal says of one open message.
-fn open(message: &Message, history: &[(UnixTime, Event<'static>)]) -> Entry {
-    let mut said = BTreeMap::new();
-    let mut object = String::new();
-    for (_, event) in history {
-        match event {
-            Event::Accepted { body, .. } => object = object_of(body),
-            Event::Result { target, text, .. } => {
-                said.insert(target.clone(), words::one_line(text, 200));
-            }
-            _ => {}
-        }
-    }
-    let targets = message.targets.iter().map(|state| {
-        let said = said.remove(&state.target).unwrap_or_default();
-        (state.clone(), said)
-    });
-    Entry {
-        id: message.id.to_string(),
-        since: message.accepted,
-        object,
-        from: message.from.as_ref().map(ToString::to_string),
-        targets: targets.collect(),
-        in_drop_box: false,
-    }
-}
-
-/// `db1/Disk /`, from the stored body.
-pub(crate) fn object_of(body: &[u8]) -> String {
-    let text = objects::notification::to_utf8(body);
-    let envelope = objects::Envelope::parse(&text);
-    let Ok(context) = envelope.and_then(|envelope| envelope.context()) else {
-        return String::new();
+/// What only a running notifyd knows; nothing if it cannot be asked.
+fn retries(spool: &Path) -> Retries {
+    let asked = Control::open(spool).ok().flatten();
+    let answer = asked.and_then(|mut control| control.ask(&Question::Retries).ok());
+    let Some(Answer::Told(Value::Array(all))) = answer else {
+        return Retries::default();
     };
-    let get = |name: &str| context.get(name).map(|value| words::one_line(value, 80));
-    match (get("HOSTNAME"), get("SERVICEDESC")) {
-        (Some(host), Some(service)) if !service.is_empty() => format!("{host}/{service}"),
-        (Some(host), _) => host,
-        (None, _) => String::new(),
+    let text = |value: &Value| value.as_str().unwrap_or("").to_owned();
+    let one = |retry: &Value| {
+        let key = (text(&retry["id"]), text(&retry["lane"]));
+        (key, retry["next_s"].as_f64())
+    };
+    all.iter().map(one).collect()
+}
+
+fn next_try(entry: &Entry, target: &Target, retries: &Retries) -> Option<Option<f64>> {
+    let key = (entry.message.id.to_string(), target.name().to_owned());
+    match target {
+        Target::Lane(_) => retries.get(&key).copied(),
+        Target::Peer(_) => None,
     }
 }
 
-impl Entry {
-    fn print_json(&self, now: UnixTime) -> Value {
-        let target = |(state, said): &(TargetState, String)| {
-            json!({
-                "target": state.target.to_string(),
-                "attempts": state.attempts,
-                "end": state.end.map(spool::End::words),
-                "last_result": (!said.is_empty()).then_some(said),
-            })
-        };
+fn dropped_json(id: &str, since: UnixTime, now: UnixTime) -> Value {
+    json!({
+        "id": id,
+        "accepted": words::utc(since),
+        "age_s": words::age_secs(since, now),
+        "object": "",
+        "from": null,
+        "held": false,
+        "in_drop_box": true,
+        "targets": [],
+    })
+}
+
+fn print_json(entry: &Entry, retries: &Retries, now: UnixTime) -> Value {
+    let message = &entry.message;
+    let target = |state: &TargetState| {
+        let next = next_try(entry, &state.target, retries);
         json!({
-            "id": self.id,
-            "accepted": words::utc(self.since),
-            "age_s": words::age_secs(self.since, now),
-            "object": self.object,
-            "from": self.from,
-            "in_drop_box": self.in_drop_box,
-            "targets": self.targets.iter().map(target).collect::<Vec<_>>(),
+            "target": state.target.to_string(),
+            "attempts": state.attempts,
+            "end": state.end.map(spool::End::words),
+            "last_result": entry.said.get(&state.target),
+            "next_try_s": next.flatten(),
+            "running": next == Some(None),
         })
-    }
+    };
+    json!({
+        "id": message.id.to_string(),
+        "accepted": words::utc(message.accepted),
+        "age_s": words::age_secs(message.accepted, now),
+        "object": entry.about.object(),
+        "site": entry.about.site.as_ref().map(ToString::to_string),
+        "from": message.from.as_ref().map(ToString::to_string),
+        "held": message.held,
+        "in_drop_box": false,
+        "targets": message.targets.iter().map(target).collect::<Vec<_>>(),
+    })
+}
 
-    /// `lane ops: 3 attempts, exit code 1: no modem`
-    fn print_targets(&self) -> String {
-        if self.in_drop_box {
-            return "not taken in yet".to_owned();
+/// `lane ops: 3 attempts, next in 2 min: exit code 1: no modem`
+fn print_targets(entry: &Entry, retries: &Retries) -> String {
+    let message = &entry.message;
+    let target = |state: &TargetState| {
+        let mut text = state.target.to_string();
+        match (state.end, state.attempts) {
+            (Some(end), _) => text.push_str(&format!(": {end}")),
+            (None, 0) => text.push_str(": waiting"),
+            (None, 1) => text.push_str(": 1 attempt"),
+            (None, n) => text.push_str(&format!(": {n} attempts")),
         }
-        if self.targets.is_empty() {
-            return "not assigned yet".to_owned();
+        match next_try(entry, &state.target, retries) {
+            Some(Some(secs)) => {
+                let secs = words::duration(secs.ceil() as i64);
+                text.push_str(&format!(", next in {secs}"));
+            }
+            Some(None) => text.push_str(", one runs"),
+            None => {}
         }
-        let target = |(state, said): &(TargetState, String)| {
-            let mut text = state.target.to_string();
-            match (state.end, state.attempts) {
-                (Some(end), _) => text.push_str(&format!(": {end}")),
-                (None, 0) => text.push_str(": waiting"),
-                (None, 1) => text.push_str(": 1 attempt"),
-                (None, n) => text.push_str(&format!(": {n} attempts")),
-            }
-            if state.end.is_none() && !said.is_empty() {
-                text.push_str(", ");
-                text.push_str(said);
-            }
-            text
-        };
-        let targets: Vec<String> = self.targets.iter().map(target).collect();
-        targets.join("\n")
+        if state.end.is_none()
+            && let Some(said) = entry.said.get(&state.target)
+        {
+            text.push_str(&format!(": {said}"));
+        }
+        text
+    };
+    let mut lines: Vec<String> = message.targets.iter().map(target).collect();
+    if message.held {
+        lines.insert(0, "HELD".to_owned());
+    }
+    match lines.is_empty() {
+        true => "not assigned yet".to_owned(),
+        false => lines.join("\n"),
     }
 }
 
-fn table(entries: &[Entry], now: UnixTime) -> String {
+fn table(
+    dropped: &[(String, UnixTime)],
+    entries: &[Entry],
+    retries: &Retries,
+    now: UnixTime,
+) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_header(["ID", "AGE", "OBJECT", "TARGETS"]);
+    let age = |since: UnixTime| words::duration(words::age_secs(since, now));
+    for (id, since) in dropped {
+        let what = "not taken in yet".to_owned();
+        table.add_row([id.clone(), age(*since), String::new(), what]);
+    }
     for entry in entries {
         table.add_row([
-            entry.id.clone(),
-            words::duration(words::age_secs(entry.since, now)),
-            entry.object.clone(),
-            entry.print_targets(),
+            entry.message.id.to_string(),
+            age(entry.message.accepted),
+            entry.about.object(),
+            print_targets(entry, retries),
         ]);
     }
     table.trim_fmt()
-}
-
-/// What an unreadable value looks like, for messages.
-pub(crate) fn shown(text: &[u8]) -> String {
-    words::one_line(BStr::new(text), 300)
 }

@@ -3,11 +3,12 @@
 use std::io::{self, Write};
 
 use program::{Failure, Status};
+use spool::control::Action;
 
 use crate::cli::rules::Rules;
 use crate::cli::{Args, Command};
 use crate::place::Place;
-use crate::{export, import, import_config, queue, rules, status, trace};
+use crate::{act, canary, export, import, import_config, queue, rules, show, status, trace};
 
 pub(crate) fn run(args: &Args) -> Result<Status, Failure> {
     let mut out = io::BufWriter::new(io::stdout().lock());
@@ -24,8 +25,16 @@ fn obey(args: &Args, out: &mut dyn Write) -> Result<Status, Failure> {
     let place = || Place::find(args);
     match &args.command {
         Command::Status => status::show(&place()?, json, out),
-        Command::Queue => queue::show(&place()?, json, out),
+        Command::Queue(which) => queue::show(&place()?, which, json, out),
+        Command::Show(show) => show::show(&place()?, show, json, out),
         Command::Trace { id } => trace::show(&place()?, id, json, out),
+        Command::Hold(act) => act::act(&place()?, Action::Hold, act, json, out),
+        Command::Release(act) => act::act(&place()?, Action::Release, act, json, out),
+        Command::Retry(act) => act::act(&place()?, Action::Retry, act, json, out),
+        Command::Drop(drop) => act::drop(&place()?, drop, json, out),
+        Command::Flush(said) => act::flush(&place()?, said, json, out),
+        Command::Reload(said) => act::reload(&place()?, said, json, out),
+        Command::Test(test) => canary::test(&place()?, test, json, out),
         Command::Import(import) => import::import(import, &place()?, json, out),
         Command::Export(export) => export::export(export, &place()?, json, out),
         Command::ImportConfig(args) => import_config::show(args, out),

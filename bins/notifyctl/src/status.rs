@@ -5,7 +5,10 @@ use std::path::Path;
 
 use program::{Failure, Status};
 use serde_json::Value;
+use spool::End;
+use spool::control::{Answer, Question};
 
+use crate::control::Control;
 use crate::place::Place;
 use crate::run::line;
 use crate::words;
@@ -23,7 +26,10 @@ enum Life {
 }
 
 pub(crate) fn show(place: &Place, json: bool, out: &mut dyn Write) -> Result<Status, Failure> {
-    let mut state = read(&place.state)?;
+    let mut state = match ask(place) {
+        Some(state) => state,
+        None => read(&place.state)?,
+    };
     let age = age_secs(&state);
     let life = life(&state, age);
     let word = match life {
@@ -54,6 +60,15 @@ pub(crate) fn show(place: &Place, json: bool, out: &mut dyn Write) -> Result<Sta
                 words::duration(age)
             ),
         )),
+    }
+}
+
+/// What notifyd says now, if it can be asked.
+fn ask(place: &Place) -> Option<Value> {
+    let mut control = Control::open(&place.spool).ok()??;
+    match control.ask(&Question::State).ok()? {
+        Answer::Told(state) => Some(state),
+        _ => None,
     }
 }
 
@@ -111,6 +126,12 @@ fn print(state: &Value, life: &str, age: i64, out: &mut dyn Write) -> Result<(),
         });
         line(out, &format!("{name:<10} {}{oldest}", stack["count"]))?;
     }
+    if state["held"].as_u64().is_some_and(|held| held > 0) {
+        line(out, &format!("held       {}", state["held"]))?;
+    }
+    if state["totals"].is_object() {
+        line(out, &sum(&state["totals"]))?;
+    }
     line(
         out,
         &format!(
@@ -146,6 +167,24 @@ fn print(state: &Value, life: &str, age: i64, out: &mut dyn Write) -> Result<(),
         )?;
     }
     Ok(())
+}
+
+/// `7 submitted + 0 received = 4 delivered + 1 dropped + 2 open`
+fn sum(totals: &Value) -> String {
+    let ends = End::ALL.map(|end| end.words());
+    let parts = ends
+        .into_iter()
+        .chain(["lost", "open"])
+        .filter_map(|words| {
+            let count = totals[words.replace(' ', "_")].as_u64()?;
+            (count > 0 || words == "open").then(|| format!("{count} {words}"))
+        });
+    let parts: Vec<String> = parts.collect();
+    let (submitted, received) = (&totals["submitted"], &totals["received"]);
+    format!(
+        "{submitted} submitted + {received} received = {}",
+        parts.join(" + ")
+    )
 }
 
 fn array(value: &Value) -> &[Value] {

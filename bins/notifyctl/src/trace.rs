@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 use spool::record::Event;
 use spool::{End, Target};
 
+use crate::listing::{cannot_read, object_of};
 use crate::place::Place;
-use crate::queue::{cannot_read, object_of, shown};
 use crate::run::line;
-use crate::words;
+use crate::words::{self, shown};
 
 pub(crate) fn show(
     place: &Place,
@@ -29,14 +29,7 @@ pub(crate) fn show(
     if !json && let Some(object) = object(&history) {
         line(out, &format!("{id} {object}"))?;
     }
-    for (time, event) in &history {
-        let text = describe(event);
-        if json {
-            line(out, &print_json(id, *time, event, &text).to_string())?;
-        } else {
-            line(out, &format!("{}  {text}", words::local(*time)))?;
-        }
-    }
+    print_history(id, &history, json, out)?;
     if is_dropped(&place.spool, id) {
         let text = "in the drop box, not taken in by notifyd yet";
         let all = if json {
@@ -51,6 +44,24 @@ pub(crate) fn show(
         return Err(Failure::new(Status::Failed, what));
     }
     Ok(Status::Done)
+}
+
+/// A line for each event.
+pub(crate) fn print_history(
+    id: NotificationId,
+    history: &[(UnixTime, Event<'static>)],
+    json: bool,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    for (time, event) in history {
+        let text = describe(event);
+        if json {
+            line(out, &print_json(id, *time, event, &text).to_string())?;
+        } else {
+            line(out, &format!("{}  {text}", words::local(*time)))?;
+        }
+    }
+    Ok(())
 }
 
 fn is_dropped(spool: &Path, id: NotificationId) -> bool {

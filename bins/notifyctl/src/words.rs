@@ -37,6 +37,11 @@ pub(crate) fn one_line(text: &[u8], limit: usize) -> String {
     program::log::quote(text.trim_ascii_end(), limit)
 }
 
+/// What a text of somebody else looks like, for messages.
+pub(crate) fn shown(text: &[u8]) -> String {
+    one_line(text, 300)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

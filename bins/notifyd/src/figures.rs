@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use objects::{SiteId, UnixTime};
+use spool::Totals;
 
 use crate::config::Peer;
 
@@ -43,6 +44,12 @@ pub(crate) struct QueueFigures {
     pub(crate) corrupted: Stack,
     pub(crate) lanes: Vec<Line>,
     pub(crate) forwards: Vec<Line>,
+    /// Over the life of the spool.
+    pub(crate) totals: Totals,
+    /// Notifications that have not ended, and those of them that are held.
+    pub(crate) open: u64,
+    pub(crate) held: u64,
+    /// Since the start.
     pub(crate) accepted: u64,
     pub(crate) duplicates: u64,
     pub(crate) delivered: u64,

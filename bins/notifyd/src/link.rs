@@ -12,7 +12,7 @@ use objects::{SiteId, UnixTime};
 use program::exit::chain;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use wire::{Event, Session, Window};
 
 use crate::config::{Configuration, Peer};
@@ -53,6 +53,8 @@ pub(crate) struct Network {
     pub(crate) links: Links,
     pub(crate) owner: Sender<Request>,
     pub(crate) stopping: watch::Receiver<bool>,
+    /// Somebody does not want to wait for the next attempt to connect.
+    pub(crate) hurry: Arc<Notify>,
     instance: String,
     half_open: Arc<Semaphore>,
     next_number: AtomicU64,
@@ -78,6 +80,7 @@ impl Network {
             links,
             owner,
             stopping,
+            hurry: Arc::default(),
             instance: objects::NotificationId::new(SystemTime::now().into()).to_string(),
             half_open: Arc::new(Semaphore::new(HALF_OPEN)),
             next_number: AtomicU64::new(1),
@@ -371,6 +374,7 @@ pub(crate) async fn connect(network: Arc<Network>, peer: SiteId, address: Addres
         };
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
+            () = network.hurry.notified() => {}
             _ = stopping.wait_for(|stopping| *stopping) => {}
         }
     }

@@ -2,6 +2,7 @@
 
 mod cli;
 mod config;
+mod control;
 mod delivery;
 mod drop_watch;
 mod environment;

@@ -6,6 +6,7 @@
 //! files. While the disk refuses commits nothing is answered and nothing more
 //! is taken in; what was said so far is kept and committed when it heals.
 
+mod control;
 mod forwards;
 mod lanes;
 mod pace;
@@ -19,9 +20,11 @@ use std::time::{Duration, Instant, SystemTime};
 
 use objects::{Envelope, NotificationId, SiteId, UnixTime};
 use program::exit::chain;
+use spool::control::{Answer, Question};
 use spool::drop_box::Dropped;
 use spool::{Accepted, DirectoryStorage, End, Message, Queue, Space, SpoolDirectory, Target};
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::oneshot;
 use wire::RefusalCode;
 
 use crate::config::{Configuration, Lane};
@@ -32,6 +35,7 @@ use crate::route::{Incoming, Refusal, Route};
 use crate::stop::Stop;
 use crate::submit::Reply;
 
+use control::Asked;
 use forwards::ForwardWork;
 use lanes::LaneWork;
 use peers::PeerWork;
@@ -63,6 +67,11 @@ pub(crate) enum Request {
     },
     /// A lane's attempt has ended.
     Finished { lane: usize, outcome: Outcome },
+    /// From somebody at the control socket.
+    Question {
+        question: Question,
+        to: oneshot::Sender<Answer>,
+    },
     /// For the state file.
     Figures(Sender<QueueFigures>),
     /// The daemon is to end.
@@ -99,6 +108,7 @@ pub(crate) struct Owner {
     held: Vec<Held>,
     /// Who is answered after the next commit.
     submitted: Vec<Submitted>,
+    asked: Vec<Asked>,
     /// While the disk refuses commits: when it is asked again.
     failing: Option<Instant>,
     space: Space,
@@ -148,6 +158,7 @@ impl Owner {
             absorbed: Vec::new(),
             held: Vec::new(),
             submitted: Vec::new(),
+            asked: Vec::new(),
             failing: None,
             space: Space::Ok,
             space_look: Instant::now(),
@@ -170,13 +181,16 @@ impl Owner {
         Ok(owner)
     }
 
-    /// Puts an open message of an earlier run into its lines. An error if the
-    /// disk does not give it out now.
+    /// Puts an open message of an earlier run, or one that was held, into its
+    /// lines. An error if the disk does not give it out now.
     fn restore(
         &mut self,
         message: &Message,
         orphans: &mut BTreeMap<String, usize>,
     ) -> Result<(), spool::Error> {
+        if message.held {
+            return Ok(());
+        }
         let body = match self.queue.body(message.id) {
             Err(error) if error.is_temporary() => return Err(error),
             other => other.map_err(|error| chain(&error)),
@@ -268,6 +282,7 @@ impl Owner {
                 reply,
             } => self.hold_submitted(number, body, reply),
             Request::Link { peer, number, what } => self.handle_link(&peer, number, what),
+            Request::Question { question, to } => self.handle_question(question, to),
             Request::Finished { lane, outcome } => self.handle_finished(lane, outcome),
             Request::Figures(reply) => {
                 // Who asked may have given up waiting.
@@ -398,6 +413,7 @@ impl Owner {
     fn commit(&mut self) {
         // Each try takes a new segment: not one for every request.
         if self.failing.is_some_and(|again| Instant::now() < again) {
+            self.put_off_questions("the disk refuses records");
             self.pong_links();
             return;
         }
@@ -411,6 +427,7 @@ impl Owner {
                     self.intake.absorbed(&file);
                 }
                 self.answer_submitters();
+                self.answer_questions();
                 self.answer_links();
                 self.start_jobs();
             }
@@ -421,6 +438,9 @@ impl Owner {
                     self.grant_all();
                 }
                 self.failing = Some(Instant::now() + DISK_RETRY);
+                self.put_off_questions(
+                    "the disk refuses records; it is done when it takes them again",
+                );
                 self.pong_links();
             }
         }
@@ -450,6 +470,9 @@ impl Owner {
             corrupted: files_in(&self.corrupt),
             lanes: self.lanes.iter().map(LaneWork::figures).collect(),
             forwards: self.forward_figures(),
+            totals: self.queue.totals(),
+            open,
+            held: self.queue.figures().held as u64,
             accepted: self.counters.accepted,
             duplicates: self.counters.duplicates,
             delivered: self.counters.delivered,

@@ -5,6 +5,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, SystemTime};
 
 use objects::{SiteId, UnixTime};
+use spool::control::Answer;
+use tokio::sync::oneshot;
 
 use crate::config::State as StateConfig;
 use crate::figures::{LinkState, Links, QueueFigures};
@@ -13,6 +15,14 @@ use crate::state_file::State;
 
 /// The owner answers between two commits; a disk that hangs holds it up.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What the reporter is asked.
+pub(crate) enum Report {
+    /// To write the state file now, and a line in the log.
+    Show,
+    /// To tell what would stand in it.
+    Tell(oneshot::Sender<Answer>),
+}
 
 /// Who writes the state file.
 pub(crate) struct Reporter {
@@ -26,14 +36,14 @@ pub(crate) struct Reporter {
 impl Reporter {
     /// Starts the thread. What is sent on the channel that comes back makes it
     /// write at once; it ends, after a last time, when the sender is dropped.
-    pub(crate) fn start(self) -> std::io::Result<(Sender<()>, std::thread::JoinHandle<()>)> {
+    pub(crate) fn start(self) -> std::io::Result<(Sender<Report>, std::thread::JoinHandle<()>)> {
         let (wake, woken) = channel();
         let thread = std::thread::Builder::new().name("state-file".to_owned());
         let handle = thread.spawn(move || self.run(&woken))?;
         Ok((wake, handle))
     }
 
-    fn run(&self, woken: &Receiver<()>) {
+    fn run(&self, woken: &Receiver<Report>) {
         let mut last = QueueFigures::default();
         let mut complaint = String::new();
         self.write(&mut last, &mut complaint);
@@ -41,7 +51,11 @@ impl Reporter {
             let why = woken.recv_timeout(self.state.interval);
             self.write(&mut last, &mut complaint);
             match why {
-                Ok(()) => tracing::info!("{}", summary(&last, &self.links)),
+                Ok(Report::Show) => tracing::info!("{}", summary(&last, &self.links)),
+                Ok(Report::Tell(to)) => {
+                    // Who asked may have given up waiting.
+                    let _ = to.send(Answer::Told(self.state(&last).print_json()));
+                }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
@@ -50,14 +64,7 @@ impl Reporter {
 
     fn write(&self, last: &mut QueueFigures, complaint: &mut String) {
         self.ask(last);
-        let state = State {
-            site: self.site.clone(),
-            updated: SystemTime::now().into(),
-            started: self.started,
-            configuration: self.started,
-            queue: last.clone(),
-            links: self.links.all().into_iter().collect(),
-        };
+        let state = self.state(last);
         program::ready::status(&summary(last, &self.links));
         let file: &PathBuf = &self.state.file;
         let now = match state.write(file) {
@@ -69,6 +76,17 @@ impl Reporter {
             tracing::error!("{now}");
         }
         *complaint = now;
+    }
+
+    fn state(&self, queue: &QueueFigures) -> State {
+        State {
+            site: self.site.clone(),
+            updated: SystemTime::now().into(),
+            started: self.started,
+            configuration: self.started,
+            queue: queue.clone(),
+            links: self.links.all().into_iter().collect(),
+        }
     }
 
     /// The owner's figures, or the last ones with the remark that there are no newer.

@@ -15,10 +15,11 @@ use tokio::sync::{oneshot, watch};
 
 use crate::cli::Args;
 use crate::config::{self, Configuration};
+use crate::control::{self, Control};
 use crate::figures::Links;
 use crate::link::{self, Network};
 use crate::owner::{Owner, Request};
-use crate::report::Reporter;
+use crate::report::{Report, Reporter};
 use crate::stop::Stop;
 use crate::{drop_watch, lane, submit};
 
@@ -180,7 +181,7 @@ struct Parts {
     /// Tells the links to end.
     end: watch::Sender<bool>,
     /// Makes the reporter write the state file; dropped, it ends.
-    wake: Sender<()>,
+    wake: Sender<Report>,
     reporter: JoinHandle<()>,
 }
 
@@ -194,6 +195,7 @@ impl Parts {
         let started = SystemTime::now().into();
         let listeners = bind(configuration).await?;
         let submitters = submit::bind(directory.path()).await;
+        let controllers = control::bind(directory.path()).await;
         let (requests, inbox) = channel();
         let stop = Stop::default();
         let links = Links::new(&configuration.peers, started);
@@ -222,6 +224,14 @@ impl Parts {
             requests.clone(),
             stopping,
         ));
+        if let Some(listener) = controllers {
+            let control = Control {
+                owner: requests.clone(),
+                reporter: wake.clone(),
+                hurry: Arc::clone(&network.hurry),
+            };
+            tokio::spawn(control.listen(listener, network.stopping.clone()));
+        }
         start_links(&network, configuration, listeners);
         Ok(Self {
             requests,
@@ -358,14 +368,18 @@ impl Signals {
 
     /// Serves signals until one that means the end; `true` if the owner ended
     /// before.
-    async fn wait_for_end(&mut self, wake: &Sender<()>, ended: &mut oneshot::Receiver<()>) -> bool {
+    async fn wait_for_end(
+        &mut self,
+        wake: &Sender<Report>,
+        ended: &mut oneshot::Receiver<()>,
+    ) -> bool {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return false,
                 _ = self.interrupt.recv() => return false,
                 _ = &mut *ended => return true,
                 _ = self.show.recv() => {
-                    let _ = wake.send(());
+                    let _ = wake.send(Report::Show);
                 }
                 _ = self.hangup.recv() => {
                     tracing::warn!("the configuration is read at the start only: restart to change it");

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use objects::{SiteId, UnixTime};
 use serde_json::{Value, json};
+use spool::End;
 
 use crate::figures::{LinkFigures, QueueFigures, Stack};
 
@@ -95,6 +96,9 @@ impl State {
             "corrupted": self.stack_json(queue.corrupted),
             "lanes": lines(&queue.lanes),
             "forwards": lines(&queue.forwards),
+            "totals": totals_json(queue),
+            "open": queue.open,
+            "held": queue.held,
             "accepted": queue.accepted,
             "duplicates": queue.duplicates,
             "delivered": queue.delivered,
@@ -125,6 +129,21 @@ impl State {
             "clock_skew_s": link.clock_skew_us.map(|us| us as f64 / 1e6),
         })
     }
+}
+
+/// What was accepted over the life of the spool is the sum of all others.
+fn totals_json(queue: &QueueFigures) -> Value {
+    let totals = &queue.totals;
+    let mut all = json!({
+        "submitted": totals.submitted,
+        "received": totals.received,
+        "open": queue.open,
+        "lost": totals.lost(queue.open),
+    });
+    for end in End::ALL {
+        all[end.words().replace(' ', "_")] = totals.ended(end).into();
+    }
+    all
 }
 
 /// Where the JSON form of a state file stands.

@@ -6,7 +6,7 @@
 //! waits while the first waits for its next attempt. Objects overtake each
 //! other freely. What waits for peers: `forward_line`.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
 
@@ -52,6 +52,15 @@ struct Waiting {
     id: NotificationId,
     attempts: u32,
     expires: Instant,
+}
+
+/// When a delivery that failed is tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NextTry {
+    pub(crate) id: NotificationId,
+    pub(crate) attempts: u32,
+    /// None while an attempt runs.
+    pub(crate) pause: Option<Duration>,
 }
 
 /// What is to happen next in a lane.
@@ -144,6 +153,77 @@ impl LaneLine {
         }
     }
 
+    /// Takes these out, but for one that is being worked on. `objects` are
+    /// theirs, and perhaps others.
+    pub(crate) fn take_out(
+        &mut self,
+        ids: &HashSet<NotificationId>,
+        objects: &HashSet<Object>,
+        now: Instant,
+    ) {
+        let mut changed = HashSet::new();
+        for object in objects {
+            let Some(line) = self.objects.get_mut(object) else {
+                continue;
+            };
+            let works = usize::from(self.processing.as_ref() == Some(object));
+            let (first, before) = (line.front().map(|first| first.id), line.len());
+            let mut at = 0;
+            line.retain(|waiting| {
+                at += 1;
+                at <= works || !ids.contains(&waiting.id)
+            });
+            self.len -= (before - line.len()) as u64;
+            if line.front().map(|first| first.id) != first {
+                changed.insert(object);
+            }
+        }
+        if changed.is_empty() {
+            return;
+        }
+        self.due.retain(|(.., object)| !changed.contains(object));
+        for object in changed {
+            if self.objects[object].is_empty() {
+                self.objects.remove(object);
+            } else {
+                self.enqueue(object.clone(), now);
+            }
+        }
+    }
+
+    /// What waits for its next attempt does not wait any more, of these objects
+    /// or of all. How many these are.
+    pub(crate) fn hurry(&mut self, objects: Option<&HashSet<Object>>, now: Instant) -> u64 {
+        let is_meant = |object: &Object| objects.is_none_or(|all| all.contains(object));
+        let late = self
+            .due
+            .extract_if(.., |(due, _, object)| *due > now && is_meant(object));
+        let late: Vec<_> = late.collect();
+        let count = late.len() as u64;
+        self.due
+            .extend(late.into_iter().map(|(_, n, object)| (now, n, object)));
+        count
+    }
+
+    /// Those for which at least one attempt failed or runs, and how long they
+    /// wait for the next one: not at all while it runs.
+    pub(crate) fn retries(&self, now: Instant) -> impl Iterator<Item = NextTry> + '_ {
+        let waiting = self
+            .due
+            .iter()
+            .map(move |(due, _, object)| (object, Some(due.saturating_duration_since(now))));
+        let processing = self.processing.iter().map(|object| (object, None));
+        let all = processing.chain(waiting).filter_map(|(object, pause)| {
+            let first = self.objects.get(object)?.front()?;
+            Some(NextTry {
+                id: first.id,
+                attempts: first.attempts,
+                pause,
+            })
+        });
+        all.filter(|next| next.attempts > 0)
+    }
+
     /// When something may be tried next.
     pub(crate) fn next_due(&self) -> Option<Instant> {
         match self.processing {
@@ -204,6 +284,66 @@ mod tests {
             Some(Turn::Expired { id }) => Some((id.as_bytes()[0], 0)),
             None => None,
         }
+    }
+
+    #[test]
+    fn what_is_taken_out_is_not_tried_and_does_not_hold_up_others() {
+        let start = Instant::now();
+        let mut line = LaneLine::default();
+        for (n, name) in [(1, "a"), (2, "a"), (3, "b"), (4, "c"), (5, "c")] {
+            line.push(id(n), object(name), 0, start, start + HOUR);
+        }
+        // 1 is tried and waits; 3 is being tried.
+        assert_eq!(tried(line.take(start)), Some((1, 1)));
+        line.retry(start, MINUTE);
+        assert_eq!(tried(line.take(start)), Some((3, 1)));
+        let ids = HashSet::from([id(1), id(3), id(5), id(99)]);
+        let objects = ["a", "b", "c", "other"].map(object).into();
+        line.take_out(&ids, &objects, start);
+        assert_eq!(line.counts(), (2, 1), "what runs goes on");
+        line.end(start);
+        assert_eq!(tried(line.take(start)), Some((4, 1)));
+        line.end(start);
+        assert_eq!(
+            tried(line.take(start)),
+            Some((2, 1)),
+            "it need not wait for 1"
+        );
+        line.end(start);
+        assert_eq!(line.counts(), (0, 0));
+        assert!(line.due.is_empty() && line.objects.is_empty());
+    }
+
+    #[test]
+    fn what_waits_for_its_next_attempt_can_be_hurried() {
+        let start = Instant::now();
+        let mut line = LaneLine::default();
+        for (n, name) in [(1, "a"), (2, "b"), (3, "c")] {
+            line.push(id(n), object(name), 0, start, start + HOUR);
+            if n < 3 {
+                assert!(line.take(start).is_some());
+                line.retry(start, MINUTE);
+            }
+        }
+        let pauses = |line: &LaneLine| -> Vec<(u8, u32, Option<Duration>)> {
+            let all = line.retries(start);
+            all.map(|next| (next.id.as_bytes()[0], next.attempts, next.pause))
+                .collect()
+        };
+        assert_eq!(
+            pauses(&line),
+            [(1, 1, Some(MINUTE)), (2, 1, Some(MINUTE))],
+            "3 was not tried yet"
+        );
+        assert_eq!(line.hurry(Some(&HashSet::from([object("b")])), start), 1);
+        assert_eq!(tried(line.take(start)), Some((2, 2)));
+        assert_eq!(pauses(&line), [(2, 2, None), (1, 1, Some(MINUTE))]);
+        line.end(start);
+        assert_eq!(tried(line.take(start)), Some((3, 1)));
+        line.end(start);
+        assert_eq!(tried(line.take(start)), None);
+        assert_eq!(line.hurry(None, start), 1);
+        assert_eq!(tried(line.take(start)), Some((1, 2)));
     }
 
     #[test]

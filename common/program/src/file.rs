@@ -1,9 +1,11 @@
-//! Files that appear whole or not at all.
+//! Files that appear whole or not at all, and what to say if they do not.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+
+use crate::{Failure, Status};
 
 /// Replaces `path` by a file with the bytes that `write` produces: written
 /// aside, synced, renamed, directory synced. On error the old file is untouched
@@ -20,6 +22,16 @@ pub fn replace(
         .into_inner()
         .map_err(io::IntoInnerError::into_error)?;
     replacement.commit()
+}
+
+/// The failure of a program that cannot read or write `path`. Where a disk is
+/// full, trying again later may help.
+pub fn failure(path: &Path, error: io::Error) -> Failure {
+    let status = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Status::TryAgain,
+        _ => Status::Failed,
+    };
+    Failure::caused(status, path.display().to_string(), error)
 }
 
 /// A file that is written aside, and takes its place when it is committed. One

@@ -43,6 +43,20 @@ pub fn of_each(
         .collect())
 }
 
+/// Hands all valid records of a journal to `visit`, oldest first, together with
+/// what is made of them. It is made anew if the journal changes so much in the
+/// meantime that it has to be read again.
+pub fn fold<T>(
+    spool: &Path,
+    new: impl Fn() -> T,
+    visit: impl Fn(&mut T, &Record<'_>),
+) -> Result<T, Error> {
+    let (made, _) = read(spool, new, |made, _, frame| {
+        visit(made, &Record::read(frame.kind, frame.body));
+    })?;
+    Ok(made)
+}
+
 /// What a journal held when it was read.
 #[derive(Debug)]
 pub struct Snapshot {

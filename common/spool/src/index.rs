@@ -56,7 +56,7 @@ pub(crate) struct Entry {
     pub(crate) at: Whereabouts,
     body_len: u32,
     from: Option<u32>,
-    held: bool,
+    pub(crate) held: bool,
     targets: Vec<Progress>,
 }
 
@@ -76,6 +76,8 @@ pub(crate) struct Index {
     rings: BTreeMap<Option<SiteId>, Ring>,
     next_order: u64,
     totals: Totals,
+    /// How many messages are held.
+    held: usize,
     /// The next order of acceptance when the totals were recorded last; 0 if they
     /// never were. A journal of an early release has none: then what is found is
     /// counted.
@@ -101,6 +103,7 @@ impl Index {
             rings: BTreeMap::new(),
             next_order: 1,
             totals: Totals::default(),
+            held: 0,
             counted_to: 0,
             ended: Some(HashSet::new()),
             ended_since: HashSet::new(),
@@ -249,8 +252,11 @@ impl Index {
     }
 
     fn set_held(&mut self, id: NotificationId, held: bool) {
-        if let Some(entry) = self.entry_mut(id) {
+        if let Some(entry) = self.entry_mut(id)
+            && entry.held != held
+        {
             entry.held = held;
+            self.held = self.held.saturating_add_signed(if held { 1 } else { -1 });
         }
     }
 
@@ -268,6 +274,7 @@ impl Index {
                 ended.insert(order);
             }
             if let Some(entry) = self.messages.remove(&order) {
+                self.held -= usize::from(entry.held);
                 self.count_live(entry.at, entry.body_len, -1);
             }
         }
@@ -338,6 +345,10 @@ impl Index {
 
     pub(crate) fn len(&self) -> usize {
         self.messages.len()
+    }
+
+    pub(crate) fn held(&self) -> usize {
+        self.held
     }
 
     pub(crate) fn totals(&self) -> &Totals {

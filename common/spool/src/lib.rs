@@ -8,11 +8,13 @@
 //! - [`SpoolDirectory`]: the directory, its owner and its lock;
 //! - [`drop_box`]: files in `new/`, for who submits and for who takes them in;
 //! - [`submission`]: the daemon's socket, for who submits and for who listens;
+//! - [`control`]: the daemon's other socket, for people;
 //! - [`Queue`]: the messages, on top of [`journal`] and a [`Storage`];
 //! - [`history`]: reading a journal without its lock, while its owner runs or not.
 
 #![warn(missing_docs)]
 
+pub mod control;
 mod directory;
 pub mod drop_box;
 mod error;

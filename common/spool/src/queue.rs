@@ -54,6 +54,8 @@ pub struct Commit {
 pub struct Figures {
     /// Messages that have not ended.
     pub open: usize,
+    /// Those of them that are held by hand.
+    pub held: usize,
     /// Segments of the journal.
     pub segments: usize,
     /// Bytes of the journal.
@@ -357,6 +359,16 @@ impl<S: Storage> Queue<S> {
         }
     }
 
+    /// Whether a message is open, and not settled at this target.
+    pub fn is_open_at(&self, id: NotificationId, target: &Target) -> bool {
+        self.index.end_at(id, target) == Some(None)
+    }
+
+    /// Whether a message is open and held by hand.
+    pub fn is_held(&self, id: NotificationId) -> bool {
+        self.index.entry(id).is_some_and(|entry| entry.held)
+    }
+
     /// One open message. Also one that is not durable yet.
     pub fn message(&self, id: NotificationId) -> Option<Message> {
         self.index.message(self.index.order(id)?)
@@ -395,6 +407,7 @@ impl<S: Storage> Queue<S> {
     pub fn figures(&self) -> Figures {
         Figures {
             open: self.index.len(),
+            held: self.index.held(),
             segments: self.journal.segments().len(),
             bytes: self.journal.bytes(),
             pending: self.pending.len(),
@@ -409,8 +422,8 @@ impl<S: Storage> Queue<S> {
         time: UnixTime,
         event: Event<'_>,
     ) -> bool {
-        let message = self.message(id);
-        let fits = message.is_some_and(|message| held.is_none_or(|held| message.held == held));
+        let entry = self.index.entry(id);
+        let fits = entry.is_some_and(|entry| held.is_none_or(|held| entry.held == held));
         if fits {
             self.record(id, time, event);
         }

@@ -416,6 +416,13 @@ impl Turn {
         Ok(order)
     }
 
+    /// Remembers that a whole dump was refused.
+    pub fn refuse(&mut self, now: UnixTime, why: &str) -> Result<(), Error> {
+        let mut entry = self.entry.clone();
+        entry.refuse_dump(now, why);
+        self.store(entry)
+    }
+
     /// Remembers `entry`, durably.
     pub fn store(&mut self, entry: Entry) -> Result<(), Error> {
         self.entry = entry;

@@ -10,6 +10,7 @@
 pub mod compress;
 mod error;
 mod hash;
+pub mod idle;
 pub mod ledger;
 pub mod output;
 pub mod owners;
@@ -18,6 +19,7 @@ pub mod signature;
 pub use compress::{Expanded, open};
 pub use error::Error;
 pub use hash::hash;
+pub use idle::standard_input;
 pub use ledger::{Entry, Kind, Ledger, Order, Outcome, Turn};
 pub use output::Output;
 pub use owners::{Claim, Owners};

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use bstr::ByteSlice;
 use nagios::check_result::CheckResult;
+use objects::UnixTime;
 use program::connection::{Connection, Target};
 use program::{Failure, Status};
 use rustix::fs::OFlags;
@@ -115,8 +116,8 @@ impl Pipe {
     }
 
     /// Hands over any command, which must be short and one line.
-    pub(crate) fn command(&self, command: &[u8]) -> Result<(), Failure> {
-        self.write(&[command, b"\n"].concat())
+    pub(super) fn command(&self, command: &str, now: UnixTime) -> Result<(), Failure> {
+        self.write(format!("[{}] {command}\n", now.secs()).as_bytes())
     }
 
     /// Writes one line, which must be shorter than [`PIPE_BUF`].
@@ -225,7 +226,6 @@ impl Backend for Livestatus {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use objects::UnixTime;
 
     #[test]
     fn commands_say_what_the_core_reads() {

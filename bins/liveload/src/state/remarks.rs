@@ -1,56 +1,53 @@
-//! Acknowledgements and downtimes of a source, brought to a core by commands.
+//! Acknowledgements and downtimes of a source, brought to a core.
 //!
-//! What the core was told stands in the ledger's file `SITE.remarks`: the
-//! commands themselves, one a line. A command that is wanted and does not stand
-//! there is sent; one that stands there and is wanted no more is undone. So only
-//! remarks that came from here are touched, and nothing is sent twice.
+//! What the core was told stands in the ledger's file `SITE.remarks`, one remark
+//! a line. One that is wanted and does not stand there is told; one that stands
+//! there and is wanted no more is taken back. So only remarks that came from
+//! here are touched, and nothing is told twice.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use bstr::ByteSlice;
-use nagios::check_result::{CheckResult, Full};
-use objects::{AcknowledgementType, DowntimeKind, SiteId, UnixTime};
-use program::{Failure, Status};
+use nagios::check_result::CheckResult;
+use objects::{SiteId, UnixTime};
+use program::{Failure, file};
 
 use super::backend::Backend;
-use super::command::Pipe;
-
-/// Most bytes of what somebody said; the rest of the command fits beside it.
-const MAX_TEXT: usize = 1500;
+use super::remark::{self, Remark, Teller};
 
 /// What the core is to be told, while one dump goes through.
-pub(crate) struct Remarks {
+pub(super) struct Remarks {
     memory: PathBuf,
     author: String,
-    pipe: Pipe,
+    /// Without, whoever hands over the states does it.
+    teller: Option<Box<dyn Teller>>,
     now: UnixTime,
-    told: BTreeSet<String>,
-    wanted: BTreeSet<String>,
+    told: BTreeSet<Remark>,
+    wanted: BTreeSet<Remark>,
     /// Of those: the core takes them only when it has read this dump.
-    early: BTreeSet<String>,
+    early: BTreeSet<Remark>,
     unnamed: u64,
 }
 
 impl Remarks {
-    pub(crate) fn open(
+    pub(super) fn open(
         memory: PathBuf,
         site: &SiteId,
-        pipe: Pipe,
+        teller: Option<Box<dyn Teller>>,
         now: UnixTime,
     ) -> Result<Self, Failure> {
         let told = match fs::read_to_string(&memory) {
-            Ok(text) => text.lines().map(str::to_owned).collect(),
+            Ok(text) => text.lines().filter_map(Remark::parse).collect(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeSet::new(),
-            Err(error) => return Err(failure(&memory, error)),
+            Err(error) => return Err(file::failure(&memory, error)),
         };
         Ok(Self {
             memory,
-            author: format!("sitewire:{site}"),
-            pipe,
+            author: remark::author(site),
+            teller,
             now,
             told,
             wanted: BTreeSet::new(),
@@ -62,63 +59,35 @@ impl Remarks {
     /// Notes what is wanted for an object. With `is_new_spell` its state is
     /// another than at the last dump, so that the core has let go of an
     /// acknowledgement, or will.
-    pub(crate) fn note(&mut self, record: &CheckResult, is_new_spell: bool) {
+    pub(super) fn note(&mut self, record: &CheckResult, is_new_spell: bool) {
         let Some(full) = &record.full else { return };
-        if full.acknowledgement.is_none() && full.downtimes.is_empty() {
-            return;
-        }
-        let Some(object) = object(record) else {
-            self.unnamed += 1;
-            return;
-        };
-        if let Some(line) = self.acknowledgement(record, full, &object) {
-            if is_new_spell {
-                self.told.remove(&line);
-                self.early.insert(line.clone());
+        let is_problem = record.return_code != 0 && full.has_been_checked;
+        if let Some(kind) = full.acknowledgement.filter(|_| is_problem) {
+            let comment = full.acknowledgement_comments.last();
+            match Remark::acknowledgement(record, kind, comment) {
+                Some(remark) => {
+                    if is_new_spell {
+                        self.told.remove(&remark);
+                        self.early.insert(remark.clone());
+                    }
+                    self.wanted.insert(remark);
+                }
+                None => self.unnamed += 1,
             }
-            self.wanted.insert(line);
         }
-        let kind = kind(record);
-        for downtime in &full.downtimes {
-            if downtime.end_time <= self.now {
-                continue;
+        for remark in Remark::downtimes(record, full, &self.author, self.now) {
+            match remark {
+                Some(remark) => {
+                    self.wanted.insert(remark);
+                }
+                None => self.unnamed += 1,
             }
-            let fixed = u8::from(downtime.kind == DowntimeKind::Fixed);
-            let (start, end) = (downtime.start_time.secs(), downtime.end_time.secs());
-            let duration = match downtime.kind {
-                DowntimeKind::Fixed => end - start,
-                DowntimeKind::Flexible { .. } => downtime.duration,
-            };
-            // The core deletes by start and comment: the comment names it.
-            let said = said(&downtime.author, &downtime.comment);
-            let author = &self.author;
-            self.wanted.insert(format!(
-                "SCHEDULE_{kind}_DOWNTIME;{object};{start};{end};{fixed};0;{duration};{author};\
-                 {author} {}, {said}",
-                downtime.id
-            ));
         }
-    }
-
-    fn acknowledgement(&self, record: &CheckResult, full: &Full, object: &str) -> Option<String> {
-        let sticky = match full.acknowledgement? {
-            _ if record.return_code == 0 || !full.has_been_checked => return None,
-            AcknowledgementType::Sticky => 2,
-            AcknowledgementType::Normal => 1,
-        };
-        let said = match full.acknowledgement_comments.last() {
-            Some(comment) => said(&comment.author, &comment.comment),
-            None => "acknowledged at the source".to_owned(),
-        };
-        let (kind, author) = (kind(record), &self.author);
-        Some(format!(
-            "ACKNOWLEDGE_{kind}_PROBLEM;{object};{sticky};0;0;{author};{said}"
-        ))
     }
 
     /// Tells the core what is new and what is gone; of a dump that is not whole
     /// only what is new. What the core cannot take yet is left to the next dump.
-    pub(crate) fn finish(
+    pub(super) fn finish(
         &mut self,
         name: &str,
         is_complete: bool,
@@ -136,7 +105,9 @@ impl Remarks {
         }
         if self.unnamed > 0 {
             let unnamed = self.unnamed;
-            eprintln!("liveload: {name}: a command cannot name {unnamed} objects with remarks");
+            eprintln!(
+                "liveload: {name}: the core cannot be told of {unnamed} remarks: the name of the object"
+            );
         }
         Ok(())
     }
@@ -147,159 +118,61 @@ impl Remarks {
         states: &mut dyn Backend,
         wait: Duration,
     ) -> Result<usize, Failure> {
-        let seconds = self.now.secs();
+        let (now, author) = (self.now, self.author.clone());
         if is_complete {
-            let gone: Vec<String> = self.told.difference(&self.wanted).cloned().collect();
-            for line in gone {
-                if let Some(undo) = undo(&line, self.now) {
-                    self.pipe
-                        .command(format!("[{seconds}] {undo}").as_bytes())?;
+            let gone: Vec<Remark> = self.told.difference(&self.wanted).cloned().collect();
+            for remark in gone {
+                if let Some(teller) = self.teller(states)
+                    && !remark.is_over(now)
+                {
+                    teller.undo(&remark, &author, now)?;
                 }
-                self.told.remove(&line);
+                self.told.remove(&remark);
             }
         }
-        let new: BTreeSet<String> = self.wanted.difference(&self.told).cloned().collect();
-        for line in new.difference(&self.early) {
-            self.pipe
-                .command(format!("[{seconds}] {line}").as_bytes())?;
-            self.told.insert(line.clone());
-        }
-        let early: Vec<&String> = new.intersection(&self.early).collect();
+        let new: BTreeSet<Remark> = self.wanted.difference(&self.told).cloned().collect();
+        let (early, at_once): (Vec<Remark>, Vec<Remark>) = new
+            .into_iter()
+            .partition(|remark| self.early.contains(remark));
+        self.tell_all(at_once, states)?;
         if early.is_empty() {
             return Ok(0);
         }
         if !states.await_core(wait)? {
             return Ok(early.len());
         }
-        for line in early {
-            self.pipe
-                .command(format!("[{seconds}] {line}").as_bytes())?;
-            self.told.insert(line.clone());
-        }
+        self.tell_all(early, states)?;
         Ok(0)
+    }
+
+    fn tell_all(&mut self, remarks: Vec<Remark>, states: &mut dyn Backend) -> Result<(), Failure> {
+        let (now, author) = (self.now, self.author.clone());
+        for remark in remarks {
+            match self.teller(states) {
+                Some(teller) if teller.can_name(&remark) => {
+                    teller.tell(&remark, &author, now)?;
+                    self.told.insert(remark);
+                }
+                _ => self.unnamed += 1,
+            }
+        }
+        Ok(())
+    }
+
+    fn teller<'a>(&'a mut self, states: &'a mut dyn Backend) -> Option<&'a mut dyn Teller> {
+        match &mut self.teller {
+            Some(teller) => Some(teller.as_mut()),
+            None => states.teller(),
+        }
     }
 
     fn store(&self) -> Result<(), Failure> {
         program::file::replace(&self.memory, 0o600, |out| {
-            for line in &self.told {
-                writeln!(out, "{line}")?;
+            for remark in &self.told {
+                writeln!(out, "{}", remark.print())?;
             }
             Ok(())
         })
-        .map_err(|error| failure(&self.memory, error))
-    }
-}
-
-fn failure(path: &Path, error: io::Error) -> Failure {
-    Failure::caused(Status::Failed, path.display().to_string(), error)
-}
-
-fn kind(record: &CheckResult) -> &'static str {
-    match record.service_description {
-        Some(_) => "SVC",
-        None => "HOST",
-    }
-}
-
-/// The object as commands name it, if they can.
-fn object(record: &CheckResult) -> Option<String> {
-    let mut object = record.host_name.to_str().ok()?.to_owned();
-    if object.contains(';') {
-        return None;
-    }
-    if let Some(service) = &record.service_description {
-        let service = service.to_str().ok().filter(|name| !name.contains(';'))?;
-        object.push(';');
-        object.push_str(service);
-    }
-    Some(object)
-}
-
-/// Who said what, as the last field of a command.
-fn said(author: &[u8], comment: &[u8]) -> String {
-    let text = format!("{}: {}", author.to_str_lossy(), comment.to_str_lossy());
-    let mut safe: String = text
-        .chars()
-        .map(|c| match c {
-            ';' => ',',
-            c if c.is_control() => ' ',
-            c => c,
-        })
-        .collect();
-    safe.truncate(safe.floor_char_boundary(MAX_TEXT));
-    safe.truncate(safe.trim_end().len());
-    safe
-}
-
-/// The command that undoes another, unless that has come to its end by itself.
-fn undo(line: &str, now: UnixTime) -> Option<String> {
-    let fields: Vec<&str> = line.split(';').collect();
-    match fields[..] {
-        ["ACKNOWLEDGE_HOST_PROBLEM", host, ..] => {
-            Some(format!("REMOVE_HOST_ACKNOWLEDGEMENT;{host}"))
-        }
-        ["ACKNOWLEDGE_SVC_PROBLEM", host, service, ..] => {
-            Some(format!("REMOVE_SVC_ACKNOWLEDGEMENT;{host};{service}"))
-        }
-        ["SCHEDULE_HOST_DOWNTIME", host, start, end, .., comment] if is_ahead(end, now) => Some(
-            format!("DEL_DOWNTIME_BY_HOST_NAME;{host};;{start};{comment}"),
-        ),
-        [
-            "SCHEDULE_SVC_DOWNTIME",
-            host,
-            service,
-            start,
-            end,
-            ..,
-            comment,
-        ] if is_ahead(end, now) => Some(format!(
-            "DEL_DOWNTIME_BY_HOST_NAME;{host};{service};{start};{comment}"
-        )),
-        _ => None,
-    }
-}
-
-fn is_ahead(end: &str, now: UnixTime) -> bool {
-    end.parse().is_ok_and(|end: i64| end > now.secs())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_command_has_one_that_undoes_it() {
-        let now = UnixTime::from_secs(100);
-        for (line, want) in [
-            (
-                "ACKNOWLEDGE_HOST_PROBLEM;h;2;0;0;sitewire:a;bob: x",
-                Some("REMOVE_HOST_ACKNOWLEDGEMENT;h"),
-            ),
-            (
-                "ACKNOWLEDGE_SVC_PROBLEM;h;s;1;0;0;sitewire:a;bob: x",
-                Some("REMOVE_SVC_ACKNOWLEDGEMENT;h;s"),
-            ),
-            (
-                "SCHEDULE_HOST_DOWNTIME;h;50;101;1;0;51;sitewire:a;sitewire:a 7, b: c",
-                Some("DEL_DOWNTIME_BY_HOST_NAME;h;;50;sitewire:a 7, b: c"),
-            ),
-            (
-                "SCHEDULE_SVC_DOWNTIME;h;s;50;101;1;0;51;sitewire:a;sitewire:a 7, b: c",
-                Some("DEL_DOWNTIME_BY_HOST_NAME;h;s;50;sitewire:a 7, b: c"),
-            ),
-            ("SCHEDULE_HOST_DOWNTIME;h;50;100;1;0;50;sitewire:a;x", None),
-            ("SHUTDOWN_PROGRAM", None),
-        ] {
-            assert_eq!(undo(line, now).as_deref(), want, "{line}");
-        }
-    }
-
-    #[test]
-    fn what_was_said_is_one_field_on_one_line() {
-        assert_eq!(
-            said(b"bob", b"a;b\nSHUTDOWN\r\0\xff "),
-            "bob: a,b SHUTDOWN  \u{fffd}"
-        );
-        assert_eq!(said(b"b", &vec![b'x'; 9000]).len(), MAX_TEXT);
+        .map_err(|error| file::failure(&self.memory, error))
     }
 }

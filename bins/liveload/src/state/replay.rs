@@ -10,11 +10,11 @@
 use std::collections::HashMap;
 use std::fs;
 use std::hash::{Hash, Hasher};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use nagios::check_result::{CheckResult, Full};
 use objects::{StateType, UnixTime};
-use program::{Failure, Status};
+use program::{Failure, file};
 
 use super::known::Known;
 
@@ -107,12 +107,8 @@ impl Replay {
             }
             Ok(())
         })
-        .map_err(|error| store_failure(&self.path, error))
+        .map_err(|error| file::failure(&self.path, error))
     }
-}
-
-fn store_failure(path: &Path, error: std::io::Error) -> Failure {
-    Failure::caused(Status::Failed, path.display().to_string(), error)
 }
 
 fn play(

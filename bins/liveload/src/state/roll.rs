@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use bstr::{BString, ByteSlice};
 use nagios::check_result::CheckResult;
 use objects::UnixTime;
-use program::file::Replacement;
-use program::{Failure, Status};
+use program::Failure;
+use program::file::{self, Replacement};
 
 const MAGIC: &[u8] = b"sitewire-objects 1\n";
 /// Longest line: two names and a number.
@@ -38,10 +38,10 @@ pub(crate) struct Roll {
 impl Roll {
     pub(crate) fn create(path: PathBuf) -> Result<Self, Failure> {
         let file = Replacement::create(&path, 0o600);
-        let file = file.map_err(|error| failure(&path, error))?;
+        let file = file.map_err(|error| file::failure(&path, error))?;
         let mut out = BufWriter::with_capacity(1 << 16, file);
         out.write_all(MAGIC)
-            .map_err(|error| failure(&path, error))?;
+            .map_err(|error| file::failure(&path, error))?;
         Ok(Self { path, out })
     }
 
@@ -55,7 +55,7 @@ impl Roll {
             }
             self.out.write_all(b"\n")
         };
-        add().map_err(|error| failure(&self.path, error))
+        add().map_err(|error| file::failure(&self.path, error))
     }
 
     pub(crate) fn commit(self) -> Result<(), Failure> {
@@ -64,7 +64,7 @@ impl Roll {
             .into_inner()
             .map_err(io::IntoInnerError::into_error);
         let committed = file.and_then(Replacement::commit);
-        committed.map_err(|error| failure(&self.path, error))
+        committed.map_err(|error| file::failure(&self.path, error))
     }
 }
 
@@ -73,7 +73,7 @@ pub(crate) fn each(
     path: &Path,
     mut visit: impl FnMut(Object) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    let failed = |error| failure(path, error);
+    let failed = |error| file::failure(path, error);
     let mut reader = match File::open(path) {
         Ok(file) => BufReader::with_capacity(1 << 16, file),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -104,14 +104,6 @@ fn parse(line: &[u8]) -> Option<Object> {
         host_name: fields.next()?.into(),
         service_description: fields.next().map(BString::from),
     })
-}
-
-fn failure(path: &Path, error: io::Error) -> Failure {
-    let status = match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Status::TryAgain,
-        _ => Status::Failed,
-    };
-    Failure::caused(status, path.display().to_string(), error)
 }
 
 #[cfg(test)]

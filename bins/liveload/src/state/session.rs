@@ -7,13 +7,16 @@ use objects::{DumpBegin, DumpContent, DumpMode, SiteId, UnixTime};
 use program::{Failure, Status};
 use transfer::{Entry, Kind, Ledger, Order, Outcome, Owners, Turn};
 
-use super::backend::Backend;
+use super::backend::{Backend, LateVerdict};
 use super::command::Pipe;
+use super::command_teller::CommandTeller;
 use super::gate::{Gate, Verdict};
 use super::known::Known;
+use super::remark::Teller;
 use super::remarks::Remarks;
 use super::replay::Replay;
 use super::roll::Roll;
+use super::standing::Standing;
 use super::way::{self, Way};
 use crate::cli::{self, Backend as To};
 use crate::pattern::Pattern;
@@ -123,6 +126,7 @@ impl<'a> Session<'a> {
             let what = format!("more than {} records", self.args.reading.max_records);
             return Err(self.broken(Failure::new(Status::Failed, what)));
         }
+        self.note_late();
         match self.gate.pass(&mut record)? {
             Verdict::Refused(why) => self.refused(&why),
             Verdict::Unknown => self.counts.unknown += 1,
@@ -157,6 +161,20 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
+    /// Counts what the core said to records that were taken already.
+    fn note_late(&mut self) {
+        for late in self.backend.late() {
+            match late.is_service {
+                true => self.counts.services -= 1,
+                false => self.counts.hosts -= 1,
+            }
+            match late.verdict {
+                LateVerdict::Unknown => self.counts.unknown += 1,
+                LateVerdict::Refused(why) => self.refused(&why),
+            }
+        }
+    }
+
     pub(crate) fn refused(&mut self, why: &str) {
         self.counts.refused += 1;
         if self.counts.refused == 1 {
@@ -172,6 +190,7 @@ impl<'a> Session<'a> {
         if let Err(failure) = self.backend.finish(end.is_ok()) {
             return Err(self.broken(failure));
         }
+        self.note_late();
         let is_complete = end.is_ok();
         if let Some(replay) = self.replay.as_ref().filter(|_| !self.args.dry_run) {
             replay.store()?;
@@ -284,35 +303,15 @@ impl<'a> Session<'a> {
     }
 }
 
-/// Remembers that a whole dump was refused before anybody looked at it.
-pub(crate) fn refuse(args: &cli::Import, site: Option<&SiteId>, failure: Failure) -> Failure {
-    let Some(site) = site else {
-        return failure;
-    };
-    let turn = open_ledger(args).and_then(|ledger| {
-        ledger
-            .turn(site, Kind::State, args.wait)
-            .map_err(ledger_failure)
-    });
-    match turn {
-        Ok(mut turn) => remember_refusal(args, &mut turn, "", failure),
-        Err(_) => failure,
-    }
-}
-
+/// Remembers that the dump was refused whose turn it is.
 fn remember_refusal(args: &cli::Import, turn: &mut Turn, name: &str, failure: Failure) -> Failure {
     if !args.dry_run {
-        let mut entry = turn.entry().clone();
         let now = UnixTime::from(SystemTime::now());
-        entry.refuse_dump(now, &program::exit::chain(&failure));
-        if let Err(error) = turn.store(entry) {
+        if let Err(error) = turn.refuse(now, &program::exit::chain(&failure)) {
             eprintln!("liveload: {}", program::exit::chain(&ledger_failure(error)));
         }
     }
-    match name {
-        "" => failure,
-        name => Failure::caused(failure.status(), name.to_owned(), failure),
-    }
+    Failure::caused(failure.status(), name.to_owned(), failure)
 }
 
 fn open_ledger(args: &cli::Import) -> Result<Ledger, Failure> {
@@ -389,13 +388,32 @@ fn open_remarks(
     site: &SiteId,
     now: UnixTime,
 ) -> Result<Option<Remarks>, Failure> {
-    let Some(path) = &args.states.command_file else {
-        return Ok(None);
-    };
-    if args.dry_run || args.way.backend == To::Livestatusd {
+    if args.dry_run || !args.states.full {
         return Ok(None);
     }
-    let pipe = Pipe::open(path, args.way.core)?;
+    let teller: Option<Box<dyn Teller>> = match (&args.states.command_file, args.way.backend) {
+        (_, To::Livestatusd) => return Ok(None),
+        (_, To::Icinga2Api) => None,
+        (Some(path), _) => {
+            let pipe = Pipe::open(path, args.way.core)?;
+            Some(Box::new(CommandTeller::new(pipe, standing(args)?)))
+        }
+        (None, _) => return Ok(None),
+    };
     let memory = ledger.file(site, "remarks");
-    Remarks::open(memory, site, pipe, now).map(Some)
+    Remarks::open(memory, site, teller, now).map(Some)
+}
+
+/// Where the core tells who has acknowledged what.
+fn standing(args: &cli::Import) -> Result<Option<Standing>, Failure> {
+    Ok(
+        match (&args.states.status_file, &args.states.objects_socket) {
+            (Some(path), _) => Some(Standing::File(path.clone())),
+            (None, Some(socket)) => {
+                let target = way::server(socket.clone(), &args.tls)?;
+                Some(Standing::Livestatus(target))
+            }
+            (None, None) => None,
+        },
+    )
 }

@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 
 use nagios::check_result::CheckResult;
 use objects::{SiteId, UnixTime};
-use program::{Failure, Status};
+use program::{Failure, Status, file};
 use transfer::{Entry, Kind, Ledger};
 
 use super::roll::{self, Object};
@@ -137,7 +137,7 @@ impl Watch<'_> {
             // What cannot be read was never told.
             Ok(text) => Ok(UnixTime::parse(text.trim_ascii()).unwrap_or_default()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(UnixTime::NEVER),
-            Err(error) => Err(failure(path, error)),
+            Err(error) => Err(file::failure(path, error)),
         }
     }
 
@@ -171,10 +171,12 @@ impl Watch<'_> {
             Ok(())
         });
         sent.and_then(|()| backend.finish(true))?;
+        let late = backend.late().len() as u64;
+        (told, refused) = (told.saturating_sub(late), refused + late);
         if !self.dry_run {
             let path = self.ledger.file(site, "stale");
             program::file::replace(&path, 0o600, |out| writeln!(out, "{now}"))
-                .map_err(|error| failure(&path, error))?;
+                .map_err(|error| file::failure(&path, error))?;
         }
         eprintln!("liveload: {text}; told the core of {told} objects, could not of {refused}");
         Ok(())
@@ -195,7 +197,7 @@ impl Watch<'_> {
         };
         // Icinga 2 passes over what is older than what it has, and the next dump
         // may say of a check that it has not been made again.
-        let time = match self.way.core {
+        let time = match self.way.core() {
             Core::Icinga2 => object.last_check,
             Core::Nagios | Core::Naemon => now,
         };
@@ -213,13 +215,9 @@ impl Watch<'_> {
 
 fn forget(path: &Path) -> Result<(), Failure> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failure(path, error)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(file::failure(path, error)),
         _ => Ok(()),
     }
-}
-
-fn failure(path: &Path, error: io::Error) -> Failure {
-    Failure::caused(Status::Failed, path.display().to_string(), error)
 }
 
 /// A length of time in the unit that says most.

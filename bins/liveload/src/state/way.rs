@@ -10,6 +10,7 @@ use transfer::Ledger;
 
 use super::backend::{Backend, Nothing};
 use super::command::{Livestatus, Pipe};
+use super::icinga2::Icinga2;
 use super::ingest::Ingest;
 use super::process_file::ProcessFile;
 use super::spool::Spool;
@@ -62,6 +63,7 @@ impl Way<'_> {
                 let target = server(self.address()?, self.tls)?;
                 Box::new(Livestatus::open(&target, args.core)?)
             }
+            To::Icinga2Api => Box::new(Icinga2::open(self.target()?, args, self.tls, self.site)?),
             To::Livestatusd => {
                 let target = server(socket_of(self.site, self.address()?), self.tls)?;
                 Box::new(Ingest::open(target, &self.begin(begin))?)

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use objects::{NotificationId, SiteId};
-use spool::{End, Message, Target};
+use spool::{End, Message, Settled, Target};
 
 use super::peers::PeerWork;
 use super::{Owner, now};
@@ -142,7 +142,9 @@ impl Owner {
             // A crash came between the records of one end.
             let stored = peers(true).find(|peer| self.forwards[at].goes_to(peer));
             match stored {
-                Some(peer) => self.settle_forward(message.id, peer, End::StoredByPeer, ""),
+                Some(peer) => {
+                    self.settle_forward(message.id, peer, End::StoredByPeer, "");
+                }
                 None => self.push_forward(at, message.id, message.accepted, route),
             }
         }
@@ -170,17 +172,18 @@ impl Owner {
         peer: &SiteId,
         end: End,
         detail: &str,
-    ) {
+    ) -> Settled {
         let target = Target::Peer(peer.clone());
-        self.queue.settle(id, &target, end, detail, now());
+        let settled = self.queue.settle(id, &target, end, detail, now());
         let Some(forward) = self.forwards.iter().find(|f| f.goes_to(peer)) else {
-            return;
+            return settled;
         };
         for other in forward.peers.iter().filter(|other| *other != peer) {
             let target = Target::Peer(other.clone());
             let detail = format!("at {peer}");
             self.queue.settle(id, &target, end, &detail, now());
         }
+        settled
     }
 
     /// Hands the peers in use as much as their windows take.

@@ -15,12 +15,12 @@ use crate::config::{Lane, Retry};
 use crate::delivery::{Job, Outcome, Verdict};
 use crate::figures::Line;
 use crate::route::Route;
-use crate::waiting::{self, LaneLine, Turn};
+use crate::waiting::{self, LaneLine, NextTry, Object, Turn};
 
 /// One lane.
 pub(super) struct LaneWork {
     pub(super) name: String,
-    target: Target,
+    pub(super) target: Target,
     retry: Retry,
     line: LaneLine,
     jobs: Sender<Job>,
@@ -56,6 +56,30 @@ impl LaneWork {
 
     pub(super) fn is_idle(&self) -> bool {
         matches!(self.state, State::Idle)
+    }
+
+    /// Takes these out of the line; an attempt that runs goes on.
+    pub(super) fn take_out(
+        &mut self,
+        ids: &HashSet<NotificationId>,
+        objects: &HashSet<Object>,
+        now: Instant,
+    ) {
+        self.line.take_out(ids, objects, now);
+    }
+
+    /// What waits for another attempt is tried now, of these objects.
+    pub(super) fn hurry(&mut self, objects: &HashSet<Object>, now: Instant) {
+        self.line.hurry(Some(objects), now);
+    }
+
+    /// The same of all; how many these are.
+    pub(super) fn hurry_all(&mut self, now: Instant) -> u64 {
+        self.line.hurry(None, now)
+    }
+
+    pub(super) fn retries(&self, now: Instant) -> impl Iterator<Item = NextTry> + '_ {
+        self.line.retries(now)
     }
 
     pub(super) fn next_due(&self) -> Option<Instant> {
@@ -190,11 +214,15 @@ impl Owner {
                 self.queue.settle(id, &target, End::Refused, &said, now());
             }
         }
+        // It may have been dropped or held in the meantime.
+        let again = outcome.verdict == Verdict::Temporary
+            && self.queue.is_open_at(id, &target)
+            && !self.queue.is_held(id);
         let lane = &mut self.lanes[at];
         lane.state = State::Idle;
-        match outcome.verdict {
-            Verdict::Temporary => lane.line.retry(Instant::now(), pause),
-            Verdict::Delivered | Verdict::Permanent => lane.line.end(Instant::now()),
+        match again {
+            true => lane.line.retry(Instant::now(), pause),
+            false => lane.line.end(Instant::now()),
         }
     }
 
