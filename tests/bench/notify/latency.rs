@@ -58,12 +58,12 @@ fn until_acknowledged(directory: &Path) -> Vec<f64> {
     let _receiver = pair.start_central();
     let _sender = pair.start_remote();
     pair.wait_for_link();
-    let spool = pair.spool.clone();
+    let spool = &pair.spool;
     let (began, submitted) = (Instant::now(), std::sync::Mutex::new(HashMap::new()));
     let mut figures = Vec::new();
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            let mut submitter = Submitter::new(&spool);
+            let mut submitter = Submitter::new(spool);
             let mut bodies = Bodies::new(SIZE);
             for number in 0..COUNT {
                 let due = PACE * number as u32;
@@ -77,7 +77,7 @@ fn until_acknowledged(directory: &Path) -> Vec<f64> {
                 submitter.take();
             }
         });
-        let mut tail = Tail::new(&spool);
+        let mut tail = Tail::new(spool);
         while figures.len() < COUNT as usize && began.elapsed() < Duration::from_secs(60) {
             std::thread::sleep(Duration::from_micros(300));
             for id in tail.ended() {
