@@ -153,6 +153,51 @@ fn python_reads(path: &Path) {
 }
 
 #[test]
+fn what_is_held_goes_back_to_checkmk_while_notifyd_runs_and_reaches_nobody_else() {
+    if !harness::peer::available("python3", "python3") {
+        return;
+    }
+    let sites = Sites::new();
+    let _remote = sites.start_remote();
+    for n in 0..10 {
+        let name = format!("notify/spool/{}", id(n));
+        sites.remote.write(name, spool_file(n));
+    }
+    let checkmk = sites.remote.path("notify");
+    import(&sites.remote, &checkmk, &["--remove"])
+        .run()
+        .success();
+    let ctl = |args: &[&str]| notifyctl(&sites.remote, args).expect("notifyctl ends with 0");
+    ctl(&["hold", "--all"]);
+    // Now somebody would take them.
+    let _central = sites.start_central();
+    let spool = checkmk.join("spool");
+    ctl(&[
+        "export",
+        "--all",
+        "--directory",
+        spool.to_str().expect("text"),
+    ]);
+    ctl(&["drop", "--all", "--why", "back to Checkmk"]);
+    for n in 0..10 {
+        let text = fs::read_to_string(spool.join(id(n))).expect("a spool file");
+        assert_eq!(text, pretty(&spool_file(n)), "{n}");
+    }
+    sites.wait_until_empty(&sites.remote);
+    assert!(sites.delivered().is_empty());
+    let trace = sites.trace(&sites.remote, &id(3)).join("\n");
+    assert!(trace.contains("dropped"), "{trace}");
+}
+
+/// A spool file as Python lays it out.
+fn pretty(text: &str) -> String {
+    let script = "import ast, pprint, sys\nsys.stdout.reconfigure(encoding='utf-8')\n\
+                  pprint.pprint(ast.literal_eval(sys.stdin.buffer.read().decode()))\n";
+    let python = Program::foreign("python3", "python3").args(["-c", script]);
+    python.input(text).run().success().text()
+}
+
+#[test]
 fn the_configuration_that_is_made_of_checkmks_is_one_that_notifyd_takes() {
     let sites = Sites::new();
     let global = sites.remote.write(

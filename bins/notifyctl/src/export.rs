@@ -20,8 +20,9 @@ use crate::listing::cannot_read;
 use crate::place::Place;
 use crate::run::line;
 
-/// How many bodies are in memory at a time.
-const BATCH: usize = 4096;
+/// How many bodies are in memory at a time. The journal is read once for each
+/// that many.
+const BATCH: usize = 16_384;
 /// As Checkmk makes its own: its group may read and remove them.
 const MODE: u32 = 0o660;
 

@@ -46,6 +46,8 @@ pub(crate) mod default {
 pub(crate) struct Configuration {
     pub(crate) site: SiteId,
     pub(crate) spool: PathBuf,
+    /// Whether the spool may be where a loss of power empties it.
+    pub(crate) allow_volatile: bool,
     pub(crate) tls: Option<TlsFiles>,
     pub(crate) listen: Vec<Address>,
     pub(crate) peers: Vec<Peer>,
@@ -125,8 +127,9 @@ impl Configuration {
             .and_then(|table| parse_site(table, &mut problems));
         let spool = root
             .take("spool", Table::table, &mut problems)
-            .and_then(|table| parse_spool(table, &mut problems))
-            .unwrap_or_else(default_spool);
+            .map(|table| parse_spool(table, &mut problems));
+        let (spool, allow_volatile) = spool.unwrap_or_default();
+        let spool = spool.unwrap_or_else(default_spool);
         let tls = root
             .take("tls", Table::table, &mut problems)
             .and_then(|table| parse_tls(table, &mut problems));
@@ -152,6 +155,7 @@ impl Configuration {
         let configuration = Self {
             site,
             spool,
+            allow_volatile,
             tls,
             listen,
             peers,
@@ -246,10 +250,12 @@ fn parse_site(mut table: Table, problems: &mut Vec<String>) -> Option<SiteId> {
     name
 }
 
-fn parse_spool(mut table: Table, problems: &mut Vec<String>) -> Option<PathBuf> {
+/// Where it is, and whether that may be a place that forgets.
+fn parse_spool(mut table: Table, problems: &mut Vec<String>) -> (Option<PathBuf>, bool) {
     let directory = table.take("directory", Table::path, problems);
+    let allow_volatile = table.take("allow_volatile", Table::boolean, problems);
     table.finish(problems);
-    directory
+    (directory, allow_volatile.unwrap_or(false))
 }
 
 fn parse_lane(mut table: Table, site: &str, problems: &mut Vec<String>) -> Option<Lane> {

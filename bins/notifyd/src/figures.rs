@@ -56,6 +56,8 @@ pub(crate) struct QueueFigures {
     pub(crate) failed: u64,
     /// Why the journal cannot be written, while it cannot.
     pub(crate) disk_error: Option<String>,
+    /// What is to be said about the file system of the spool.
+    pub(crate) disk_warning: Option<String>,
 }
 
 /// The four words that Checkmk's check knows, and no other.

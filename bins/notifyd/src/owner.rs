@@ -22,6 +22,7 @@ use objects::{Envelope, NotificationId, SiteId, UnixTime};
 use program::exit::chain;
 use spool::control::{Answer, Question};
 use spool::drop_box::Dropped;
+use spool::ground::Ground;
 use spool::{Accepted, DirectoryStorage, End, Message, Queue, Space, SpoolDirectory, Target};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
@@ -112,6 +113,8 @@ pub(crate) struct Owner {
     /// While the disk refuses commits: when it is asked again.
     failing: Option<Instant>,
     space: Space,
+    /// What is to be said about the file system.
+    disk_warning: Option<String>,
     /// When the room is looked at next.
     space_look: Instant,
     stopping: bool,
@@ -161,6 +164,11 @@ impl Owner {
             asked: Vec::new(),
             failing: None,
             space: Space::Ok,
+            disk_warning: match spool::ground::of(directory.path()) {
+                Ok(Ground::Doubtful(doubt)) => Some(doubt.to_string()),
+                Ok(Ground::Unfit(unfit)) => Some(unfit.to_string()),
+                Ok(Ground::Safe) | Err(_) => None,
+            },
             space_look: Instant::now(),
             stopping: false,
             counters: Counters::default(),
@@ -477,6 +485,7 @@ impl Owner {
             duplicates: self.counters.duplicates,
             delivered: self.counters.delivered,
             failed: self.counters.failed,
+            disk_warning: self.disk_warning.clone(),
             disk_error: match (self.queue.failing(), self.space) {
                 (Some(why), _) => Some(why.to_owned()),
                 (None, Space::Full) => Some("no space is left, nothing is taken in".to_owned()),

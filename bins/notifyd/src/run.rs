@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use net::{Identity, Listener};
 use program::exit::chain;
 use program::{Failure, Status};
+use spool::ground::Ground;
 use spool::{DirectoryStorage, Options, Queue, SpoolDirectory};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{oneshot, watch};
@@ -112,6 +113,7 @@ fn take_spool(
         };
         Failure::caused(status, "cannot use the spool", error)
     };
+    check_ground(configuration)?;
     let directory = lock(path).map_err(failed)?;
     let storage = directory.journal().map_err(failed)?;
     let options = Options {
@@ -136,6 +138,27 @@ fn take_spool(
         Err(error) => tracing::warn!("{}", chain(&error)),
     }
     Ok((directory, queue))
+}
+
+/// Refuses a file system that does not keep what was synced, unless the
+/// configuration allows it.
+fn check_ground(configuration: &Configuration) -> Result<(), Failure> {
+    let path = configuration.spool.display();
+    match spool::ground::of(&configuration.spool) {
+        Ok(Ground::Safe) => {}
+        Ok(Ground::Doubtful(doubt)) => tracing::warn!("{path}: {doubt}"),
+        Ok(Ground::Unfit(unfit)) if configuration.allow_volatile => {
+            tracing::warn!("{path}: {unfit}: what is accepted here can be lost");
+        }
+        Ok(Ground::Unfit(unfit)) => {
+            let what = format!(
+                "cannot use the spool {path}: {unfit}; move it, or set `allow_volatile` in [spool]"
+            );
+            return Err(Failure::new(Status::BadConfiguration, what));
+        }
+        Err(error) => tracing::warn!("{}", chain(&error)),
+    }
+    Ok(())
 }
 
 /// A notifyd that was killed this moment may have left a child behind that has

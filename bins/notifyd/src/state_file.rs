@@ -91,6 +91,7 @@ impl State {
             "started": utc(self.started),
             "configuration": utc(self.configuration),
             "disk_error": queue.disk_error,
+            "disk_warning": queue.disk_warning,
             "new": self.stack_json(queue.new),
             "deferred": self.stack_json(queue.deferred),
             "corrupted": self.stack_json(queue.corrupted),

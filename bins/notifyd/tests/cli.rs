@@ -81,3 +81,38 @@ fn mistakes_are_named_with_their_place() {
         "{text}"
     );
 }
+
+/// `/dev/shm` is in memory wherever there is one.
+#[test]
+fn a_spool_in_memory_is_refused_unless_that_is_allowed() {
+    let shm = std::path::Path::new("/dev/shm");
+    if !shm.is_dir() {
+        println!("skipped: there is no /dev/shm");
+        return;
+    }
+    let memory = tempfile::tempdir_in(shm).unwrap();
+    let site = Site::new("a", "");
+    let spool = memory.path().join("spool");
+    let configure = |more: &str| {
+        let spool = spool.display();
+        let state = site.path("state");
+        let state = state.display();
+        let text = format!(
+            "[site]\nname = 'a'\n[spool]\ndirectory = '{spool}'\n{more}[state]\nfile = '{state}'\n"
+        );
+        std::fs::write(site.path("notifyd.toml"), text).unwrap();
+    };
+    configure("");
+    let output = site.command().output().unwrap();
+    assert_eq!(output.status.code(), Some(78));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        said.contains("it is on tmpfs") && said.contains("allow_volatile"),
+        "{said}"
+    );
+    assert!(!spool.exists(), "it was made all the same");
+    configure("allow_volatile = true\n");
+    let mut notifyd = site.start();
+    notifyd.wait_for_line("it is on tmpfs");
+    notifyd.terminate();
+}

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use crate::drop_box::DropBox;
 use crate::journal::Damage;
-use crate::{DirectoryStorage, Error, Storage};
+use crate::{DirectoryStorage, Error, Storage, sync};
 
 /// Where producers write.
 pub(crate) const TMP: &str = "tmp";
@@ -55,7 +55,7 @@ impl SpoolDirectory {
         for part in [TMP, NEW, JOURNAL, CORRUPT, REFUSED] {
             make_directory(&path.join(part))?;
         }
-        directory.sync_all().map_err(Error::io("sync", path))?;
+        sync::all(&directory).map_err(Error::io("sync", path))?;
         Ok(Self {
             path: path.to_owned(),
             _directory: directory,
@@ -114,7 +114,7 @@ impl SpoolDirectory {
         write_file(&path, bytes)?;
         write_why(&path, why)?;
         // Its name, too, before the journal says that the body may go.
-        sync(&directory)
+        sync_names(&directory)
     }
 }
 
@@ -126,10 +126,10 @@ pub fn set_aside(spool: &Path, name: &str, from: &mut dyn Read, why: &str) -> Re
     let path = corrupt.join(name);
     let mut file = create(&path).map_err(Error::io("write", &path))?;
     io::copy(from, &mut file)
-        .and_then(|_| file.sync_all())
+        .and_then(|_| sync::all(&file))
         .map_err(Error::io("write", &path))?;
     write_why(&path, &format!("{why}\n"))?;
-    sync(&corrupt)
+    sync_names(&corrupt)
 }
 
 /// Most bytes of a damage that are copied.
@@ -171,8 +171,8 @@ pub(crate) fn write_why(path: &Path, why: &str) -> Result<(), Error> {
     write_file(Path::new(&name), why.as_bytes())
 }
 
-fn sync(directory: &Path) -> Result<(), Error> {
-    let synced = File::open(directory).and_then(|directory| directory.sync_all());
+fn sync_names(directory: &Path) -> Result<(), Error> {
+    let synced = File::open(directory).and_then(|directory| sync::all(&directory));
     synced.map_err(Error::io("sync", directory))
 }
 
@@ -186,7 +186,7 @@ fn check_name(name: &str) -> Result<(), Error> {
 fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let written = create(path).and_then(|mut file| {
         file.write_all(bytes)?;
-        file.sync_data()
+        sync::data(&file)
     });
     written.map_err(Error::io("write", path))
 }

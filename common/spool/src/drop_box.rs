@@ -19,7 +19,7 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, Stat};
 use rustix::io::Errno;
 
 use crate::directory::{CORRUPT, NEW, TMP};
-use crate::{Error, Room, Space};
+use crate::{Error, Room, Space, sync};
 
 /// What [`submit`] did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,7 +93,7 @@ fn create_temporary(tmp: &Path, id: NotificationId) -> Result<(PathBuf, File), E
 
 fn write_synced(mut file: File, body: &[u8]) -> io::Result<()> {
     file.write_all(body)?;
-    file.sync_all()
+    sync::all(&file)
 }
 
 /// Gives a file its final name.
@@ -151,12 +151,12 @@ fn is_notification(path: &Path, id: NotificationId) -> Result<bool, Error> {
     if !Envelope::parse(&to_utf8(&body)).is_ok_and(|envelope| envelope.id == id) {
         return Ok(false);
     }
-    file.sync_all().map_err(Error::io("sync", path))?;
+    sync::all(&file).map_err(Error::io("sync", path))?;
     Ok(true)
 }
 
 fn sync_directory(path: &Path) -> Result<(), Error> {
-    let synced = File::open(path).and_then(|directory| directory.sync_all());
+    let synced = File::open(path).and_then(|directory| sync::all(&directory));
     synced.map_err(Error::io("sync", path))
 }
 
@@ -342,7 +342,7 @@ impl DropBox {
     /// Makes the removals so far durable.
     pub fn sync(&self) -> Result<(), Error> {
         let path = self.spool.join(NEW);
-        self.new.sync_all().map_err(Error::io("sync", &path))
+        sync::all(&self.new).map_err(Error::io("sync", &path))
     }
 
     /// Moves whatever has this name to `corrupt/`, with the reason beside it.

@@ -8,7 +8,7 @@ use std::path::Path;
 use objects::{NotificationId, UnixTime};
 
 use crate::directory::JOURNAL;
-use crate::index::{Index, Whereabouts};
+use crate::index::Index;
 use crate::journal::{Options, Place, Recovery};
 use crate::record::{Event, Record};
 use crate::replay::replay;
@@ -73,7 +73,7 @@ pub fn snapshot(spool: &Path) -> Result<Snapshot, Error> {
     let new = || Index::new(&Options::default());
     let (mut index, mut recovery) = read(spool, new, |index, place, frame| {
         let record = Record::read(frame.kind, frame.body);
-        index.apply(&record, frame.flags & COPY != 0, Whereabouts::Stored(place));
+        index.apply(&record, frame.flags & COPY != 0, place.into());
     })?;
     index.finish_replay();
     recovery.open = index.len();

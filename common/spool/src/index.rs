@@ -1,8 +1,17 @@
 //! What is known of each message, in memory: enough to say what is to be done
 //! with it, and where its body is. Built by the same function from the records
 //! of the journal and from those about to be written.
+//!
+//! A million messages wait in less than 64 MB. So a message takes 46 to 48 bytes
+//! here ([`messages`]), its state is a number ([`states`]), and ids are
+//! stored once ([`slots`]).
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+mod messages;
+mod ring;
+mod slots;
+mod states;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use objects::{NotificationId, SiteId, UnixTime};
 
@@ -10,6 +19,12 @@ use crate::Totals;
 use crate::journal::{Options, Place};
 use crate::queue::Known;
 use crate::record::{End, Event, Record, Standing, Target};
+
+pub(crate) use messages::{Entry, Whereabouts};
+
+use messages::Messages;
+use ring::Ring;
+use states::{State, States};
 
 /// A message that has not ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,50 +56,32 @@ pub struct TargetState {
     pub end: Option<End>,
 }
 
-/// Where the record that holds a body is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Whereabouts {
-    /// In the journal.
-    Stored(Place),
-    /// Still to be committed: the draft that was made as number this.
-    Pending(u64),
-}
-
-pub(crate) struct Entry {
-    pub(crate) id: NotificationId,
-    pub(crate) accepted: UnixTime,
-    pub(crate) at: Whereabouts,
-    body_len: u32,
-    from: Option<u32>,
-    pub(crate) held: bool,
-    targets: Vec<Progress>,
-}
-
-struct Progress {
-    target: u32,
-    attempts: u32,
-    end: Option<End>,
+impl From<Place> for Whereabouts {
+    fn from(place: Place) -> Self {
+        Self::Stored {
+            segment: place.segment,
+            offset: place.offset,
+        }
+    }
 }
 
 /// All messages and all remembered ids.
 pub(crate) struct Index {
-    messages: BTreeMap<u64, Entry>,
-    orders: HashMap<NotificationId, u64>,
-    /// Targets and peers are few and long-lived: entries name them by number.
+    messages: Messages,
+    states: States,
+    /// Targets and peers are few and long-lived: states name them by number.
     targets: Vec<Target>,
     peers: Vec<SiteId>,
     rings: BTreeMap<Option<SiteId>, Ring>,
     next_order: u64,
     totals: Totals,
-    /// How many messages are held.
-    held: usize,
     /// The next order of acceptance when the totals were recorded last; 0 if they
     /// never were. A journal of an early release has none: then what is found is
     /// counted.
     counted_to: u64,
-    /// Orders of messages that have ended, while the journal is being read: a
-    /// group that was written twice must not open them again.
-    ended: Option<HashSet<u64>>,
+    /// Orders and ids of messages that have ended, while the journal is being read:
+    /// a group that was written twice must not open them again.
+    ended: Option<HashSet<(u64, NotificationId)>>,
     /// While the journal is being read: ids of what has ended since the totals.
     ended_since: HashSet<NotificationId>,
     peer_ids: usize,
@@ -96,14 +93,13 @@ pub(crate) struct Index {
 impl Index {
     pub(crate) fn new(options: &Options) -> Self {
         Self {
-            messages: BTreeMap::new(),
-            orders: HashMap::new(),
+            messages: Messages::new(),
+            states: States::default(),
             targets: Vec::new(),
             peers: Vec::new(),
             rings: BTreeMap::new(),
             next_order: 1,
             totals: Totals::default(),
-            held: 0,
             counted_to: 0,
             ended: Some(HashSet::new()),
             ended_since: HashSet::new(),
@@ -149,6 +145,8 @@ impl Index {
             } => {
                 self.totals = *totals;
                 self.counted_to = *next_order;
+                // The records that had the highest may have gone with their segment.
+                self.next_order = self.next_order.max(*next_order);
                 self.ended_since.clear();
             }
             Record::Unknown { .. } => {}
@@ -176,43 +174,47 @@ impl Index {
                     self.totals.add_accepted(from.is_some());
                 }
                 if copy {
-                    self.set_held(id, standing.held);
-                }
-                for (target, attempts, end) in &standing.targets {
-                    let number = self.target_number(target);
-                    if let Some(entry) = self.entry_mut(id) {
-                        let progress = entry.add_target(number);
-                        progress.attempts = progress.attempts.max(*attempts);
-                        progress.end = progress.end.or(*end);
-                    }
+                    self.apply_standing(id, standing);
                 }
             }
             Event::Assigned { targets } => {
-                for target in targets {
-                    let number = self.target_number(target);
-                    if let Some(entry) = self.entry_mut(id) {
-                        entry.add_target(number);
+                let numbers: Vec<u32> = targets.iter().map(|t| self.target_number(t)).collect();
+                self.change_state(id, |state| {
+                    for target in numbers {
+                        state.at(target);
                     }
-                }
+                });
             }
-            Event::Attempt { target, number } => {
-                if let Some(progress) = self.progress_mut(id, target) {
-                    progress.attempts = progress.attempts.max(*number);
-                }
-            }
-            Event::Settled { target, end, .. } => {
-                if let Some(progress) = self.progress_mut(id, target) {
-                    progress.end.get_or_insert(*end);
-                }
-            }
+            Event::Attempt { target, number } => self.change_target(id, target, |progress| {
+                progress.attempts = progress.attempts.max(*number);
+            }),
+            Event::Settled { target, end, .. } => self.change_target(id, target, |progress| {
+                progress.end.get_or_insert(*end);
+            }),
             Event::Ended { end, order, .. } => self.remove(id, *order, *end),
-            Event::Held { .. } => self.set_held(id, true),
-            Event::Released { .. } => self.set_held(id, false),
+            Event::Held { .. } => self.change_state(id, |state| state.held = true),
+            Event::Released { .. } => self.change_state(id, |state| state.held = false),
             Event::Result { .. }
             | Event::RetryAsked { .. }
             | Event::Standing(_)
             | Event::Unknown { .. } => {}
         }
+    }
+
+    fn apply_standing(&mut self, id: NotificationId, standing: &Standing) {
+        let targets = &standing.targets;
+        let numbers = targets
+            .iter()
+            .map(|(target, ..)| self.target_number(target));
+        let numbers: Vec<u32> = numbers.collect();
+        self.change_state(id, |state| {
+            state.held = standing.held;
+            for (number, (_, attempts, end)) in numbers.into_iter().zip(targets) {
+                let progress = state.at(number);
+                progress.attempts = progress.attempts.max(*attempts);
+                progress.end = progress.end.or(*end);
+            }
+        });
     }
 
     /// Whether it was not there before.
@@ -224,86 +226,109 @@ impl Index {
         at: Whereabouts,
     ) -> bool {
         self.next_order = self.next_order.max(order.saturating_add(1));
-        if self
-            .ended
-            .as_ref()
-            .is_some_and(|ended| ended.contains(&order))
-        {
+        let ended = self.ended.as_ref();
+        if ended.is_some_and(|ended| ended.contains(&(order, id))) {
             return false;
         }
-        if let Some(order) = self.orders.get(&id).copied() {
+        if let Some(order) = self.messages.order(&id) {
             self.move_to(order, at);
             return false;
         }
-        let from = from.map(|from| number_of(&mut self.peers, from));
-        let entry = Entry {
-            id,
-            accepted: time,
-            at,
-            body_len: body_len as u32,
-            from,
+        // A process that could not read this record gave its order to another one.
+        let order = match self.messages.get(order) {
+            Some(_) => self.next_order,
+            None => order,
+        };
+        self.next_order = self.next_order.max(order.saturating_add(1));
+        let state = State {
+            from: from.map(|from| number_of(&mut self.peers, from)),
             held: false,
             targets: Vec::new(),
         };
-        self.count_live(at, body_len as u32, 1);
-        self.orders.insert(id, order);
+        let state = self.states.enter(state);
+        let entry = Entry::new(id, time, at, body_len as u32, state);
+        self.count_live(at, body_len, 1);
         self.messages.insert(order, entry);
         true
     }
 
-    fn set_held(&mut self, id: NotificationId, held: bool) {
-        if let Some(entry) = self.entry_mut(id)
-            && entry.held != held
-        {
-            entry.held = held;
-            self.held = self.held.saturating_add_signed(if held { 1 } else { -1 });
-        }
-    }
-
     fn remove(&mut self, id: NotificationId, order: u64, end: End) {
+        let recorded = order;
         // The segment of the acceptance may have gone when the one of this record
         // was started; then the totals say that the message was open.
         let was_counted = (1..self.counted_to).contains(&order);
-        let order = self.orders.remove(&id);
+        let order = self.messages.order(&id);
         let is_news = self.ended.is_none() || self.ended_since.insert(id);
         if order.is_some() || (was_counted && is_news) {
             self.totals.add_ended(end, 1);
         }
         if let Some(order) = order {
             if let Some(ended) = &mut self.ended {
-                ended.insert(order);
+                ended.insert((recorded, id));
             }
-            if let Some(entry) = self.messages.remove(&order) {
-                self.held -= usize::from(entry.held);
-                self.count_live(entry.at, entry.body_len, -1);
+            if let Some(entry) = self.messages.remove(order) {
+                self.states.leave(entry.state);
+                self.count_live(entry.at(), entry.body_len(), -1);
             }
         }
+    }
+
+    fn change_state(&mut self, id: NotificationId, change: impl FnOnce(&mut State)) {
+        let order = self.messages.order(&id);
+        let Some(entry) = order.and_then(|order| self.messages.get_mut(order)) else {
+            return;
+        };
+        let before = self.states.get(entry.state);
+        let mut state = before.clone();
+        change(&mut state);
+        if state != *before {
+            let number = self.states.enter(state);
+            self.states
+                .leave(std::mem::replace(&mut entry.state, number));
+        }
+    }
+
+    fn change_target(
+        &mut self,
+        id: NotificationId,
+        target: &Target,
+        change: impl FnOnce(&mut states::Progress),
+    ) {
+        let Some(number) = self.known_target(target) else {
+            return;
+        };
+        self.change_state(id, |state| {
+            if let Some(progress) = state.find_mut(number) {
+                change(progress);
+            }
+        });
     }
 
     /// The body of message `order` is not there any more but here. If it is not
     /// there, nothing changes.
     pub(crate) fn move_from(&mut self, order: u64, from: Whereabouts, to: Whereabouts) {
-        let entry = self.messages.get(&order);
-        if entry.is_some_and(|entry| entry.at == from) {
+        let entry = self.messages.get(order);
+        if entry.is_some_and(|entry| entry.at() == from) {
             self.move_to(order, to);
         }
     }
 
     fn move_to(&mut self, order: u64, at: Whereabouts) {
-        if let Some(entry) = self.messages.get_mut(&order) {
-            let (before, len) = (std::mem::replace(&mut entry.at, at), entry.body_len);
+        if let Some(entry) = self.messages.get_mut(order) {
+            let (before, len) = (entry.at(), entry.body_len());
+            entry.set_at(at);
             self.count_live(before, len, -1);
             self.count_live(at, len, 1);
         }
     }
 
-    fn count_live(&mut self, at: Whereabouts, len: u32, by: i64) {
-        if let Whereabouts::Stored(place) = at {
-            let (count, bytes) = self.live.entry(place.segment).or_default();
+    fn count_live(&mut self, at: Whereabouts, len: usize, by: i64) {
+        if let Whereabouts::Stored { segment, .. } = at {
+            let (count, bytes) = self.live.entry(segment).or_default();
             *count = count.saturating_add_signed(by as isize);
-            *bytes = bytes.saturating_add_signed(by * i64::from(len));
+            *bytes = bytes.saturating_add_signed(by * len as i64);
             if *count == 0 {
-                self.live.remove(&place.segment);
+                self.live.remove(&segment);
             }
         }
     }
@@ -329,14 +354,13 @@ impl Index {
         number_of(&mut self.targets, target)
     }
 
-    fn entry_mut(&mut self, id: NotificationId) -> Option<&mut Entry> {
-        self.messages.get_mut(self.orders.get(&id)?)
+    fn known_target(&self, target: &Target) -> Option<u32> {
+        let at = self.targets.iter().position(|t| t == target)?;
+        Some(at as u32)
     }
 
-    fn progress_mut(&mut self, id: NotificationId, target: &Target) -> Option<&mut Progress> {
-        let number = self.targets.iter().position(|t| t == target)? as u32;
-        let entry = self.entry_mut(id)?;
-        entry.targets.iter_mut().find(|p| p.target == number)
+    fn state(&self, id: NotificationId) -> Option<&State> {
+        Some(self.states.get(self.entry(id)?.state))
     }
 
     pub(crate) fn next_order(&self) -> u64 {
@@ -348,7 +372,12 @@ impl Index {
     }
 
     pub(crate) fn held(&self) -> usize {
-        self.held
+        self.states.held()
+    }
+
+    /// Whether this message is held; none if it is not open.
+    pub(crate) fn is_held(&self, id: NotificationId) -> Option<bool> {
+        Some(self.state(id)?.held)
     }
 
     pub(crate) fn totals(&self) -> &Totals {
@@ -356,7 +385,7 @@ impl Index {
     }
 
     pub(crate) fn knows(&self, id: NotificationId) -> Option<Known> {
-        if self.orders.contains_key(&id) {
+        if self.messages.order(&id).is_some() {
             return Some(Known::Open);
         }
         let remembered = self.rings.values().any(|ring| ring.contains(id));
@@ -364,21 +393,27 @@ impl Index {
     }
 
     pub(crate) fn order(&self, id: NotificationId) -> Option<u64> {
-        self.orders.get(&id).copied()
+        self.messages.order(&id)
     }
 
     pub(crate) fn entry(&self, id: NotificationId) -> Option<&Entry> {
-        self.messages.get(self.orders.get(&id)?)
+        self.messages.get(self.messages.order(&id)?)
     }
 
-    /// In the order of acceptance.
+    /// All, in the order of acceptance.
     pub(crate) fn entries(&self) -> impl DoubleEndedIterator<Item = (u64, &Entry)> + '_ {
-        self.messages.iter().map(|(order, entry)| (*order, entry))
+        self.messages.from(0)
+    }
+
+    /// Those of this order and higher ones, in the order of acceptance.
+    pub(crate) fn entries_from(&self, order: u64) -> impl Iterator<Item = (u64, &Entry)> + '_ {
+        self.messages.from(order)
     }
 
     pub(crate) fn message(&self, order: u64) -> Option<Message> {
-        let entry = self.messages.get(&order)?;
-        let targets = entry.targets.iter().map(|progress| TargetState {
+        let entry = self.messages.get(order)?;
+        let state = self.states.get(entry.state);
+        let targets = state.targets.iter().map(|progress| TargetState {
             target: self.targets[progress.target as usize].clone(),
             attempts: progress.attempts,
             end: progress.end,
@@ -386,25 +421,51 @@ impl Index {
         Some(Message {
             id: entry.id,
             order,
-            accepted: entry.accepted,
-            from: entry.from.map(|peer| self.peers[peer as usize].clone()),
-            body_len: entry.body_len as usize,
-            held: entry.held,
+            accepted: entry.accepted(),
+            from: state.from.map(|peer| self.peers[peer as usize].clone()),
+            body_len: entry.body_len(),
+            held: state.held,
             targets: targets.collect(),
         })
     }
 
     /// How one target of an open message stands: the end, if it has one.
     pub(crate) fn end_at(&self, id: NotificationId, target: &Target) -> Option<Option<End>> {
-        let number = self.targets.iter().position(|t| t == target)?;
-        let entry = self.entry(id)?;
-        let progress = entry.targets.iter().find(|p| p.target as usize == number)?;
-        Some(progress.end)
+        let number = self.known_target(target)?;
+        Some(self.state(id)?.find(number)?.end)
+    }
+
+    /// How many messages a target still needs.
+    pub(crate) fn waiting_for(&self, target: &Target) -> u64 {
+        let number = self.known_target(target);
+        number.map_or(0, |number| self.states.waiting(number))
+    }
+
+    /// The messages of this order and higher ones that `target` still needs, and
+    /// that are in the journal, in the order of acceptance.
+    pub(crate) fn needed_by(
+        &self,
+        target: &Target,
+        order: u64,
+    ) -> impl Iterator<Item = (u64, NotificationId)> + '_ {
+        let number = self.known_target(target);
+        let number = number.filter(|number| self.states.waiting(*number) > 0);
+        let entries = number.map(|number| {
+            let needed = move |entry: &&Entry| {
+                let progress = self.states.get(entry.state).find(number);
+                progress.is_some_and(|progress| progress.end.is_none())
+            };
+            let entries = self.messages.from(order);
+            entries.filter(move |(_, entry)| needed(entry))
+        });
+        let stored = |entry: &Entry| matches!(entry.at(), Whereabouts::Stored { .. });
+        let entries = entries.into_iter().flatten();
+        entries.filter_map(move |(order, entry)| stored(entry).then_some((order, entry.id)))
     }
 
     /// The gravest end of a message that is settled at all its targets.
     pub(crate) fn settled_everywhere(&self, id: NotificationId) -> Option<End> {
-        let ends = self.entry(id)?.targets.iter().map(|progress| progress.end);
+        let ends = self.state(id)?.targets.iter().map(|progress| progress.end);
         ends.reduce(|a, b| Some(a?.graver(b?)))?
     }
 
@@ -419,7 +480,7 @@ impl Index {
 
     pub(crate) fn remembered(&self, peer: &SiteId) -> impl Iterator<Item = NotificationId> + '_ {
         let ring = self.rings.get(&Some(peer.clone()));
-        ring.into_iter().flat_map(|ring| ring.ids.iter().copied())
+        ring.into_iter().flat_map(Ring::iter)
     }
 
     /// The ids remembered that are `durable`, as records.
@@ -429,7 +490,7 @@ impl Index {
     ) -> Vec<Record<'static>> {
         let rings = self.rings.iter().map(|(peer, ring)| Record::Checkpoint {
             peer: peer.clone(),
-            ids: ring.ids.iter().copied().filter(&durable).collect(),
+            ids: ring.iter().filter(&durable).collect(),
         });
         rings.collect()
     }
@@ -447,21 +508,6 @@ impl Index {
     }
 }
 
-impl Entry {
-    fn add_target(&mut self, number: u32) -> &mut Progress {
-        let known = self.targets.iter().position(|p| p.target == number);
-        let at = known.unwrap_or_else(|| {
-            self.targets.push(Progress {
-                target: number,
-                attempts: 0,
-                end: None,
-            });
-            self.targets.len() - 1
-        });
-        &mut self.targets[at]
-    }
-}
-
 fn number_of<T: PartialEq + Clone>(list: &mut Vec<T>, item: &T) -> u32 {
     let known = list.iter().position(|other| other == item);
     let number = known.unwrap_or_else(|| {
@@ -469,42 +515,4 @@ fn number_of<T: PartialEq + Clone>(list: &mut Vec<T>, item: &T) -> u32 {
         list.len() - 1
     });
     number as u32
-}
-
-/// The last ids accepted, a bounded number.
-struct Ring {
-    ids: VecDeque<NotificationId>,
-    set: HashSet<NotificationId>,
-    capacity: usize,
-}
-
-impl Ring {
-    fn new(capacity: usize) -> Self {
-        Self {
-            ids: VecDeque::new(),
-            set: HashSet::new(),
-            capacity,
-        }
-    }
-
-    fn push(&mut self, id: NotificationId) {
-        if !self.set.insert(id) {
-            return;
-        }
-        self.ids.push_back(id);
-        while self.ids.len() > self.capacity {
-            if let Some(oldest) = self.ids.pop_front() {
-                self.set.remove(&oldest);
-            }
-        }
-    }
-
-    fn contains(&self, id: NotificationId) -> bool {
-        self.set.contains(&id)
-    }
-
-    fn clear(&mut self) {
-        self.ids.clear();
-        self.set.clear();
-    }
 }

@@ -31,8 +31,10 @@ use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 
+use objects::NotificationId;
+
 use crate::replay::{FoundSegment, MAX_SEGMENT, list_segments, replay, segment_name};
-use crate::segment::{BLOCK, COPY, FIRST, Frame, Header, LAST, room};
+use crate::segment::{BLOCK, COPY, FIRST, Frame, Header, LAST, RECORD_HEADER, room};
 use crate::spares::{Spare, Spares};
 use crate::{Error, Space, Storage};
 
@@ -158,6 +160,16 @@ pub struct Draft {
     pub body: Vec<u8>,
 }
 
+impl Draft {
+    /// The message that it is about, if its kind is about one.
+    pub fn id(&self) -> Option<NotificationId> {
+        self.body
+            .first_chunk()
+            .copied()
+            .map(NotificationId::from_bytes)
+    }
+}
+
 /// Where a record is, as long as this process runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
@@ -199,8 +211,10 @@ pub struct Journal<S: Storage> {
     /// How many bytes it may have.
     limit: u64,
     spares: Spares,
-    /// What the room was when it was looked at last.
+    /// What the room was when it was looked at last, and how much of that is for
+    /// want of bytes.
     space: Space,
+    bytes_space: Space,
     segments: BTreeMap<u32, Segment>,
     next_segment: u32,
     head: Option<Head>,
@@ -248,6 +262,7 @@ impl<S: Storage> Journal<S> {
             limit: options.limit.unwrap_or(u64::MAX),
             spares,
             space: Space::Ok,
+            bytes_space: Space::Ok,
             head: None,
             last: replay.durable,
             next_sequence: replay.highest + LEAP,
@@ -261,7 +276,9 @@ impl<S: Storage> Journal<S> {
         }
         let mut drafts = Vec::with_capacity(replay.doubtful.len());
         for place in replay.doubtful {
-            drafts.push((place, journal.read_draft(place)?));
+            let (segment, offset) = (place.segment, place.offset);
+            let draft = journal.read_draft(segment, offset, place.len as usize)?;
+            drafts.push((place, draft));
         }
         Ok((journal, drafts, replay.recovery))
     }
@@ -442,6 +459,10 @@ impl<S: Storage> Journal<S> {
                 self.superseded.push(segment.name);
             }
         }
+        if self.space == Space::Ok {
+            // If that fails, the next full disk finds us unprepared, and that is all.
+            let _ = self.make_ready();
+        }
     }
 
     /// Recovery is over.
@@ -464,7 +485,6 @@ impl<S: Storage> Journal<S> {
         let room = room.map_err(Error::io("look at", &path))?;
         let disk = room.map_or(Space::Ok, |room| room.space());
         if disk == Space::Ok && !self.spares.is_complete() {
-            // Without it the next full disk finds us unprepared, and that is all.
             let _ = self.make_ready();
         }
         let own = match self.disk_bytes() > self.limit {
@@ -472,6 +492,7 @@ impl<S: Storage> Journal<S> {
             false => Space::Ok,
         };
         self.space = disk.max(own);
+        self.bytes_space = room.map_or(Space::Ok, |room| room.bytes());
         Ok(self.space)
     }
 
@@ -480,48 +501,74 @@ impl<S: Storage> Journal<S> {
         self.space
     }
 
+    /// Whether the disk has no bytes left. Without inodes it may have some.
+    pub fn is_full_of_bytes(&self) -> bool {
+        self.bytes_space == Space::Full
+    }
+
     /// Gives the disk the blocks that were kept for now; `false` if there are none.
     pub fn release_reserve(&mut self) -> bool {
-        self.space = Space::Full;
+        (self.space, self.bytes_space) = (Space::Full, Space::Full);
         self.spares.release_reserve(&self.storage)
     }
 
-    /// The body of the record at `place`.
-    pub fn read(&self, place: Place) -> Result<Vec<u8>, Error> {
-        self.read_record(place).map(|(_, _, body)| body)
-    }
-
-    /// The record at `place`, to be written again.
-    pub fn read_draft(&self, place: Place) -> Result<Draft, Error> {
-        let (kind, flags, body) = self.read_record(place)?;
-        let copy = flags & COPY != 0;
+    /// The record at `offset` of a segment, to be written again. `likely` is how
+    /// long it is, more or less.
+    pub fn read_draft(&self, segment: u32, offset: u64, likely: usize) -> Result<Draft, Error> {
+        let segment = &self.segments[&segment];
+        let path = self.storage.path(&segment.name);
+        let damaged = || Error::Damaged {
+            path: path.clone(),
+            offset,
+        };
+        let mut bytes = Vec::new();
+        let mut wanted = likely.max(RECORD_HEADER);
+        loop {
+            self.read_more(segment, offset, &mut bytes, wanted)?;
+            let len = Frame::length(&bytes).ok_or_else(damaged)?;
+            if len <= bytes.len() {
+                break;
+            }
+            if bytes.len() < wanted {
+                return Err(damaged());
+            }
+            wanted = len;
+        }
+        let frame = Frame::decode(&bytes, 0, segment.epoch).ok_or_else(damaged)?;
+        let (kind, copy) = (frame.kind, frame.flags & COPY != 0);
+        let len = frame.len();
+        bytes.truncate(len);
+        let body = bytes.split_off(RECORD_HEADER);
         Ok(Draft { kind, copy, body })
     }
 
-    fn read_record(&self, place: Place) -> Result<(u8, u8, Vec<u8>), Error> {
-        let segment = &self.segments[&place.segment];
-        let path = self.storage.path(&segment.name);
-        let mut bytes = vec![0; place.len as usize];
-        let mut filled = 0;
-        while filled < bytes.len() {
-            let at = place.offset + filled as u64;
-            match self
+    /// Reads on from `offset` until `wanted` bytes are there, or there are no more.
+    fn read_more(
+        &self,
+        segment: &Segment,
+        offset: u64,
+        bytes: &mut Vec<u8>,
+        wanted: usize,
+    ) -> Result<(), Error> {
+        let mut filled = bytes.len();
+        bytes.resize(wanted, 0);
+        while filled < wanted {
+            let at = offset + filled as u64;
+            let read = self
                 .storage
-                .read_at(&segment.name, at, &mut bytes[filled..])
-            {
+                .read_at(&segment.name, at, &mut bytes[filled..]);
+            match read {
                 Ok(0) => break,
                 Ok(count) => filled += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(Error::io("read", &path)(error)),
+                Err(error) => {
+                    let path = self.storage.path(&segment.name);
+                    return Err(Error::io("read", &path)(error));
+                }
             }
         }
-        match Frame::decode(&bytes, 0, segment.epoch) {
-            Some(frame) => Ok((frame.kind, frame.flags, frame.body.to_vec())),
-            None => Err(Error::Damaged {
-                path,
-                offset: place.offset,
-            }),
-        }
+        bytes.truncate(filled);
+        Ok(())
     }
 
     /// Its segments, oldest first: number and length.

@@ -5,7 +5,8 @@
 //! know the network, the time of day, or what is inside a notification. The
 //! layout, the formats and the crash table are in sitewire-spool(5).
 //!
-//! - [`SpoolDirectory`]: the directory, its owner and its lock;
+//! - [`SpoolDirectory`]: the directory, its owner and its lock; [`ground`]: the file
+//!   system that it is on;
 //! - [`drop_box`]: files in `new/`, for who submits and for who takes them in;
 //! - [`submission`]: the daemon's socket, for who submits and for who listens;
 //! - [`control`]: the daemon's other socket, for people;
@@ -18,6 +19,7 @@ pub mod control;
 mod directory;
 pub mod drop_box;
 mod error;
+pub mod ground;
 pub mod history;
 mod index;
 pub mod journal;
@@ -30,6 +32,7 @@ mod space;
 mod spares;
 mod storage;
 pub mod submission;
+mod sync;
 mod totals;
 mod trace;
 

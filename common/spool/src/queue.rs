@@ -82,7 +82,15 @@ pub struct Queue<S: Storage> {
     partial: bool,
     /// Records of later releases, with the message each is about.
     unknown: Vec<(Place, Option<NotificationId>)>,
+    /// How far the open messages of the oldest segment have been copied.
+    copied: Option<Copied>,
     failing: Option<String>,
+}
+
+/// Messages of this segment below this order were copied out of it.
+struct Copied {
+    segment: u32,
+    order: u64,
 }
 
 struct Pending {
@@ -97,6 +105,8 @@ struct Pending {
 const COPY_AT_ONCE: usize = 256;
 /// Most segments kept because they are small.
 const MOST_SEGMENTS: usize = 64;
+/// What a record has beside the body, most of the time.
+const RECORD_AROUND_BODY: usize = 128;
 /// Longest body.
 const MAX_BODY: usize = MAX_RECORD - 1024;
 
@@ -111,7 +121,7 @@ impl<S: Storage> Queue<S> {
             if let Some(about) = of_later_release(&record) {
                 unknown.push((place, about));
             }
-            index.apply(&record, frame.flags & COPY != 0, Whereabouts::Stored(place));
+            index.apply(&record, frame.flags & COPY != 0, place.into());
         };
         let (journal, doubtful, mut recovery) = Journal::recover(storage, &options, &mut visit)?;
         index.finish_replay();
@@ -122,19 +132,24 @@ impl<S: Storage> Queue<S> {
             options,
             pending: Vec::new(),
             first_pending: 0,
-            doubtful: doubtful.len(),
+            doubtful: 0,
             partial: recovery.unread > 0,
             unknown,
+            copied: None,
             failing: None,
         };
+        let ended = doubtful.iter().filter(|(_, draft)| draft.kind == ENDED);
+        let ended: HashSet<NotificationId> = ended.filter_map(|(_, d)| d.id()).collect();
         for (place, draft) in doubtful {
-            queue.write_again(place, draft);
+            if let Some(draft) = queue.still_true(draft, &ended) {
+                queue.write_again(place, draft);
+            }
         }
+        queue.doubtful = queue.pending.len();
         // A failure is remembered, and told by `failing`.
         let _ = queue.commit();
         queue.journal.recovered();
-        // If that fails, a full disk will be met unprepared.
-        let _ = queue.journal.make_ready();
+        // Likewise by the next look.
         let _ = queue.look_at_space();
         Ok((queue, recovery))
     }
@@ -343,14 +358,8 @@ impl<S: Storage> Queue<S> {
         let Some(entry) = self.index.entry(id) else {
             return Ok(None);
         };
-        let bytes = match entry.at {
-            Whereabouts::Stored(place) => self.journal.read(place)?,
-            Whereabouts::Pending(number) => {
-                let at = (number - self.first_pending) as usize;
-                self.pending[at].draft.body.clone()
-            }
-        };
-        match Record::decode(ACCEPTED, &bytes) {
+        let draft = self.draft_of(entry)?;
+        match Record::decode(ACCEPTED, &draft.body) {
             Some(Record::Message {
                 event: Event::Accepted { body, .. },
                 ..
@@ -366,7 +375,7 @@ impl<S: Storage> Queue<S> {
 
     /// Whether a message is open and held by hand.
     pub fn is_held(&self, id: NotificationId) -> bool {
-        self.index.entry(id).is_some_and(|entry| entry.held)
+        self.index.is_held(id) == Some(true)
     }
 
     /// One open message. Also one that is not durable yet.
@@ -376,9 +385,29 @@ impl<S: Storage> Queue<S> {
 
     /// The open messages that are durable, in the order of acceptance.
     pub fn open(&self) -> impl DoubleEndedIterator<Item = Message> + '_ {
-        let entries = self.index.entries();
-        let durable = entries.filter(|(_, entry)| matches!(entry.at, Whereabouts::Stored(_)));
+        let durable = self.index.entries().filter(|(_, entry)| is_stored(entry));
         durable.filter_map(|(order, _)| self.index.message(order))
+    }
+
+    /// Of each of those, which it is and when it was accepted.
+    pub fn open_since(&self) -> impl Iterator<Item = (NotificationId, UnixTime)> + '_ {
+        let durable = self.index.entries().filter(|(_, entry)| is_stored(entry));
+        durable.map(|(_, entry)| (entry.id, entry.accepted()))
+    }
+
+    /// How many open messages are not settled at `target`.
+    pub fn waiting_for(&self, target: &Target) -> u64 {
+        self.index.waiting_for(target)
+    }
+
+    /// The open messages that are durable and not settled at `target`, from this
+    /// place in the order of acceptance on.
+    pub fn needed_by(
+        &self,
+        target: &Target,
+        order: u64,
+    ) -> impl Iterator<Item = (u64, NotificationId)> + '_ {
+        self.index.needed_by(target, order)
     }
 
     /// The ids accepted durably from a peer, as far as remembered, oldest first.
@@ -422,8 +451,8 @@ impl<S: Storage> Queue<S> {
         time: UnixTime,
         event: Event<'_>,
     ) -> bool {
-        let entry = self.index.entry(id);
-        let fits = entry.is_some_and(|entry| held.is_none_or(|held| entry.held == held));
+        let is_held = self.index.is_held(id);
+        let fits = is_held.is_some_and(|is_held| held.is_none_or(|held| is_held == held));
         if fits {
             self.record(id, time, event);
         }
@@ -446,17 +475,34 @@ impl<S: Storage> Queue<S> {
         });
     }
 
+    /// What is to be written again for a record that recovery found. It may be
+    /// older than others that count, where the disk gave one group from two places
+    /// or did not give some for a while: it must not undo those when they are gone
+    /// with their segments. `ended` are the messages whose end is written again.
+    fn still_true(&self, draft: Draft, ended: &HashSet<NotificationId>) -> Option<Draft> {
+        let record = Record::read(draft.kind, &draft.body);
+        let Record::Message { id, event, .. } = &record else {
+            return Some(draft);
+        };
+        let message = self.message(*id);
+        match (event, message) {
+            (Event::Accepted { .. }, None) if !ended.contains(id) => None,
+            (Event::Accepted { .. }, Some(message)) if draft.copy => {
+                Some(with_standing(draft, self.index.standing(message.order)))
+            }
+            (Event::Held { .. }, Some(message)) if !message.held => None,
+            (Event::Released { .. }, Some(message)) if message.held => None,
+            _ => Some(draft),
+        }
+    }
+
     /// Puts a record that recovery found at `place` into the next commit.
     fn write_again(&mut self, place: Place, draft: Draft) {
-        let mut order = None;
-        if draft.kind == ACCEPTED
-            && let Some(id) = draft.body.first_chunk()
-        {
-            order = self.index.order(NotificationId::from_bytes(*id));
-        }
+        let id = draft.id().filter(|_| draft.kind == ACCEPTED);
+        let order = id.and_then(|id| self.index.order(id));
         let at = Whereabouts::Pending(self.first_pending + self.pending.len() as u64);
         if let Some(order) = order {
-            self.index.move_from(order, Whereabouts::Stored(place), at);
+            self.index.move_from(order, place.into(), at);
         }
         let unknown = of_later_release(&Record::read(draft.kind, &draft.body));
         self.unknown.retain(|(unknown, _)| *unknown != place);
@@ -473,8 +519,7 @@ impl<S: Storage> Queue<S> {
             let at = Whereabouts::Pending(self.first_pending);
             self.first_pending += 1;
             if let Some(order) = pending.order {
-                let stored = Whereabouts::Stored(*place);
-                self.index.move_from(order, at, stored);
+                self.index.move_from(order, at, (*place).into());
             }
             if let Some(about) = pending.unknown {
                 self.unknown.push((*place, about));
@@ -531,7 +576,10 @@ impl<S: Storage> Queue<S> {
         self.unknown
             .retain(|(place, about)| !older(place) || needed(about));
         for (place, _) in self.unknown.iter().filter(|(place, _)| older(place)) {
-            let copy = self.journal.read_draft(*place)?;
+            let (segment, offset) = (place.segment, place.offset);
+            let copy = self
+                .journal
+                .read_draft(segment, offset, place.len as usize)?;
             prologue.push(Draft { copy: true, ..copy });
         }
         self.journal.start_segment(oldest)?;
@@ -549,7 +597,11 @@ impl<S: Storage> Queue<S> {
 
     /// The oldest segment that is needed beside a new one, if any is.
     fn oldest_needed(&self) -> Option<u32> {
-        let keep = self.options.keep_segments.max(1) - 1;
+        // On a full disk nothing is kept for tracing.
+        let keep = match self.journal.space() {
+            Space::Full => 0,
+            Space::Low | Space::Ok => self.options.keep_segments.max(1) - 1,
+        };
         // Not what is kept for tracing is to use up the room.
         let enough = self.journal.segment_size() * keep as u64;
         let enough = enough.min(self.journal.limit() / 4);
@@ -570,11 +622,19 @@ impl<S: Storage> Queue<S> {
     /// Copies open messages out of the oldest segment if there are too many
     /// segments for what is open, so that it can go with the next new one.
     fn tidy(&mut self) -> Result<(), Error> {
+        // What room there is is for ends. They let the oldest segments go, too.
+        if self.journal.is_full_of_bytes() {
+            return Ok(());
+        }
         let oldest = self.journal.segments().next();
+        let crowded = self.journal.segments().len() > self.options.compact_above
+            || self.journal.disk_bytes() > self.journal.limit() / 2
+            || self.journal.space() == Space::Full;
         // A copy would open again what has ended in a place that could not be read.
         if let Some((oldest, _)) = oldest
+            && self.journal.segments().len() > 1
             && !self.partial
-            && self.journal.segments().len() > self.options.compact_above
+            && crowded
             && self.index.live_count(oldest) > 0
             && self.index.live_bytes() < self.journal.bytes() / 2
         {
@@ -586,44 +646,54 @@ impl<S: Storage> Queue<S> {
     /// Copies some open messages of `segment` to the head, each with how far it
     /// has come. They keep their place in the order.
     fn copy_from(&mut self, segment: u32) -> Result<(), Error> {
-        let there =
-            |entry: &Entry| matches!(entry.at, Whereabouts::Stored(p) if p.segment == segment);
-        let entries = self.index.entries().filter(|(_, entry)| there(entry));
-        let moving: Vec<(u64, Whereabouts)> = entries
-            .map(|(order, entry)| (order, entry.at))
+        let copied = self
+            .copied
+            .take()
+            .filter(|copied| copied.segment == segment);
+        let from = copied.map_or(0, |copied| copied.order);
+        let there = |entry: &Entry| matches!(entry.at(), Whereabouts::Stored { segment: s, .. } if s == segment);
+        let entries = self.index.entries_from(from);
+        let moving: Vec<(u64, Entry)> = entries
+            .filter(|(_, entry)| there(entry))
+            .map(|(order, entry)| (order, *entry))
             .take(self.index.live_count(segment).min(COPY_AT_ONCE))
             .collect();
         let mut drafts = Vec::with_capacity(moving.len());
-        for (order, at) in &moving {
-            drafts.push(self.copy(*order, *at)?);
+        for (order, entry) in &moving {
+            drafts.push(self.copy(*order, entry)?);
         }
         let places = self.write_all(&drafts)?;
-        for ((order, at), place) in moving.into_iter().zip(places) {
-            self.index.move_from(order, at, Whereabouts::Stored(place));
+        let last = moving.last().map(|(order, _)| *order);
+        for ((order, entry), place) in moving.into_iter().zip(places) {
+            self.index.move_from(order, entry.at(), place.into());
         }
+        // Without one there, all of its messages have other places in the order.
+        self.copied = last.map(|last| Copied {
+            segment,
+            order: last.saturating_add(1),
+        });
         Ok(())
     }
 
     /// The record of an acceptance, with how far the message has come since.
-    fn copy(&self, order: u64, at: Whereabouts) -> Result<Draft, Error> {
-        let mut original = match at {
-            Whereabouts::Stored(place) => self.journal.read_draft(place)?,
+    fn copy(&self, order: u64, entry: &Entry) -> Result<Draft, Error> {
+        let mut original = self.draft_of(entry)?;
+        original.copy = true;
+        Ok(with_standing(original, self.index.standing(order)))
+    }
+
+    /// The record that holds the body of a message.
+    fn draft_of(&self, entry: &Entry) -> Result<Draft, Error> {
+        match entry.at() {
+            Whereabouts::Stored { segment, offset } => {
+                let likely = entry.body_len() + RECORD_AROUND_BODY;
+                self.journal.read_draft(segment, offset, likely)
+            }
             Whereabouts::Pending(number) => {
                 let at = (number - self.first_pending) as usize;
-                self.pending[at].draft.clone()
+                Ok(self.pending[at].draft.clone())
             }
-        };
-        original.copy = true;
-        let mut record = Record::read(original.kind, &original.body);
-        if let Record::Message {
-            event: Event::Accepted { standing, .. },
-            ..
-        } = &mut record
-        {
-            *standing = self.index.standing(order);
-            return Ok(draft(&record, true));
         }
-        Ok(original)
     }
 
     fn write_all(&mut self, drafts: &[Draft]) -> Result<Vec<Place>, Error> {
@@ -634,6 +704,24 @@ impl<S: Storage> Queue<S> {
         }
         Ok(places)
     }
+}
+
+/// The copy of an acceptance, with how far the message has come.
+fn with_standing(copy: Draft, now: Standing) -> Draft {
+    let mut record = Record::read(copy.kind, &copy.body);
+    if let Record::Message {
+        event: Event::Accepted { standing, .. },
+        ..
+    } = &mut record
+    {
+        *standing = now;
+        return draft(&record, true);
+    }
+    copy
+}
+
+fn is_stored(entry: &Entry) -> bool {
+    matches!(entry.at(), Whereabouts::Stored { .. })
 }
 
 /// For a record of a later release: the message it is about, if it is about one.

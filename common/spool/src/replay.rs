@@ -216,8 +216,9 @@ fn find_segments(storage: &impl Storage) -> Result<Replay, Error> {
         match Header::decode(&bytes) {
             Ok(header) => {
                 replay.highest = replay.highest.max(header.first).max(header.after);
+                let unread = &mut replay.recovery.unread;
                 replay.segments.push(FoundSegment {
-                    effective: is_effective(storage, &name, &header, &mut bytes)?,
+                    effective: is_effective(storage, &name, &header, &mut bytes, unread)?,
                     name,
                     header,
                     size: 0,
@@ -321,16 +322,18 @@ pub(crate) fn list_segments(storage: &impl Storage) -> Result<Vec<String>, Error
 }
 
 /// Whether the first group of a segment was certainly durable: it is there
-/// whole, or another group comes after it.
+/// whole, or another group comes after it. Adds up the bytes that could not be read.
 fn is_effective(
     storage: &impl Storage,
     name: &str,
     header: &Header,
     bytes: &mut Vec<u8>,
+    unread: &mut u64,
 ) -> Result<bool, Error> {
     let mut len = 1 << 16;
     loop {
-        read_prefix(storage, name, len, bytes)?;
+        let unreadable = read_prefix(storage, name, len, bytes)?;
+        *unread += (unreadable.len() * PIECE) as u64;
         let mut whole = true;
         for item in Items::new(bytes, header) {
             match item {

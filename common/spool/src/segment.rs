@@ -159,11 +159,7 @@ impl<'a> Frame<'a> {
     /// Reads the record at `offset`, if a valid one is there.
     pub fn decode(segment: &'a [u8], offset: usize, epoch: u64) -> Option<Self> {
         let bytes = segment.get(offset..)?;
-        let len = u32_at(bytes, 0)? as usize;
-        if !(RECORD_HEADER..=MAX_RECORD).contains(&len) {
-            return None;
-        }
-        let bytes = bytes.get(..len)?;
+        let bytes = bytes.get(..Self::length(bytes)?)?;
         if u32_at(bytes, 4)? != checksum(epoch, bytes) || bytes[18..20] != [0, 0] {
             return None;
         }
@@ -174,6 +170,12 @@ impl<'a> Frame<'a> {
             flags: bytes[17],
             body: &bytes[RECORD_HEADER..],
         })
+    }
+
+    /// The length of the record that begins with `bytes`, if it can be one.
+    pub(crate) fn length(bytes: &[u8]) -> Option<usize> {
+        let len = u32_at(bytes, 0)? as usize;
+        (RECORD_HEADER..=MAX_RECORD).contains(&len).then_some(len)
     }
 
     /// Appends the record to `out`, which begins at a multiple of 8, and pads it.

@@ -149,6 +149,11 @@ impl SimulatedDisk {
         self.disk().capacity = bytes;
     }
 
+    /// How many bytes there are.
+    pub fn used(&self) -> u64 {
+        self.disk().used()
+    }
+
     /// How many files there is room for.
     pub fn set_most_files(&self, files: Option<usize>) {
         self.disk().most_files = files;
@@ -434,7 +439,11 @@ impl Storage for SimulatedDisk {
 
     fn room(&self) -> io::Result<Option<Room>> {
         let disk = self.begin_whole("look at", "the room")?;
-        Ok(disk.capacity.map(|size| Room {
+        if disk.capacity.is_none() && disk.most_files.is_none() {
+            return Ok(None);
+        }
+        let size = disk.capacity.unwrap_or(1 << 40);
+        Ok(Some(Room {
             size,
             free: size.saturating_sub(disk.used()),
             files: disk.most_files.unwrap_or(0) as u64,

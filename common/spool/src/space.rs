@@ -46,12 +46,19 @@ impl Room {
 
     /// Judges by what is free alone.
     pub fn space(&self) -> Space {
-        let bytes = judge(self.free, MARGIN.min(self.size / PART));
-        let files = match self.files {
+        self.bytes().max(self.inodes())
+    }
+
+    /// Judges by the bytes.
+    pub(crate) fn bytes(&self) -> Space {
+        judge(self.free, MARGIN.min(self.size / PART))
+    }
+
+    fn inodes(&self) -> Space {
+        match self.files {
             0 => Space::Ok,
-            files => judge(self.free_files, MARGIN_FILES.min(files / PART)),
-        };
-        bytes.max(files)
+            files => judge(self.free_files, MARGIN_FILES.min(files / PART).max(1)),
+        }
     }
 }
 

@@ -4,8 +4,9 @@
 //! - `spare.` and 20 digits: becomes the next segment. Most are segments that
 //!   were needed once; their blocks are there, and a commit that writes over them
 //!   changes no length. Some are empty: they hold an inode.
-//! - `reserve`: holds blocks. It is removed when the disk is full, so that the
-//!   ends of what is there can still be recorded.
+//! - `reserve.1` and `reserve.2`: hold blocks. The first is removed when the disk is
+//!   full, so that the ends of what is there can still be recorded, the second when
+//!   it is so again: for a new segment, with which old ones can go.
 //!
 //! Nothing in them is ever read.
 
@@ -18,8 +19,8 @@ const LEAST: usize = 2;
 /// More than this many are removed.
 const MOST: usize = 4;
 
-/// The file that is removed when the disk is full.
-pub(crate) const RESERVE: &str = "reserve";
+/// The files that are removed when the disk is full, the last one first.
+const RESERVES: [&str; 2] = ["reserve.2", "reserve.1"];
 
 /// A file that becomes a segment.
 pub(crate) struct Spare {
@@ -32,24 +33,28 @@ pub(crate) struct Spares {
     /// The smallest first.
     files: Vec<Spare>,
     next: u64,
-    /// How much the reserve holds; 0 for no reserve at all.
+    /// How much each reserve holds; 0 for no reserve at all.
     reserve: u64,
-    has_reserve: bool,
+    /// Those of [`RESERVES`] that are there.
+    reserves: Vec<&'static str>,
 }
 
 impl Spares {
-    /// Finds what an earlier process left.
+    /// Finds what an earlier process left. `reserve` is how many bytes all reserves
+    /// hold together.
     pub(crate) fn find(storage: &impl Storage, reserve: u64) -> io::Result<Self> {
         let mut spares = Self {
             files: Vec::new(),
             next: 0,
-            reserve,
-            has_reserve: false,
+            reserve: reserve / RESERVES.len() as u64,
+            reserves: Vec::new(),
         };
         for name in storage.list()? {
-            if name == RESERVE {
+            if let Some(reserve) = RESERVES.into_iter().find(|reserve| *reserve == name) {
                 // One that was not finished is none.
-                spares.has_reserve = storage.len(&name).is_ok_and(|len| len >= reserve);
+                if storage.len(&name).is_ok_and(|len| len >= spares.reserve) {
+                    spares.reserves.push(reserve);
+                }
             } else if let Some(number) = number_of(&name) {
                 spares.next = spares.next.max(number.saturating_add(1));
                 if let Ok(size) = storage.len(&name) {
@@ -101,28 +106,33 @@ impl Spares {
             let spare = self.create(storage)?;
             self.add(spare);
         }
-        if !self.has_reserve && self.reserve > 0 {
-            let made = make_reserve(storage, self.reserve);
+        for name in RESERVES {
+            if self.reserve == 0 || self.reserves.contains(&name) {
+                continue;
+            }
+            let made = make_reserve(storage, name, self.reserve);
             if made.is_err() {
-                let _ = storage.remove(RESERVE);
+                let _ = storage.remove(name);
             }
             made?;
-            self.has_reserve = true;
+            self.reserves.push(name);
         }
         Ok(())
     }
 
     /// Whether all is there that should be.
     pub(crate) fn is_complete(&self) -> bool {
-        self.files.len() >= LEAST && (self.has_reserve || self.reserve == 0)
+        let reserved = self.reserve == 0 || self.reserves.len() == RESERVES.len();
+        self.files.len() >= LEAST && reserved
     }
 
-    /// Gives the blocks of the reserve back to the disk; `false` if there are none.
+    /// Gives the blocks of a reserve back to the disk; `false` if there is none.
     pub(crate) fn release_reserve(&mut self, storage: &impl Storage) -> bool {
+        let Some(name) = self.reserves.pop() else {
+            return false;
+        };
         // The sync makes file systems that free blocks late free them now.
-        std::mem::take(&mut self.has_reserve)
-            && storage.remove(RESERVE).is_ok()
-            && self.sync_names(storage).is_ok()
+        storage.remove(name).is_ok() && self.sync_names(storage).is_ok()
     }
 
     /// Makes the names of all files durable. If that fails, the names that came
@@ -140,8 +150,8 @@ impl Spares {
 
     /// Bytes of all of them.
     pub(crate) fn bytes(&self) -> u64 {
-        let reserve = if self.has_reserve { self.reserve } else { 0 };
-        self.files.iter().map(|spare| spare.size).sum::<u64>() + reserve
+        let reserved = self.reserve * self.reserves.len() as u64;
+        self.files.iter().map(|spare| spare.size).sum::<u64>() + reserved
     }
 
     fn create(&mut self, storage: &impl Storage) -> io::Result<Spare> {
@@ -157,12 +167,12 @@ impl Spares {
     }
 }
 
-fn make_reserve(storage: &impl Storage, len: u64) -> io::Result<()> {
-    match storage.create(RESERVE) {
+fn make_reserve(storage: &impl Storage, name: &str, len: u64) -> io::Result<()> {
+    match storage.create(name) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         _ => {}
     }
-    storage.allocate(RESERVE, len)
+    storage.allocate(name, len)
 }
 
 fn number_of(name: &str) -> Option<u64> {

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 
-use crate::Room;
+use crate::{Room, sync};
 
 /// Most files kept open. Bodies are read from where messages wait, and those are
 /// next to each other most of the time.
@@ -190,12 +190,12 @@ impl Storage for DirectoryStorage {
         self.with_open_file(name, |open| {
             // Whatever comes of it, this file is not synced again.
             open.written = false;
-            open.file.sync_data()
+            sync::data(&open.file)
         })
     }
 
     fn sync_directory(&self) -> io::Result<()> {
-        self.directory.sync_all()
+        sync::all(&self.directory)
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {

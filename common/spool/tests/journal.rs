@@ -538,3 +538,37 @@ fn damage_is_copied_to_corrupt_with_its_reason() {
         assert_eq!(std::fs::read_dir(path.join("corrupt")).unwrap().count(), 2);
     }
 }
+
+/// A journal of format 1 as the first release wrote it: without zeros ahead,
+/// without totals, with copies.
+#[test]
+fn a_journal_of_an_earlier_release_is_read() {
+    let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/format-1");
+    let disk = SimulatedDisk::new();
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.file_name().into_string().unwrap();
+        disk.put(&name, &std::fs::read(entry.path()).unwrap());
+    }
+    for _ in 0..2 {
+        let (queue, recovery) = recover(&disk);
+        assert_eq!(recovery.damages, []);
+        assert_eq!(open(&queue), [5, 10, 15, 20, 25, 30, 35, 40]);
+        for message in queue.open() {
+            let number = message.id.as_bytes()[0];
+            let remote = number.is_multiple_of(2).then(|| site("remote1"));
+            assert_eq!(message.from, remote);
+            let targets: Vec<_> = message
+                .targets
+                .iter()
+                .map(|t| (t.target.name(), t.attempts, t.end))
+                .collect();
+            let want = [("central", 0, Some(End::StoredByPeer)), ("ops", 1, None)];
+            assert_eq!(targets, want);
+            let body = queue.body(message.id).unwrap().unwrap();
+            let begin = format!("{{\"v\":1,\"number\":{number},");
+            assert!(body.starts_with(begin.as_bytes()));
+        }
+        assert_eq!(queue.knows(id(39)), Some(Known::Ended));
+    }
+}

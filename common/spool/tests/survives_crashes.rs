@@ -66,7 +66,7 @@ fn number(id: NotificationId) -> u64 {
 fn body(number: u64) -> Vec<u8> {
     let mut chance = Chance::new(number);
     let len = chance.below(1500) as usize;
-    (0..len).map(|_| chance.below(256) as u8).collect()
+    vec![chance.below(256) as u8; len]
 }
 
 fn from(number: u64) -> Option<SiteId> {

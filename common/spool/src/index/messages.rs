@@ -1,0 +1,324 @@
+//! The open messages in the order of acceptance, at 46 to 48 bytes each.
+
+use std::collections::BTreeMap;
+
+use objects::{NotificationId, UnixTime};
+
+use super::slots::Slots;
+
+/// One message.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Entry {
+    pub(crate) id: NotificationId,
+    /// Two numbers of 64 bits, in halves, so that entries need no padding.
+    accepted: [u32; 2],
+    at: [u32; 2],
+    body_len: u32,
+    pub(super) state: u32,
+}
+
+/// Where the record that holds a body is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Whereabouts {
+    /// In the journal: the number of the segment, and where in it.
+    Stored {
+        /// Counts segments.
+        segment: u32,
+        /// A multiple of 8.
+        offset: u64,
+    },
+    /// Still to be committed: the draft that was made as number this.
+    Pending(u64),
+}
+
+/// Set for what is pending.
+const PENDING: u64 = 1 << 63;
+const OFFSET_BITS: u32 = 31;
+
+fn halves(number: u64) -> [u32; 2] {
+    [(number >> 32) as u32, number as u32]
+}
+
+fn whole([high, low]: [u32; 2]) -> u64 {
+    (u64::from(high) << 32) | u64::from(low)
+}
+
+impl Entry {
+    pub(super) fn new(
+        id: NotificationId,
+        accepted: UnixTime,
+        at: Whereabouts,
+        body_len: u32,
+        state: u32,
+    ) -> Self {
+        let mut entry = Self {
+            id,
+            accepted: halves(accepted.micros() as u64),
+            at: [0; 2],
+            body_len,
+            state,
+        };
+        entry.set_at(at);
+        entry
+    }
+
+    pub(crate) fn accepted(&self) -> UnixTime {
+        UnixTime::from_micros(whole(self.accepted) as i64)
+    }
+
+    pub(crate) fn body_len(&self) -> usize {
+        self.body_len as usize
+    }
+
+    pub(crate) fn at(&self) -> Whereabouts {
+        let at = whole(self.at);
+        if at & PENDING != 0 {
+            return Whereabouts::Pending(at & !PENDING);
+        }
+        Whereabouts::Stored {
+            segment: (at >> OFFSET_BITS) as u32,
+            offset: (at & ((1 << OFFSET_BITS) - 1)) * 8,
+        }
+    }
+
+    pub(super) fn set_at(&mut self, at: Whereabouts) {
+        self.at = halves(match at {
+            Whereabouts::Pending(number) => number | PENDING,
+            Whereabouts::Stored { segment, offset } => {
+                (u64::from(segment) << OFFSET_BITS) | (offset / 8)
+            }
+        });
+    }
+}
+
+/// How many orders one piece is for.
+const SPAN: u64 = 256;
+
+/// Those of [`SPAN`] neighbouring orders that are open.
+#[derive(Default)]
+struct Piece {
+    /// The first of its orders, divided by [`SPAN`].
+    span: u64,
+    present: Present,
+    entries: Vec<Entry>,
+}
+
+/// A bit per order of a piece.
+#[derive(Default, Clone, Copy)]
+struct Present([u64; 4]);
+
+impl Present {
+    fn has(&self, at: u64) -> bool {
+        self.0[(at / 64) as usize] & (1 << (at % 64)) != 0
+    }
+
+    fn set(&mut self, at: u64) {
+        self.0[(at / 64) as usize] |= 1 << (at % 64);
+    }
+
+    fn clear(&mut self, at: u64) {
+        self.0[(at / 64) as usize] &= !(1 << (at % 64));
+    }
+
+    /// How many are there before this one.
+    fn before(&self, at: u64) -> usize {
+        let words = &self.0[..(at / 64) as usize];
+        let below = self.0[(at / 64) as usize] & ((1 << (at % 64)) - 1);
+        let count = words.iter().map(|word| word.count_ones()).sum::<u32>() + below.count_ones();
+        count as usize
+    }
+}
+
+impl Piece {
+    fn get(&self, at: u64) -> Option<&Entry> {
+        let there = self.present.has(at);
+        there.then(|| &self.entries[self.present.before(at)])
+    }
+}
+
+/// Which piece, and which order in it, in one number. 16 million pieces with at
+/// least one message in each are more than any memory holds.
+fn handle(piece: u32, order: u64) -> u32 {
+    piece * SPAN as u32 + (order % SPAN) as u32
+}
+
+/// All of them, by order and by id.
+pub(super) struct Messages {
+    /// By the numbers that `spans` gives; those without entries are free.
+    pieces: Vec<Piece>,
+    free: Vec<u32>,
+    /// The pieces in their order.
+    spans: BTreeMap<u64, u32>,
+    /// A handle for each id.
+    handles: Slots,
+    len: usize,
+}
+
+impl Messages {
+    pub(super) fn new() -> Self {
+        Self {
+            pieces: Vec::new(),
+            free: Vec::new(),
+            spans: BTreeMap::new(),
+            handles: Slots::new(),
+            len: 0,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(super) fn order(&self, id: &NotificationId) -> Option<u64> {
+        let pieces = &self.pieces;
+        let handle = self
+            .handles
+            .find(id, |handle| id_of(pieces, handle) == *id)?;
+        let piece = &pieces[(u64::from(handle) / SPAN) as usize];
+        Some(piece.span * SPAN + u64::from(handle) % SPAN)
+    }
+
+    pub(super) fn get(&self, order: u64) -> Option<&Entry> {
+        let piece = self.spans.get(&(order / SPAN))?;
+        self.pieces[*piece as usize].get(order % SPAN)
+    }
+
+    pub(super) fn get_mut(&mut self, order: u64) -> Option<&mut Entry> {
+        let piece = self.spans.get(&(order / SPAN))?;
+        let piece = &mut self.pieces[*piece as usize];
+        let at = order % SPAN;
+        let there = piece.present.has(at);
+        there.then(|| &mut piece.entries[piece.present.before(at)])
+    }
+
+    /// Those of this order and higher ones, in their order.
+    pub(super) fn from(&self, from: u64) -> impl DoubleEndedIterator<Item = (u64, &Entry)> + '_ {
+        let spans = self.spans.range(from / SPAN..);
+        let pieces = spans.map(|(span, piece)| (span * SPAN, &self.pieces[*piece as usize]));
+        pieces.flat_map(move |(first, piece)| {
+            let orders = (0..SPAN).filter(move |at| first + at >= from);
+            orders.filter_map(move |at| Some((first + at, piece.get(at)?)))
+        })
+    }
+
+    /// Adds one whose id and order are not there.
+    pub(super) fn insert(&mut self, order: u64, entry: Entry) {
+        let span = order / SPAN;
+        let number = self.spans.get(&span).copied();
+        let number = number.unwrap_or_else(|| self.new_piece(span));
+        let piece = &mut self.pieces[number as usize];
+        let place = piece.present.before(order % SPAN);
+        piece.present.set(order % SPAN);
+        piece.entries.insert(place, entry);
+        self.len += 1;
+        let pieces = &self.pieces;
+        let handle = handle(number, order);
+        self.handles
+            .insert(&entry.id, handle, |handle| id_of(pieces, handle));
+    }
+
+    fn new_piece(&mut self, span: u64) -> u32 {
+        let number = self.free.pop().unwrap_or_else(|| {
+            self.pieces.push(Piece::default());
+            (self.pieces.len() - 1) as u32
+        });
+        self.pieces[number as usize].span = span;
+        self.spans.insert(span, number);
+        number
+    }
+
+    pub(super) fn remove(&mut self, order: u64) -> Option<Entry> {
+        let number = *self.spans.get(&(order / SPAN))?;
+        let entry = *self.get(order)?;
+        let pieces = &self.pieces;
+        let this = handle(number, order);
+        let id_of = |handle| id_of(pieces, handle);
+        self.handles.remove(&entry.id, |other| other == this, id_of);
+        let piece = &mut self.pieces[number as usize];
+        piece.entries.remove(piece.present.before(order % SPAN));
+        piece.present.clear(order % SPAN);
+        if piece.entries.is_empty() {
+            piece.entries = Vec::new();
+            self.spans.remove(&(order / SPAN));
+            self.free.push(number);
+        } else if piece.entries.len() * 4 < piece.entries.capacity() {
+            piece.entries.shrink_to(piece.entries.len() * 2);
+        }
+        self.len -= 1;
+        Some(entry)
+    }
+}
+
+/// The id of a message that is there.
+fn id_of(pieces: &[Piece], handle: u32) -> NotificationId {
+    let piece = &pieces[(u64::from(handle) / SPAN) as usize];
+    let at = u64::from(handle) % SPAN;
+    piece.entries[piece.present.before(at)].id
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::sim::Chance;
+
+    fn entry(number: u64) -> Entry {
+        let mut id = [7; 16];
+        id[..8].copy_from_slice(&number.to_le_bytes());
+        let at = Whereabouts::Pending(number);
+        Entry::new(NotificationId::from_bytes(id), UnixTime::NEVER, at, 1, 0)
+    }
+
+    #[test]
+    fn an_entry_has_no_padding_and_gives_back_what_was_put_in() {
+        assert_eq!(size_of::<Entry>(), 40);
+        let time = UnixTime::from_micros(-1_795_217_983_123_456);
+        for at in [
+            Whereabouts::Pending(u64::from(u32::MAX) + 7),
+            Whereabouts::Stored {
+                segment: u32::MAX,
+                offset: (256 << 20) - 8,
+            },
+        ] {
+            let entry = Entry::new(entry(1).id, time, at, 5, 6);
+            assert_eq!((entry.at(), entry.accepted()), (at, time));
+        }
+    }
+
+    #[test]
+    fn messages_are_what_a_map_would_hold() {
+        for seed in 0..20 {
+            let mut chance = Chance::new(seed);
+            let mut messages = Messages::new();
+            let mut map = BTreeMap::new();
+            // Far apart as well as close together.
+            let spread = [1, 3, 200, 1 << 33][seed as usize % 4];
+            for _ in 0..3000 {
+                let order = chance.below(700) * spread;
+                match map.remove(&order) {
+                    Some(id) => {
+                        assert_eq!(messages.order(&id), Some(order), "seed {seed}");
+                        assert_eq!(messages.remove(order).unwrap().id, id, "seed {seed}");
+                        assert_eq!(messages.order(&id), None, "seed {seed}");
+                        assert!(messages.get(order).is_none(), "seed {seed}");
+                    }
+                    None => {
+                        let entry = entry(order);
+                        messages.insert(order, entry);
+                        map.insert(order, entry.id);
+                    }
+                }
+                assert_eq!(messages.len(), map.len(), "seed {seed}");
+            }
+            let from = 300 * spread;
+            let listed: Vec<_> = messages.from(from).map(|(o, e)| (o, e.id)).collect();
+            let wanted: Vec<_> = map.range(from..).map(|(o, id)| (*o, *id)).collect();
+            assert_eq!(listed, wanted, "seed {seed}");
+            for (order, id) in &map {
+                assert_eq!(messages.order(id), Some(*order), "seed {seed}");
+                assert_eq!(messages.get_mut(*order).unwrap().id, *id, "seed {seed}");
+            }
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! How far messages have come, each state once: most messages of a backlog share
+//! a handful of them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::record::End;
+
+/// Where a message is from and how far it has come at each target, in numbers
+/// that the index gives to peers and targets.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub(super) struct State {
+    pub(super) from: Option<u32>,
+    pub(super) held: bool,
+    pub(super) targets: Vec<Progress>,
+}
+
+/// How far it has come at one target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Progress {
+    pub(super) target: u32,
+    pub(super) attempts: u32,
+    pub(super) end: Option<End>,
+}
+
+impl State {
+    /// The progress at a target, which is added if it is not there.
+    pub(super) fn at(&mut self, target: u32) -> &mut Progress {
+        let known = self.targets.iter().position(|p| p.target == target);
+        let at = known.unwrap_or_else(|| {
+            self.targets.push(Progress {
+                target,
+                attempts: 0,
+                end: None,
+            });
+            self.targets.len() - 1
+        });
+        &mut self.targets[at]
+    }
+
+    pub(super) fn find(&self, target: u32) -> Option<&Progress> {
+        self.targets.iter().find(|p| p.target == target)
+    }
+
+    pub(super) fn find_mut(&mut self, target: u32) -> Option<&mut Progress> {
+        self.targets.iter_mut().find(|p| p.target == target)
+    }
+
+    /// The targets that still need the message.
+    pub(super) fn unsettled(&self) -> impl Iterator<Item = u32> + '_ {
+        let open = self.targets.iter().filter(|p| p.end.is_none());
+        open.map(|progress| progress.target)
+    }
+}
+
+/// All states that some message is in.
+#[derive(Default)]
+pub(super) struct States {
+    /// By number, with how many messages are in it; none where it is free.
+    states: Vec<Option<(Arc<State>, usize)>>,
+    numbers: HashMap<Arc<State>, u32>,
+    free: Vec<u32>,
+    /// For each target: how many messages it still needs.
+    waiting: HashMap<u32, u64>,
+    /// How many messages are held.
+    held: usize,
+}
+
+impl States {
+    /// One more message is in this state.
+    pub(super) fn enter(&mut self, state: State) -> u32 {
+        self.held += usize::from(state.held);
+        for target in state.unsettled() {
+            *self.waiting.entry(target).or_default() += 1;
+        }
+        if let Some(number) = self.numbers.get(&state) {
+            if let Some((_, count)) = &mut self.states[*number as usize] {
+                *count += 1;
+            }
+            return *number;
+        }
+        let state = Arc::new(state);
+        let number = self.free.pop().unwrap_or_else(|| {
+            self.states.push(None);
+            (self.states.len() - 1) as u32
+        });
+        self.states[number as usize] = Some((Arc::clone(&state), 1));
+        self.numbers.insert(state, number);
+        number
+    }
+
+    /// One message less is in it.
+    pub(super) fn leave(&mut self, number: u32) {
+        let slot = &mut self.states[number as usize];
+        let Some((state, count)) = slot else { return };
+        self.held -= usize::from(state.held);
+        for target in state.unsettled() {
+            if let Some(waiting) = self.waiting.get_mut(&target) {
+                *waiting -= 1;
+            }
+        }
+        *count -= 1;
+        if *count == 0 {
+            self.numbers.remove(&**state);
+            *slot = None;
+            self.free.push(number);
+        }
+    }
+
+    pub(super) fn get(&self, number: u32) -> &State {
+        let (state, _) = self.states[number as usize]
+            .as_ref()
+            .expect("a message is in it");
+        state
+    }
+
+    /// How many messages are held.
+    pub(super) fn held(&self) -> usize {
+        self.held
+    }
+
+    /// How many messages a target still needs.
+    pub(super) fn waiting(&self, target: u32) -> u64 {
+        self.waiting.get(&target).copied().unwrap_or(0)
+    }
+}
