@@ -7,6 +7,7 @@
 #![warn(missing_docs)]
 
 pub mod authority;
+pub mod clock;
 pub mod icinga2;
 pub mod journal;
 pub mod judge;
@@ -24,6 +25,7 @@ pub mod tls;
 pub mod wait;
 
 pub use authority::{Authority, Credentials};
+pub use clock::Clock;
 pub use icinga2::Icinga2;
 pub use line::Line;
 pub use livestatusd::Livestatusd;

@@ -52,6 +52,10 @@ pub(super) fn measure(directory: &Path) -> Outcome {
         r#"{"name":"M","storage":"file","sources":[{"name":"N","external":{"api":"$JS.leaf.API"}}]}"#,
     )?;
     let body = "x".repeat(SIZE);
+    // The hub takes its time to find its source.
+    sender.publish("n.x", &body);
+    sender.next().ok_or("no answer")?;
+    receiver.until_has(1)?;
     let began = Instant::now();
     let mut answered = 0;
     for sent in 0..COUNT {
@@ -66,17 +70,7 @@ pub(super) fn measure(directory: &Path) -> Outcome {
         answered += 1;
     }
     let stored = began.elapsed().as_secs_f64();
-    loop {
-        let info = receiver.ask("$JS.API.STREAM.INFO.M", "");
-        let count = info["state"]["messages"].as_u64().unwrap_or(0);
-        if count >= COUNT {
-            break;
-        }
-        if began.elapsed() > Duration::from_secs(120) {
-            return Err(format!("{count} of {COUNT} at the hub after 120 s"));
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    receiver.until_has(COUNT + 1)?;
     let rate = COUNT as f64 / began.elapsed().as_secs_f64();
     Ok((
         rate,
@@ -152,6 +146,22 @@ impl Client {
     fn ask(&mut self, subject: &str, body: &str) -> Value {
         self.publish(subject, body);
         self.next().unwrap_or_default()
+    }
+
+    /// Waits until so many have come to the hub.
+    fn until_has(&mut self, wanted: u64) -> Result<(), String> {
+        let began = Instant::now();
+        loop {
+            let info = self.ask("$JS.API.STREAM.INFO.M", "");
+            let count = info["state"]["messages"].as_u64().unwrap_or(0);
+            if count >= wanted {
+                return Ok(());
+            }
+            if began.elapsed() > Duration::from_secs(120) {
+                return Err(format!("{count} of {wanted} at the hub after 120 s"));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// JetStream may not be ready at once.
