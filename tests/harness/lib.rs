@@ -9,6 +9,9 @@
 pub mod authority;
 pub mod clock;
 pub mod icinga2;
+pub mod journal;
+pub mod judge;
+pub mod line;
 pub mod livestatus;
 pub mod livestatusd;
 pub mod nagios;
@@ -24,6 +27,7 @@ pub mod wait;
 pub use authority::{Authority, Credentials};
 pub use clock::Clock;
 pub use icinga2::Icinga2;
+pub use line::Line;
 pub use livestatusd::Livestatusd;
 pub use nagios::Nagios;
 pub use program::{Outcome, Program, Running};

@@ -14,6 +14,9 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 
 use crate::Credentials;
 
+/// A connection.
+pub type Stream = StreamOwned<ClientConnection, TcpStream>;
+
 /// A client, and what it shows.
 #[derive(Debug)]
 pub struct Client {
@@ -43,6 +46,24 @@ impl Client {
         };
         let config = Arc::new(config);
         Self { config }
+    }
+
+    /// Offers this protocol (ALPN).
+    pub fn speak(&mut self, protocol: &[u8]) {
+        let mut config = ClientConfig::clone(&self.config);
+        config.alpn_protocols = vec![protocol.to_vec()];
+        self.config = Arc::new(config);
+    }
+
+    /// A connection to the server at `port`, agreed on when it is first used.
+    pub fn open(&self, port: u16) -> std::io::Result<Stream> {
+        let name = ServerName::try_from("site.invalid").expect("a valid name");
+        let session =
+            ClientConnection::new(Arc::clone(&self.config), name).map_err(std::io::Error::other)?;
+        Ok(StreamOwned::new(
+            session,
+            TcpStream::connect(("127.0.0.1", port))?,
+        ))
     }
 
     /// Asks the server at `port` for `server_name`, sends `request`, says that

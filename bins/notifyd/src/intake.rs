@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use spool::Error;
 use spool::drop_box::{DropBox, Dropped, Found, Grace};
@@ -18,6 +18,8 @@ const SCAN: usize = 100_000;
 const GRACE: Duration = Duration::from_secs(10);
 /// When such a file is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// The clocks of file systems go in steps no longer than this.
+const TICK: Duration = Duration::from_millis(50);
 /// When the drop box is scanned though nothing was heard of it.
 const RESCAN: Duration = Duration::from_secs(60);
 
@@ -29,6 +31,8 @@ pub(crate) struct Intake {
     names: VecDeque<OsString>,
     /// When to scan next.
     scan: Instant,
+    /// When the directory had changed at the last scan.
+    changed: Option<SystemTime>,
     /// What the log was told last, so that it is told once.
     complaint: String,
 }
@@ -40,6 +44,7 @@ impl Intake {
             grace: Grace::default(),
             names: VecDeque::new(),
             scan: now,
+            changed: None,
             complaint: String::new(),
         }
     }
@@ -47,6 +52,25 @@ impl Intake {
     /// Something was dropped.
     pub(crate) fn wake(&mut self, now: Instant) {
         self.scan = now;
+    }
+
+    /// Something may have been dropped of which nobody has told yet: what the
+    /// directory says of itself costs less than to read it.
+    pub(crate) fn wake_if_changed(&mut self, now: Instant) {
+        let changed = self.drop_box.changed();
+        // Two changes in one tick of the file system's clock look like one.
+        let is_fresh = changed.is_none_or(|at| {
+            let age = SystemTime::now().duration_since(at);
+            age.is_ok_and(|age| age < TICK)
+        });
+        if is_fresh || changed != self.changed {
+            self.wake(now);
+        }
+    }
+
+    /// Whether everything has been looked at that was there at the last wake.
+    pub(crate) fn is_read(&self, now: Instant) -> bool {
+        self.names.is_empty() && now < self.scan
     }
 
     /// When [`Intake::next_group`] has something to do.
@@ -65,6 +89,7 @@ impl Intake {
             if now < self.scan {
                 return Ok(Vec::new());
             }
+            self.changed = self.drop_box.changed();
             let mut names = self.drop_box.names(SCAN)?;
             names.sort_unstable();
             // A full scan may have left some out.

@@ -9,6 +9,7 @@
 mod control;
 mod forwards;
 mod lanes;
+mod pace;
 mod peers;
 mod reconfigure;
 #[cfg(test)]
@@ -46,7 +47,7 @@ use control::Asked;
 use forwards::ForwardWork;
 use lanes::LaneWork;
 use peers::PeerWork;
-use submitters::Submitted;
+use submitters::{Held, Submitted};
 
 /// Most requests answered by one commit.
 const GROUP: usize = 4096;
@@ -126,6 +127,8 @@ pub(crate) struct Owner<S: Storage = DirectoryStorage> {
     stop: Stop,
     /// Dropped files that are in the journal after the next commit.
     absorbed: Vec<Dropped>,
+    /// Submissions that wait for the drop box to be read.
+    held: Vec<Held>,
     /// Who is answered after the next commit.
     submitted: Vec<Submitted>,
     asked: Vec<Asked>,
@@ -180,6 +183,7 @@ impl<S: Storage> Owner<S> {
             window: window(configuration.peers.len()),
             stop,
             absorbed: Vec::new(),
+            held: Vec::new(),
             submitted: Vec::new(),
             asked: Vec::new(),
             failing: None,
@@ -265,6 +269,7 @@ impl<S: Storage> Owner<S> {
     pub(crate) fn run(mut self, requests: &Receiver<Request>) {
         loop {
             let pause = self.next_due().saturating_duration_since(clock::instant());
+            let held = self.held.len();
             match requests.recv_timeout(pause) {
                 Ok(request) => self.handle(request),
                 Err(RecvTimeoutError::Timeout) => {}
@@ -273,9 +278,11 @@ impl<S: Storage> Owner<S> {
             for request in requests.try_iter().take(GROUP) {
                 self.handle(request);
             }
+            if self.held.len() > held {
+                self.intake.wake_if_changed(clock::instant());
+            }
             self.look_at_space();
-            self.work();
-            self.commit();
+            self.round();
             let idle = self.peers.values().all(PeerWork::is_down)
                 && self.lanes.iter().all(LaneWork::is_idle);
             if self.stopping && (idle || self.stop.is_over(clock::instant())) {
@@ -286,10 +293,20 @@ impl<S: Storage> Owner<S> {
         }
     }
 
+    /// Everything that follows from what was asked, and the commit.
+    fn round(&mut self) {
+        self.work();
+        self.take_submitted();
+        self.commit();
+    }
+
     fn next_due(&self) -> Instant {
         let now = clock::instant();
         if self.failing.is_some() || self.stopping {
             return self.failing.unwrap_or(now + DISK_RETRY);
+        }
+        if !self.held.is_empty() {
+            return now;
         }
         let lanes = self.lanes.iter().filter_map(LaneWork::next_due);
         let forwards = self.forwards.iter().filter_map(ForwardWork::due);
@@ -309,7 +326,7 @@ impl<S: Storage> Owner<S> {
                 number,
                 body,
                 reply,
-            } => self.handle_submitted(number, &body, reply),
+            } => self.hold_submitted(number, body, reply),
             Request::Link { peer, number, what } => self.handle_link(&peer, number, what),
             Request::Reconfigure {
                 peers,

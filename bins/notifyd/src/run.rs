@@ -52,15 +52,29 @@ pub(crate) fn run(args: &Args) -> Result<Status, Failure> {
         return Ok(Status::Done);
     }
     program::log::start(program::log::Format::Text, args.verbose);
-    let (directory, queue) = take_spool(&configuration)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::caused(Status::TryAgain, "cannot start", error))?;
+    outlive_size_limits(&runtime)?;
+    let (directory, queue) = take_spool(&configuration)?;
     let result = runtime.block_on(serve(path, configuration, access, directory, queue));
     // What hangs in a link's goodbye has had its time.
     runtime.shutdown_timeout(Duration::ZERO);
     result
+}
+
+/// A file that reaches the limit of the process (`ulimit -f`) is a disk that is
+/// full, not the end.
+fn outlive_size_limits(runtime: &tokio::runtime::Runtime) -> Result<(), Failure> {
+    let _inside = runtime.enter();
+    let beyond = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
+    // Whoever was caught once does not kill any more.
+    signal(beyond).map_err(cannot_catch).map(drop)
+}
+
+fn cannot_catch(error: std::io::Error) -> Failure {
+    Failure::caused(Status::TryAgain, "cannot catch signals", error)
 }
 
 /// The configuration and what it names, or all that is wrong with them.
@@ -344,10 +358,7 @@ struct Signals {
 
 impl Signals {
     fn new() -> Result<Self, Failure> {
-        let catch = |kind| {
-            signal(kind)
-                .map_err(|error| Failure::caused(Status::TryAgain, "cannot catch signals", error))
-        };
+        let catch = |kind| signal(kind).map_err(cannot_catch);
         Ok(Self {
             terminate: catch(SignalKind::terminate())?,
             interrupt: catch(SignalKind::interrupt())?,

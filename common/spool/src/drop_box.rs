@@ -242,6 +242,12 @@ impl DropBox {
         self.owners.push(user);
     }
 
+    /// When a name last came to `new/` or went from it, by the clock of the file
+    /// system; none if it does not say.
+    pub fn changed(&self) -> Option<SystemTime> {
+        self.new.metadata().and_then(|new| new.modified()).ok()
+    }
+
     /// At most `limit` names in `new/`, in no order.
     pub fn names(&self, limit: usize) -> Result<Vec<OsString>, Error> {
         let path = self.spool.join(NEW);

@@ -1,7 +1,12 @@
 //! Notifications from one site to the journal of another, on a journaled file
 //! system of its own.
 
+mod backlog;
+mod latency;
+mod many_peers;
 mod pair;
+mod rivals;
+mod slow_line;
 mod submit;
 mod throughput;
 
@@ -11,7 +16,14 @@ use crate::report::Report;
 /// A part of this benchmark.
 type Part = fn(&mut Report, &Disk);
 
-const PARTS: [(&str, Part); 1] = [("throughput", throughput::measure)];
+const PARTS: [(&str, Part); 6] = [
+    ("throughput", throughput::measure),
+    ("rivals", rivals::measure),
+    ("latency", latency::measure),
+    ("backlog", backlog::measure),
+    ("peers", many_peers::measure),
+    ("slow", slow_line::measure),
+];
 
 /// All parts, or those named in `SITEWIRE_BENCH_PARTS`.
 pub(crate) fn measure(report: &mut Report) {

@@ -23,6 +23,8 @@ pub(super) struct Pair {
 pub(super) enum Opens {
     /// The remote site.
     Remote,
+    /// The remote site, to `through`, from where somebody leads on to `port`.
+    RemoteThrough { port: u16, through: u16 },
     /// The central site.
     Central,
 }
@@ -31,12 +33,18 @@ impl Pair {
     /// Spools in `directory`.
     pub(super) fn new(directory: &Path, opens: Opens) -> Self {
         let authority = Authority::new(&["remote1", "central"]);
-        let port = ports::free();
+        let port = match opens {
+            Opens::RemoteThrough { port, .. } => port,
+            _ => ports::free(),
+        };
         let (remote, central) = (Site::new("remote1"), Site::new("central"));
         let listen = format!("[[listen]]\naddress = \"127.0.0.1:{port}\"\n");
         let connect = |to: u16| format!("connect = \"127.0.0.1:{to}\"\n");
         let (here, there) = match opens {
             Opens::Remote => ((String::new(), connect(port)), (listen, String::new())),
+            Opens::RemoteThrough { through, .. } => {
+                ((String::new(), connect(through)), (listen, String::new()))
+            }
             Opens::Central => ((listen, String::new()), (String::new(), connect(port))),
         };
         let configure = |site: &Site, rest: String| {

@@ -12,6 +12,8 @@ use crate::report::{Better, LIMIT, OURS, Report, Row, median};
 use super::pair::{Opens, Pair};
 use super::submit::{drop_files, submit_by_many};
 
+/// What the others are compared in, too.
+pub(super) const WORK: &str = "notifications, journal to journal";
 const ROUNDS: usize = 5;
 const NOTIFICATIONS: u64 = 60_000;
 
@@ -76,7 +78,7 @@ pub(super) fn measure(report: &mut Report, disk: &Disk) {
             note,
         });
     };
-    let work = "notifications, journal to journal";
+    let work = WORK;
     let half = median(grouped) / 2.0;
     for (way, figures) in WAYS.iter().zip(&ours) {
         let rates: Vec<f64> = figures.iter().map(|figure| figure.per_second).collect();

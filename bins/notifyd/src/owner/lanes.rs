@@ -11,6 +11,7 @@ use program::exit::chain;
 use spool::{End, Storage, Target};
 
 use super::{Owner, now};
+use crate::clock;
 use crate::config::{Lane, Retry};
 use crate::delivery::{Job, Outcome, Verdict};
 use crate::figures::Line;
@@ -116,7 +117,7 @@ impl LaneWork {
         let lifetime = route.lifetime_us.map_or(self.retry.expire, micros);
         let age = micros(now().micros().saturating_sub(accepted.micros()));
         let left = lifetime.saturating_sub(age);
-        let at = Instant::now();
+        let at = clock::instant();
         // An absurd lifetime is a long one.
         at.checked_add(left)
             .unwrap_or(at + Duration::from_secs(10 * 365 * 86_400))
@@ -140,7 +141,7 @@ impl<S: Storage> Owner<S> {
         let expires = lane.expires(accepted, route);
         let object = route.object.clone();
         lane.line
-            .push(id, object, attempts, Instant::now(), expires);
+            .push(id, object, attempts, clock::instant(), expires);
         true
     }
 
@@ -151,7 +152,7 @@ impl<S: Storage> Owner<S> {
             .iter_mut()
             .filter(|lane| lane.is_idle() && !lane.retired)
         {
-            while let Some(turn) = lane.line.take(Instant::now()) {
+            while let Some(turn) = lane.line.take(clock::instant()) {
                 match turn {
                     Turn::Expired { id } => {
                         tracing::warn!(%id, lane = lane.name, "expired undelivered");
@@ -165,7 +166,7 @@ impl<S: Storage> Owner<S> {
                             lane.state = State::Starting { id, attempt };
                             break;
                         }
-                        lane.line.end(Instant::now());
+                        lane.line.end(clock::instant());
                     }
                 }
             }
@@ -239,8 +240,8 @@ impl<S: Storage> Owner<S> {
         let lane = &mut self.lanes[at];
         lane.state = State::Idle;
         match again {
-            true => lane.line.retry(Instant::now(), pause),
-            false => lane.line.end(Instant::now()),
+            true => lane.line.retry(clock::instant(), pause),
+            false => lane.line.end(clock::instant()),
         }
     }
 

@@ -2,7 +2,7 @@
 //! told after each commit.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use net::Command;
 use objects::{NotificationId, SiteId};
@@ -10,7 +10,9 @@ use spool::{End, Space, Storage};
 use tokio::sync::mpsc::UnboundedSender;
 use wire::{Disk, Event, Health, RefusalCode, Window};
 
+use super::pace::Pace;
 use super::{FromLink, Owner, now};
+use crate::clock;
 use crate::config::Peer;
 use crate::route::{Incoming, Refusal};
 
@@ -31,10 +33,11 @@ struct Link {
     commands: UnboundedSender<Command>,
     /// What may be sent: nothing before the peer's RESUME.
     window: Option<Window>,
-    /// Sent and not settled, with the lengths of the bodies.
-    in_doubt: HashMap<NotificationId, u64>,
+    /// Sent and not settled: how long each body is, and when it was sent.
+    in_doubt: HashMap<NotificationId, (u64, Instant)>,
     /// The sum of those.
     bytes_in_doubt: u64,
+    pace: Pace,
     stored: Option<u64>,
     refused: Vec<(u64, Refusal)>,
     settled: Vec<NotificationId>,
@@ -52,21 +55,26 @@ impl Link {
             self.accepts
                 && self.in_doubt.len() < window.msgs as usize
                 && self.bytes_in_doubt < window.bytes
+                && self.pace.allows(self.bytes_in_doubt)
         })
     }
 
     fn send(&mut self, id: NotificationId, body: Vec<u8>) {
         let len = body.len() as u64;
         // It may be in doubt here from before another peer took over.
-        let before = self.in_doubt.insert(id, len).unwrap_or(0);
-        self.bytes_in_doubt += len - before;
+        let before = self.in_doubt.insert(id, (len, clock::instant()));
+        self.bytes_in_doubt += len - before.map_or(0, |(len, _)| len);
         self.tell(Command::Send { id, body });
     }
 
     /// Frees the places of what is recorded now.
     fn tell_settled(&mut self) {
+        let now = clock::instant();
         for id in &self.settled {
-            self.bytes_in_doubt -= self.in_doubt.remove(id).unwrap_or(0);
+            if let Some((len, sent)) = self.in_doubt.remove(id) {
+                self.bytes_in_doubt -= len;
+                self.pace.settled(len, now.saturating_duration_since(sent));
+            }
         }
         if !self.settled.is_empty() {
             let settled = std::mem::take(&mut self.settled);
@@ -218,6 +226,7 @@ impl<S: Storage> Owner<S> {
             window: None,
             in_doubt: HashMap::new(),
             bytes_in_doubt: 0,
+            pace: Pace::default(),
             stored: None,
             refused: Vec::new(),
             settled: Vec::new(),

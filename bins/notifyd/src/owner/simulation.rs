@@ -592,8 +592,7 @@ impl Node {
         for request in self.inbox.drain(..count) {
             owner.handle(request);
         }
-        owner.work();
-        owner.commit();
+        owner.round();
         if self.disk.is_killed() {
             return;
         }

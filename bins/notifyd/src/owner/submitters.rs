@@ -5,6 +5,7 @@ use spool::{Accepted, Space, Storage};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::Owner;
+use crate::clock;
 use crate::route::Incoming;
 use crate::submit::Reply;
 
@@ -21,14 +22,39 @@ impl Submitted {
     }
 }
 
+/// A submission that came in.
+pub(super) struct Held {
+    number: u64,
+    body: Vec<u8>,
+    to: UnboundedSender<Reply>,
+}
+
 impl<S: Storage> Owner<S> {
-    /// Takes a notification in, or says at once why not now.
-    pub(super) fn handle_submitted(
+    /// Keeps a submission until what was dropped before it has been read: who
+    /// submits one of an object after the other may have used the drop box for
+    /// the first, and their order counts.
+    pub(super) fn hold_submitted(
         &mut self,
         number: u64,
-        body: &[u8],
+        body: Vec<u8>,
         to: UnboundedSender<Reply>,
     ) {
+        self.held.push(Held { number, body, to });
+    }
+
+    /// Takes in what was held.
+    pub(super) fn take_submitted(&mut self) {
+        let absorbs = !self.stopping && self.failing.is_none() && self.space < Space::Full;
+        if absorbs && !self.intake.is_read(clock::instant()) {
+            return;
+        }
+        for Held { number, body, to } in std::mem::take(&mut self.held) {
+            self.handle_submitted(number, &body, to);
+        }
+    }
+
+    /// Takes a notification in, or says at once why not now.
+    fn handle_submitted(&mut self, number: u64, body: &[u8], to: UnboundedSender<Reply>) {
         let submitted = |answer| Submitted {
             reply: Reply {
                 number,

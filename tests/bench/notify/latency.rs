@@ -1,0 +1,131 @@
+//! From the submission by socket to the peer's acknowledgement, at 100 a second.
+
+use std::collections::HashMap;
+use std::fs::OpenOptions;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use harness::journal::Tail;
+
+use crate::disk::Disk;
+use crate::report::{Better, LIMIT, OURS, Report, Row};
+
+use super::pair::{Opens, Pair};
+use super::submit::{Bodies, SIZE, Submitter};
+
+const COUNT: u64 = 1000;
+const PACE: Duration = Duration::from_millis(10);
+/// A round trip over TLS on this machine, without any disk.
+const ROUND_TRIP: f64 = 0.025;
+
+pub(super) fn measure(report: &mut Report, disk: &Disk) {
+    let directory = disk.path().join("latency");
+    std::fs::create_dir(&directory).expect("cannot make a directory");
+    let floor = two_syncs(&directory);
+    let ours = until_acknowledged(&directory);
+    std::fs::remove_dir_all(&directory).expect("own directory");
+    for (part, name) in [(0.5, "median"), (0.99, "99th percentile")] {
+        let work = format!("submission to peer's ACK, {name}");
+        for (program, figures, note) in [
+            (
+                OURS,
+                &ours,
+                "100/s by socket, TLS, until the sender writes the acknowledgement down",
+            ),
+            (
+                LIMIT,
+                &floor,
+                "two appends of 2 KiB, each with fdatasync, and 25 µs for TLS; 100/s",
+            ),
+        ] {
+            report.add(Row {
+                work: work.clone(),
+                program: program.into(),
+                version: env!("CARGO_PKG_VERSION").into(),
+                figure: Some(quantile(figures, part)),
+                unit: "ms",
+                better: Better::Lower,
+                note: note.into(),
+            });
+        }
+    }
+}
+
+/// In milliseconds, sorted.
+fn until_acknowledged(directory: &Path) -> Vec<f64> {
+    let pair = Pair::new(directory, Opens::Remote);
+    let _receiver = pair.start_central();
+    let _sender = pair.start_remote();
+    pair.wait_for_link();
+    let spool = &pair.spool;
+    let (began, submitted) = (Instant::now(), std::sync::Mutex::new(HashMap::new()));
+    let mut figures = Vec::new();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut submitter = Submitter::new(spool);
+            let mut bodies = Bodies::new(SIZE);
+            for number in 0..COUNT {
+                let due = PACE * number as u32;
+                std::thread::sleep(due.saturating_sub(began.elapsed()));
+                let (id, body) = bodies.make(number);
+                submitter.prepare(number, body);
+                let mut known = submitted.lock().expect("nobody panics with it");
+                known.insert(id.replace('-', ""), Instant::now());
+                drop(known);
+                submitter.send();
+                submitter.take();
+            }
+        });
+        let mut tail = Tail::new(spool);
+        while figures.len() < COUNT as usize && began.elapsed() < Duration::from_secs(60) {
+            std::thread::sleep(Duration::from_micros(300));
+            for id in tail.ended() {
+                let known = submitted.lock().expect("nobody panics with it");
+                if let Some(at) = known.get(&id) {
+                    figures.push(at.elapsed().as_secs_f64() * 1e3);
+                }
+            }
+        }
+    });
+    figures.sort_by(f64::total_cmp);
+    figures
+}
+
+/// What the disk alone takes, one after the other, in milliseconds, sorted.
+fn two_syncs(directory: &Path) -> Vec<f64> {
+    let open = |name: &str| {
+        let path = directory.join(name);
+        let file = OpenOptions::new().create_new(true).write(true).open(path);
+        let file = file.expect("cannot make a file to measure the disk with");
+        let zeros = vec![0; SIZE * COUNT as usize];
+        file.write_all_at(&zeros, 0).expect("cannot write");
+        file.sync_all().expect("cannot sync");
+        file
+    };
+    let files = [open("one"), open("other")];
+    let record = vec![b'x'; SIZE];
+    let began = Instant::now();
+    let mut figures = Vec::new();
+    for number in 0..COUNT {
+        let due = PACE * number as u32;
+        std::thread::sleep(due.saturating_sub(began.elapsed()));
+        let at = Instant::now();
+        for file in &files {
+            let offset = number * SIZE as u64;
+            file.write_all_at(&record, offset).expect("cannot write");
+            file.sync_data().expect("cannot sync");
+        }
+        figures.push(at.elapsed().as_secs_f64() * 1e3 + ROUND_TRIP);
+    }
+    figures.sort_by(f64::total_cmp);
+    figures
+}
+
+fn quantile(sorted: &[f64], part: f64) -> f64 {
+    let at = (sorted.len() as f64 * part) as usize;
+    sorted
+        .get(at.min(sorted.len().saturating_sub(1)))
+        .copied()
+        .unwrap_or(f64::NAN)
+}
