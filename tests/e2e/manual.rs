@@ -32,15 +32,20 @@ fn page(program: &str) -> Result<String, String> {
         .ok_or_else(|| format!("{program}: there is neither {}", candidates.join(" nor ")))
 }
 
-/// Every help text of a program: its own and those of its subcommands.
+/// Every help text of a program: its own and those of its subcommands, and of
+/// theirs.
 fn helps(program: &str) -> Vec<(String, String)> {
-    let ask = |args: &[&str]| Program::new(program).args(args).run().success().text();
-    let own = ask(&["--help"]);
     let mut helps = Vec::new();
-    for command in subcommands(&own) {
-        helps.push((format!("{program} {command}"), ask(&[&command, "--help"])));
+    let mut waiting = vec![Vec::new()];
+    while let Some(path) = waiting.pop() {
+        let help = Program::new(program).args(&path).arg("--help").run();
+        let help = help.success().text();
+        for command in subcommands(&help) {
+            waiting.push([&path[..], &[command]].concat());
+        }
+        let name = [&[program.to_owned()], &path[..]].concat().join(" ");
+        helps.push((name, help));
     }
-    helps.push((program.to_owned(), own));
     helps
 }
 

@@ -204,6 +204,20 @@ fn the_list_of_the_centre_comes_to_the_sites() {
 }
 
 #[test]
+fn keys_as_checkmk_makes_them_carry_a_link() {
+    let two = Two::new();
+    for site in ["central", "remote1"] {
+        let site = SiteId::new(site).unwrap();
+        let issued = two.authority().issue(&site, Shape::Rsa, days(0, 364_876));
+        assert_eq!(issued.unwrap().key, "RSA 2048");
+    }
+    let (there, here) = (two.central.start(), two.remote.start());
+    two.notify_and_wait();
+    here.terminate();
+    there.terminate();
+}
+
+#[test]
 fn files_that_cannot_be_used_change_nothing() {
     let two = Two::new();
     two.issue("central", days(1, 365));

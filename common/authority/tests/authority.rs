@@ -168,6 +168,35 @@ fn an_invitation_brings_one_certificate_to_one_key() {
 }
 
 #[test]
+fn a_centre_that_is_killed_before_it_answered_answers_the_same_site_later() {
+    let (directory, authority) = new();
+    let token = invite(&authority, "remote1");
+    let file = directory
+        .path()
+        .join("invitations")
+        .join(token.invitation.to_string());
+    let unused = fs::read(&file).unwrap();
+    let key = Key::generate(Shape::Ecdsa).unwrap();
+    ask(&authority, &question(&token, &key), None, NOW).unwrap();
+    // The certificate was signed and remembered, the invitation not yet marked,
+    // and nothing given away.
+    fs::write(&file, unused).unwrap();
+    drop(authority);
+    let authority = Authority::open(directory.path(), NOW).unwrap();
+    let second = ask(&authority, &question(&token, &key), None, NOW).unwrap();
+    assert_eq!(
+        ask(&authority, &question(&token, &key), None, NOW),
+        Ok(second)
+    );
+    let thief = Key::generate(Shape::Ecdsa).unwrap();
+    assert_eq!(
+        ask(&authority, &question(&token, &thief), None, NOW),
+        Err(Refusal::Used)
+    );
+    assert_eq!(authority.issued().unwrap().len(), 2);
+}
+
+#[test]
 fn an_invitation_ends_by_time_by_withdrawal_by_a_newer_one_and_by_guessing() {
     let (directory, authority) = new();
     let key = Key::generate(Shape::Ecdsa).unwrap();
