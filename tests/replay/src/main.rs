@@ -165,7 +165,8 @@ fn record(
     side: Side,
     directory: &Path,
 ) -> Result<(disk::Log, usize), String> {
-    let [fuse, mounted, ordinary] = ["fuse", "mounted", "ordinary"].map(|name| directory.join(name));
+    let [fuse, mounted, ordinary] =
+        ["fuse", "mounted", "ordinary"].map(|name| directory.join(name));
     for path in [&fuse, &mounted, &ordinary] {
         std::fs::create_dir(path).map_err(|error| format!("{}: {error}", path.display()))?;
     }

@@ -47,19 +47,41 @@ impl Story<'_> {
         self.configure(&remote, &central)?;
         let mark = OpenOptions::new().write(true).open(self.mark);
         let mark = mark.map_err(|error| format!("{}: {error}", self.mark.display()))?;
+        match self.side {
+            Side::Sender => self.play_sender(&remote, &mark),
+            Side::Receiver => self.play_receiver(&remote, &mark),
+        }
+    }
+
+    /// Without a daemon, with one, with one that was killed, and with a peer.
+    fn play_sender(&self, remote: &Path, mark: &File) -> Result<(), String> {
         let step = NOTIFICATIONS / 4;
-        // Without a daemon, with one, with one that was killed, and with all.
-        self.submit(&remote, 0..step, &mark)?;
+        self.submit(remote, 0..step, mark)?;
         let mut sender = self.start("remote")?;
-        self.submit(&remote, step..2 * step, &mark)?;
-        let receiver = self.start("central")?;
+        self.submit(remote, step..2 * step, mark)?;
+        let _receiver = self.start("central")?;
         sender.kill();
-        self.submit(&remote, 2 * step..3 * step, &mark)?;
-        let sender = self.start("remote")?;
-        self.submit(&remote, 3 * step..NOTIFICATIONS, &mark)?;
-        self.wait_for_acknowledgements(&remote, &mark)?;
-        drop((sender, receiver));
-        Ok(())
+        self.submit(remote, 2 * step..3 * step, mark)?;
+        let _sender = self.start("remote")?;
+        self.submit(remote, 3 * step..NOTIFICATIONS, mark)?;
+        self.wait_for_acknowledgements(remote, mark, NOTIFICATIONS)
+    }
+
+    /// One after the other as they come, a backlog at once, and killed in between.
+    fn play_receiver(&self, remote: &Path, mark: &File) -> Result<(), String> {
+        let step = NOTIFICATIONS / 4;
+        let _sender = self.start("remote")?;
+        let mut receiver = self.start("central")?;
+        for part in 0..3 {
+            self.submit(remote, part * step..(part + 1) * step, mark)?;
+            self.wait_for_acknowledgements(remote, mark, (part + 1) * step)?;
+            receiver.kill();
+            receiver = self.start("central")?;
+        }
+        receiver.kill();
+        self.submit(remote, 3 * step..NOTIFICATIONS, mark)?;
+        let _receiver = self.start("central")?;
+        self.wait_for_acknowledgements(remote, mark, NOTIFICATIONS)
     }
 
     /// The spool of one side.
@@ -170,12 +192,17 @@ impl Story<'_> {
         }
     }
 
-    /// Waits until the peer has acknowledged everything. With the receiver's disk
+    /// Waits until the peer has acknowledged the first `count`. With the receiver's disk
     /// under test each acknowledgement is noted when the sender has recorded it,
     /// which is a little later than it came.
-    fn wait_for_acknowledgements(&self, remote: &Path, mark: &File) -> Result<(), String> {
+    fn wait_for_acknowledgements(
+        &self,
+        remote: &Path,
+        mark: &File,
+        count: usize,
+    ) -> Result<(), String> {
         let end = Instant::now() + PATIENCE;
-        let mut missing: BTreeSet<NotificationId> = (0..NOTIFICATIONS).map(id).collect();
+        let mut missing: BTreeSet<NotificationId> = (0..count).map(id).collect();
         while !missing.is_empty() {
             if Instant::now() > end {
                 return Err(format!("{} are not acknowledged", missing.len()));
