@@ -162,9 +162,13 @@ impl Field {
     /// Waits until nothing waits anywhere; otherwise says what does.
     pub(crate) fn wait_until_empty(&self, patience: Duration) -> Result<(), String> {
         let end = Instant::now() + patience;
+        let mut calm = 0;
         loop {
             let busy: Vec<String> = self.daemons.iter().filter_map(Daemon::work).collect();
-            if busy.is_empty() {
+            // State files are of different ages: what has just left one site may
+            // not be told by the next one yet.
+            calm = if busy.is_empty() { calm + 1 } else { 0 };
+            if calm == 10 {
                 return Ok(());
             }
             if Instant::now() > end {

@@ -42,7 +42,7 @@ pub(super) fn measure(report: &mut Report, disk: &Disk) {
     // Filled an hour ago.
     line.behave(|line| line.refuses = true);
     let mut before = Program::foreign("faketime", "notifyd of an hour ago")
-        .arg(AGE)
+        .args(["-f", AGE])
         .arg(harness::program::built("notifyd"))
         .arg("--config")
         .arg(pair.remote.path("etc/notifyd.toml"))
