@@ -172,10 +172,17 @@ impl Owner {
             directory,
             queue,
         };
-        let open: Vec<Message> = owner.queue.open().collect();
         let mut orphans = BTreeMap::<String, usize>::new();
-        for message in &open {
-            owner.restore(message, &mut orphans)?;
+        let mut next = 0;
+        loop {
+            // Some at a time: of a million there is no room for all.
+            let open = owner.queue.open_from(next);
+            let open: Vec<Message> = open.take(GROUP).collect();
+            let Some(last) = open.last() else { break };
+            next = last.order.saturating_add(1);
+            for message in &open {
+                owner.restore(message, &mut orphans)?;
+            }
         }
         for (target, count) in orphans {
             tracing::warn!(

@@ -389,25 +389,16 @@ impl<S: Storage> Queue<S> {
         durable.filter_map(|(order, _)| self.index.message(order))
     }
 
-    /// Of each of those, which it is and when it was accepted.
-    pub fn open_since(&self) -> impl Iterator<Item = (NotificationId, UnixTime)> + '_ {
-        let durable = self.index.entries().filter(|(_, entry)| is_stored(entry));
-        durable.map(|(_, entry)| (entry.id, entry.accepted()))
+    /// Those of them from this place in the order on.
+    pub fn open_from(&self, order: u64) -> impl Iterator<Item = Message> + '_ {
+        let entries = self.index.entries_from(order);
+        let durable = entries.filter(|(_, entry)| is_stored(entry));
+        durable.filter_map(|(order, _)| self.index.message(order))
     }
 
     /// How many open messages are not settled at `target`.
     pub fn waiting_for(&self, target: &Target) -> u64 {
         self.index.waiting_for(target)
-    }
-
-    /// The open messages that are durable and not settled at `target`, from this
-    /// place in the order of acceptance on.
-    pub fn needed_by(
-        &self,
-        target: &Target,
-        order: u64,
-    ) -> impl Iterator<Item = (u64, NotificationId)> + '_ {
-        self.index.needed_by(target, order)
     }
 
     /// The ids accepted durably from a peer, as far as remembered, oldest first.
