@@ -12,21 +12,14 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use harness::program::built;
-use harness::{Icinga2, Livestatusd, livestatus, wait_until};
+use harness::{Icinga2, Livestatusd, Tap, livestatus, wait_until};
 
 use crate::measure::{Cost, run};
 use crate::report::{Better, LIMIT, OURS, Report, Row, median};
 
 const ROUNDS: usize = 7;
 
-/// What `cmcdump` asks for after the name, so that the raw query fetches the
-/// same. Of our own server it asks for `staleness` as well.
-const COLUMNS: &str = "has_been_checked state state_type current_attempt last_check \
-    last_state_change last_hard_state_change execution_time latency is_flapping \
-    percent_state_change acknowledged acknowledgement_type scheduled_downtime_depth \
-    plugin_output long_plugin_output perf_data";
-
-/// What `livedump` asks for.
+/// What a plain client asks for that wants what `livedump` says.
 const PLAIN: &str = "has_been_checked state last_check execution_time latency \
     plugin_output long_plugin_output perf_data";
 
@@ -34,10 +27,9 @@ pub(crate) fn measure(report: &mut Report) {
     livedump::measure(report);
     import::measure(report);
     let server = own_server();
-    let columns = format!("{COLUMNS} staleness");
     let live = server.live("bench");
     let work = "state of 100,000 services";
-    compare(report, work, "cmcdump", &live, "livestatusd", &columns);
+    compare(report, work, "cmcdump", &live, "livestatusd");
     delta::measure(report, &server);
     drop(server);
     icinga2(report);
@@ -112,9 +104,9 @@ fn icinga2(report: &mut Report) {
         };
         let live = icinga.live();
         let work = format!("state of {size} services, Icinga 2");
-        compare(report, &work, "cmcdump", &live, "icinga2", COLUMNS);
+        compare(report, &work, "cmcdump", &live, "icinga2");
         let work = format!("check results of {size}, Icinga 2");
-        compare(report, &work, "livedump", &live, "icinga2", PLAIN);
+        compare(report, &work, "livedump", &live, "icinga2");
     }
 }
 
@@ -182,23 +174,12 @@ fn submit(
 }
 
 /// Runs one of our programs and the raw query for what it asks for in turn.
-fn compare(
-    report: &mut Report,
-    work: &str,
-    program: &str,
-    socket: &Path,
-    server: &str,
-    columns: &str,
-) {
+fn compare(report: &mut Report, work: &str, program: &str, socket: &Path, server: &str) {
     let directory = tempfile::tempdir().expect("a directory");
     let query = directory.path().join("query");
-    let text = format!(
-        "GET hosts\nColumns: name {columns}\nOutputFormat: json\nResponseHeader: fixed16\nKeepAlive: on\n\n\
-         GET services\nColumns: host_name description {columns}\nOutputFormat: json\nResponseHeader: fixed16\n\n"
-    );
-    std::fs::write(&query, text).expect("a file");
     let (ours, unixcat) = (built(program), built("unixcat"));
     let at = socket.to_str().expect("ASCII");
+    std::fs::write(&query, asked(&ours, socket)).expect("a file");
     // A process can be slow for reasons of its own, so the two take turns.
     let rounds: Vec<(Cost, Cost)> = (0..ROUNDS)
         .map(|_| {
@@ -237,4 +218,20 @@ fn compare(
         &format!("resident; {note}"),
     );
     add(LIMIT, of(|round| round.1.memory), "MiB", &raw);
+}
+
+/// What a program asks for of hosts and services, on one connection.
+fn asked(program: &Path, server: &Path) -> String {
+    let tap = Tap::new(server);
+    let at = tap.socket().to_str().expect("ASCII");
+    run(program, &["--site", "bench", "-s", at], None);
+    let of = |table: &str| {
+        let asked = tap
+            .requests()
+            .into_iter()
+            .find(|asked| asked.starts_with(table));
+        asked.unwrap_or_else(|| panic!("{} has not asked: {table}", program.display()))
+    };
+    let hosts = of("GET hosts\n").replacen('\n', "\nKeepAlive: on\n", 1);
+    hosts + &of("GET services\n")
 }

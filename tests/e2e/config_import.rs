@@ -1,6 +1,9 @@
 //! Configurations of two sites taken into one real Nagios, which has the last
 //! word about them.
 
+use std::path::Path;
+
+use harness::livestatus::{command, rows};
 use harness::{Livestatusd, Nagios, Outcome, Program, peer, wait_until};
 
 use crate::remote_site;
@@ -164,4 +167,103 @@ fn reloads_are_rationed_and_none_is_forgotten() {
     centre.load("remote1", "--reload-pending", b"").success();
     centre.wait_for_hosts(&["central", "localhost", "r2-localhost"]);
     assert_eq!(centre.reloads(), 2);
+}
+
+/// A site with that many hosts.
+fn site_of(remote: &Livestatusd, hosts: usize) {
+    let mut text = String::from("shadow_hosts.update({\n");
+    for host in 0..hosts {
+        text.push_str(&format!(
+            "'host-{host}': {{'services': {{'ping': {{}}}}}},\n"
+        ));
+    }
+    remote.configure("remote1", (text + "})\n").as_bytes());
+    let live = remote.live("remote1");
+    wait_until("the site has its hosts", || {
+        rows(&live, "services", &["description"], &[]).len() == hosts
+    });
+}
+
+#[test]
+fn a_site_that_loses_half_its_hosts_loses_them_at_the_centre_when_somebody_says_so() {
+    let Some(centre) = Centre::start() else {
+        return;
+    };
+    let remote = Livestatusd::start_with(&["remote1"], "allow_unmarked = true");
+    site_of(&remote, 8);
+    let live = remote.live("remote1");
+    command(
+        &live,
+        (0..8).map(|host| format!("PROCESS_HOST_CHECK_RESULT;host-{host};1;of {host}")),
+    );
+    let display = Livestatusd::start(&["remote1"]);
+    let cmcdump = |options: &[&str]| {
+        let dump = Program::new("cmcdump").args(["--site", "remote1", "-s"]);
+        dump.arg(&live).args(options).run().success().stdout
+    };
+    let cmcload = |options: &[&str], at: &Path, dump: Vec<u8>| {
+        let load = Program::new("cmcload")
+            .args(["--site", "remote1"])
+            .args(options);
+        load.arg(at).input(dump).run().success().text()
+    };
+    let shadow = display.site.path("etc/shadow/remote1");
+    let reload = format!("kill -HUP {}", display.process.pid());
+    let configuration = ["--reload-command", &reload, "--directory"];
+    let of_display = || rows(&display.live("remote1"), "hosts", &["name"], &[]).len();
+    let states = |dump: &[u8]| {
+        let (spool, cache) = (centre.nagios.spool(), centre.nagios.object_cache());
+        let way = format!("--target {} --objects {}", spool.display(), cache.display());
+        centre.load("remote1", &way, dump)
+    };
+    let livedump = || {
+        let dump = Program::new("livedump").args(["--site", "remote1", "-s"]);
+        dump.arg(&live).run().success().stdout
+    };
+
+    centre
+        .load("remote1", "", &dump(&remote, "remote1", &["-T"]))
+        .success();
+    wait_until("Nagios has all hosts", || centre.hosts().len() == 9);
+    cmcload(&configuration, &shadow, cmcdump(&["-C"]));
+    wait_until("livestatusd has all hosts", || of_display() == 8);
+    let before = livedump();
+    states(&before).success();
+    cmcload(&["--socket"], &display.ingest("remote1"), cmcdump(&[]));
+    centre
+        .nagios
+        .wait_for_states("all states are there", |states| {
+            let down = |host: usize| {
+                states[&(format!("host-{host}"), None)]["plugin_output"] == format!("of {host}")
+            };
+            (0..8).all(down)
+        });
+
+    site_of(&remote, 4);
+    let half = dump(&remote, "remote1", &["-T"]);
+    let refused = centre.load("remote1", "", &half).expect(1);
+    assert!(refused.errors().contains("--allow-shrink"), "{refused:?}");
+    assert_eq!(centre.hosts().len(), 9);
+    // States of the others come as ever.
+    states(&livedump()).success();
+
+    let half = dump(&remote, "remote1", &["-T"]);
+    centre.load("remote1", "--allow-shrink", &half).success();
+    wait_until("Nagios has half of them", || centre.hosts().len() == 5);
+    cmcload(&configuration, &shadow, cmcdump(&["-C"]));
+    wait_until("livestatusd has half of them", || of_display() == 4);
+    // An old dump that turns up has nobody to tell of the others.
+    let late = String::from_utf8(before).expect("text");
+    let late = states(late.as_bytes()).expect(3);
+    assert!(late.errors().contains("older than"), "{late:?}");
+    let said = cmcload(&["--socket"], &display.ingest("remote1"), cmcdump(&[]));
+    assert_eq!(said, "taken 8, unknown 0, refused 0\n");
+    centre
+        .nagios
+        .wait_for_states("those that stay keep their states", |states| {
+            let all = |host: usize| states.get(&(format!("host-{host}"), None));
+            (0..4).all(|host| {
+                all(host).is_some_and(|state| state["plugin_output"] == format!("of {host}"))
+            }) && (4..8).all(|host| all(host).is_none())
+        });
 }

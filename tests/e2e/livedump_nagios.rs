@@ -161,9 +161,13 @@ fn word(value: &Value) -> String {
     }
 }
 
-/// What Nagios makes of an output: it trims it, and has colons for semicolons.
+/// What Nagios makes of an output: it trims it, has colons for semicolons, and
+/// words of its own for nothing.
 fn as_nagios_shows(output: &str) -> String {
-    output.trim().replace(';', ":")
+    match output.trim() {
+        "" => "(No output returned from plugin)".to_owned(),
+        output => output.replace(';', ":"),
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! services whose results were handed in.
 
 use harness::livestatus::{command, rows};
-use harness::{Livestatusd, wait_until};
+use harness::{Clock, Livestatusd, wait_until};
 
 /// Names and outputs are odd on purpose.
 pub(crate) const SERVICES: &[(&str, u8, &str)] = &[
@@ -14,7 +14,12 @@ pub(crate) const SERVICES: &[(&str, u8, &str)] = &[
 
 /// Starts the site `remote1`, fed and waiting to be asked at `live("remote1")`.
 pub(crate) fn start() -> Livestatusd {
-    let remote = Livestatusd::start_with(&["remote1"], "allow_unmarked = true");
+    start_by(None)
+}
+
+/// The same with a clock of its own.
+pub(crate) fn start_by(clock: Option<&Clock>) -> Livestatusd {
+    let remote = Livestatusd::start_by(clock, &["remote1"], "allow_unmarked = true");
     let mut services = String::new();
     for (description, ..) in SERVICES {
         let description = description.replace('\\', "\\\\");

@@ -168,8 +168,12 @@ impl Centre<'_> {
         refused(&dumps.unsigned, &[], 1, "is not signed");
         refused(&dumps.of_another, &[], 1, "signed by site remote2");
         refused(&dumps.first, &["--max-age", "1ms"], 1, "s old, and");
+        let mut changed = dumps.second.clone();
+        let at = changed.len() / 4;
+        changed[at] ^= 1;
+        refused(&changed, &[], 1, "it was changed");
         assert!(!self.has_something(), "{what}");
-        assert_eq!(self.refused(), 3, "{what}");
+        assert_eq!(self.refused(), 4, "{what}");
         load(&dumps.second, &[]).success();
         if self.display.is_none() || !self.is_state {
             assert!(self.has_something(), "{what}");

@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use harness::livestatus::rows;
 use harness::program::repository;
 use harness::{Authority, Livestatusd, Program, Site, Sshd, peer, wait_until};
 
@@ -180,6 +181,28 @@ fn a_key_for_receive_delivers_configurations_and_nothing_else() {
         entry.file_type().expect("readable").is_dir()
     });
     assert_eq!(sites.count(), 1);
+    // The same key brings states, of livedump as well, and livestatusd shows them
+    // in full.
+    sshd.bash(&format!(
+        "set -o pipefail; livedump --full --site elsewhere -s {from} | ssh localhost"
+    ))
+    .run()
+    .success();
+    let live = centre.display.live("remote1");
+    let source = remote.live("remote1");
+    assert_eq!(remote_site::services(&live), remote_site::services(&source));
+    let complete = |socket: &Path| {
+        let columns = [
+            "description",
+            "state_type",
+            "current_attempt",
+            "last_state_change",
+        ];
+        let mut rows = rows(socket, "services", &columns, &[]);
+        rows.sort_by_key(|row| row[0].to_string());
+        rows
+    };
+    assert_eq!(complete(&live), complete(&source));
     // Cut on its way, it changes nothing and says so.
     let cut = sshd
         .bash(&format!(

@@ -199,6 +199,11 @@ impl Icinga2 {
         livestatus::command(&self.live(), commands);
     }
 
+    /// Sends external commands as of another time.
+    pub fn command_at<S: AsRef<str>>(&self, time: u64, commands: impl IntoIterator<Item = S>) {
+        livestatus::command_at(time, &self.live(), commands);
+    }
+
     /// Waits until `count` rows of `table` pass the filters in `headers`.
     #[track_caller]
     pub fn wait_for_rows(&self, table: &str, headers: &[&str], count: usize) {

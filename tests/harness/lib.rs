@@ -7,6 +7,7 @@
 #![warn(missing_docs)]
 
 pub mod authority;
+pub mod clock;
 pub mod icinga2;
 pub mod livestatus;
 pub mod livestatusd;
@@ -21,6 +22,7 @@ pub mod tls;
 pub mod wait;
 
 pub use authority::{Authority, Credentials};
+pub use clock::Clock;
 pub use icinga2::Icinga2;
 pub use livestatusd::Livestatusd;
 pub use nagios::Nagios;

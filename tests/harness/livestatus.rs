@@ -47,9 +47,14 @@ pub fn command<S: AsRef<str>>(socket: &Path, commands: impl IntoIterator<Item = 
         .duration_since(std::time::UNIX_EPOCH)
         .expect("after 1970")
         .as_secs();
+    command_at(now, socket, commands);
+}
+
+/// Sends commands as of another time.
+pub fn command_at<S: AsRef<str>>(time: u64, socket: &Path, commands: impl IntoIterator<Item = S>) {
     let mut request = String::new();
     for command in commands {
-        request.push_str(&format!("COMMAND [{now}] {}\n\n", command.as_ref()));
+        request.push_str(&format!("COMMAND [{time}] {}\n\n", command.as_ref()));
     }
     talk(socket, request.as_bytes())
         .unwrap_or_else(|error| panic!("{}: {error}", socket.display()));

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::{Program, Running, Site, wait_for};
+use crate::{Clock, Program, Running, Site, wait_for};
 
 /// A `livestatusd` in a site of its own.
 pub struct Livestatusd {
@@ -22,6 +22,12 @@ impl Livestatusd {
     /// As [`Livestatusd::start`], with more lines of configuration.
     #[track_caller]
     pub fn start_with(sites: &[&str], more: &str) -> Self {
+        Self::start_by(None, sites, more)
+    }
+
+    /// As [`Livestatusd::start_with`], going by another clock than ours.
+    #[track_caller]
+    pub fn start_by(clock: Option<&Clock>, sites: &[&str], more: &str) -> Self {
         let site = Site::new("central");
         for name in sites {
             let directory = site.path("etc/shadow").join(name);
@@ -39,16 +45,19 @@ impl Livestatusd {
              snapshot = \"{at}/var/livestatusd.snapshot\"\n{more}\n"
         );
         site.write("etc/livestatusd.toml", configuration);
-        let process = Self::launch(&site);
+        let process = Self::launch(clock, &site);
         Self { process, site }
     }
 
     #[track_caller]
-    fn launch(site: &Site) -> Running {
-        let mut process = Program::new("livestatusd")
+    fn launch(clock: Option<&Clock>, site: &Site) -> Running {
+        let program = Program::new("livestatusd")
             .arg("--config")
-            .arg(site.path("etc/livestatusd.toml"))
-            .start();
+            .arg(site.path("etc/livestatusd.toml"));
+        let mut process = match clock {
+            Some(clock) => clock.run(program).start(),
+            None => program.start(),
+        };
         // Not by connecting: a stream that ends at once is an incomplete dump.
         let mut sockets = vec![site.socket("live")];
         for entry in std::fs::read_dir(site.path("etc/shadow")).expect("made above") {
@@ -78,7 +87,7 @@ impl Livestatusd {
     /// Starts it where it has been before.
     #[track_caller]
     pub fn start_again(site: Site) -> Self {
-        let process = Self::launch(&site);
+        let process = Self::launch(None, &site);
         Self { process, site }
     }
 

@@ -180,6 +180,13 @@ impl Nagios {
         self.program().arg("-v").arg(self.main()).run()
     }
 
+    /// Adds lines to its main configuration file.
+    pub fn add_to_main(&self, lines: &str) {
+        let main = self.site.read("etc/nagios.cfg");
+        self.site
+            .write("etc/nagios.cfg", [&main, lines.as_bytes()].concat());
+    }
+
     /// Runs it.
     #[track_caller]
     pub fn run(&mut self) {

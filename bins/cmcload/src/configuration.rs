@@ -2,7 +2,7 @@
 //! former one if it is another.
 
 use std::fs;
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 use std::process::Command;
 use std::time::SystemTime;
@@ -19,8 +19,7 @@ use crate::input::{self, Input};
 /// Takes a configuration in, whole or not at all.
 pub(crate) fn import(args: &Args, mut input: Input) -> Result<Status, Failure> {
     let failed = |error| Failure::caused(Status::Failed, input.name.clone(), error);
-    let mut bytes = Vec::new();
-    input.reader.read_to_end(&mut bytes).map_err(failed)?;
+    let bytes = transfer::read_whole(&mut input.reader, args.reading.max_bytes).map_err(failed)?;
     let configuration = shadow::parse(&bytes, Limits::default())
         .map_err(|error| Failure::caused(Status::Failed, input.name.clone(), error))?;
     drop(bytes);

@@ -14,7 +14,6 @@ mod objects;
 mod shadow;
 
 use std::collections::BTreeSet;
-use std::io::Read;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -33,11 +32,6 @@ use crate::source;
 use content::Content;
 use directory::{Commands, Directory, Reload};
 
-/// Longest configuration that is read, in bytes: it is held in memory.
-const MAX_BYTES: u64 = 512 << 20;
-/// Longest line of it: a host of a `.mk` file with all its services.
-const MAX_LINE: usize = 64 << 20;
-
 /// Takes in a configuration dump.
 pub(crate) fn import(
     args: &cli::Import,
@@ -45,7 +39,7 @@ pub(crate) fn import(
     mut input: Input,
 ) -> Result<Status, Failure> {
     let directory = config_dir(args)?;
-    let read = read_whole(&mut input, args.reading.max_bytes.min(MAX_BYTES)).and_then(|text| {
+    let read = read_whole(&mut input, args.reading.max_bytes).and_then(|text| {
         let begin = nagios::frame::check(&text).map_err(|error| refuse(&input, error))?;
         Ok((text, begin))
     });
@@ -138,29 +132,13 @@ fn refuse(input: &Input, why: impl std::fmt::Display) -> Failure {
     Failure::new(Status::Failed, format!("{}:{why}", input.name))
 }
 
-/// Reads all of it, without a byte order mark and without CR before LF. Gives
-/// up as soon as a line is too long, not only when it is over.
+/// Reads all of it, without a byte order mark and without CR before LF.
 fn read_whole(input: &mut Input, limit: u64) -> Result<Vec<u8>, Failure> {
-    let mut text = Vec::new();
-    let mut line_start = 0;
-    let mut buffer = vec![0; 1 << 16];
-    loop {
-        let count = match input.reader.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(count) => count,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(Failure::caused(Status::Failed, &input.name, error)),
-        };
-        let newline = buffer[..count].rfind_byte(b'\n');
-        line_start = newline.map_or(line_start, |at| text.len() + at + 1);
-        text.extend_from_slice(&buffer[..count]);
-        if text.len() as u64 > limit {
-            return Err(input.refuse(&format!("a configuration of more than {limit} bytes")));
-        }
-        if text.len() - line_start > MAX_LINE {
-            return Err(input.refuse(&format!("a line of more than {MAX_LINE} bytes")));
-        }
-    }
+    let read = transfer::read_whole(&mut input.reader, limit);
+    let mut text = read.map_err(|error| match error.kind() {
+        std::io::ErrorKind::InvalidData => input.refuse(&error.to_string()),
+        _ => Failure::caused(Status::Failed, &input.name, error),
+    })?;
     if text.contains_str("\r\n") {
         text = text.replace("\r\n", "\n");
     }

@@ -15,6 +15,7 @@ pub mod ledger;
 pub mod output;
 pub mod owners;
 pub mod signature;
+mod whole;
 
 pub use compress::{Expanded, open};
 pub use error::Error;
@@ -24,3 +25,4 @@ pub use ledger::{Entry, Kind, Ledger, Order, Outcome, Turn};
 pub use output::Output;
 pub use owners::{Claim, Owners};
 pub use signature::{Form, Signed, Signer, SigningWriter, Trust};
+pub use whole::read_whole;

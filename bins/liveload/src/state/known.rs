@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 use std::path::Path;
 
 use bstr::ByteSlice;
@@ -28,22 +28,33 @@ impl Known {
     pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
         let failed = |error| Failure::caused(Status::Failed, path.display().to_string(), error);
         let file = File::open(path).map_err(failed)?;
-        let mut known = Self::default();
-        let mut reader = BufReader::with_capacity(1 << 16, file);
-        let mut line = Vec::new();
-        let mut definition = None;
-        loop {
-            line.clear();
-            if reader.read_until(b'\n', &mut line).map_err(failed)? == 0 {
-                break;
-            }
-            known.take_line(line.trim_ascii(), &mut definition);
-        }
+        let known = Self::parse(BufReader::with_capacity(1 << 16, file)).map_err(failed)?;
         if known.attempts.is_empty() {
             let what = format!("{}: no object is defined in it", path.display());
             return Err(Failure::new(Status::Failed, what));
         }
         Ok(known)
+    }
+
+    /// What is in such a file. Only its own core writes it, and none so long a line.
+    pub(crate) fn parse(mut reader: impl BufRead) -> io::Result<Self> {
+        let mut known = Self::default();
+        let mut line = Vec::new();
+        let mut definition = None;
+        loop {
+            line.clear();
+            let length = (&mut reader)
+                .take(MAX_LINE as u64)
+                .read_until(b'\n', &mut line)?;
+            match length {
+                0 => return Ok(known),
+                MAX_LINE => {
+                    let what = format!("a line of more than {MAX_LINE} bytes");
+                    return Err(io::Error::new(ErrorKind::InvalidData, what));
+                }
+                _ => known.take_line(line.trim_ascii(), &mut definition),
+            }
+        }
     }
 
     /// Asks a core for its hosts and services.

@@ -7,22 +7,26 @@
 //! each object what the core was told last: 32 bytes in the ledger's file
 //! `SITE.replay`, behind a line that names the format.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::hash::{Hash, Hasher};
 use std::path::PathBuf;
 
+use bstr::BString;
 use nagios::check_result::{CheckResult, Full};
 use objects::{StateType, UnixTime};
 use program::{Failure, file};
 
 use super::known::Known;
+use crate::cli::Core;
 
 const MAGIC: &[u8] = b"sitewire-replay 1\n";
 /// Bytes of an object in the file.
 const LENGTH: usize = 32;
 /// Most attempts that are played again; a core allows more than anybody uses.
 const MAX_ATTEMPTS: u32 = 100;
+/// In the place of an attempt: the core counted none, because the host was not up.
+const UNCOUNTED: u32 = 0;
 
 /// What the core was told last of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +42,9 @@ struct Told {
 pub(crate) struct Replay {
     path: PathBuf,
     told: HashMap<u64, Told>,
+    /// The hosts of this dump that are not up, to a core for which problems of
+    /// their services are hard at once. Hosts come before their services.
+    down: Option<HashSet<BString>>,
     results: Vec<CheckResult>,
     /// Whether the last object was in another state when it was told last.
     pub(crate) is_new_spell: bool,
@@ -46,11 +53,12 @@ pub(crate) struct Replay {
 impl Replay {
     /// Reads what was told before. A file that is not ours is begun anew: then
     /// everything is played again, once.
-    pub(crate) fn open(path: PathBuf) -> Self {
+    pub(crate) fn open(path: PathBuf, core: Core) -> Self {
         let told = fs::read(&path).ok().and_then(|bytes| parse(&bytes));
         Self {
             path,
             told: told.unwrap_or_default(),
+            down: (core != Core::Icinga2).then(HashSet::new),
             results: Vec::new(),
             is_new_spell: true,
         }
@@ -70,16 +78,21 @@ impl Replay {
             return &self.results;
         };
         let key = key(record);
-        let now = Told {
+        let before = self.told.get(&key).copied();
+        let mut now = Told {
             state: record.return_code,
             is_hard: full.state_type == StateType::Hard,
             attempt: full.current_attempt.clamp(1, MAX_ATTEMPTS),
             last_state_change: full.last_state_change.micros(),
             last_check: record.start_time.micros(),
         };
-        let before = self.told.insert(key, now);
+        if !self.host_is_up(record) && now.state != 0 && !now.is_known_hard(before) {
+            now.attempt = UNCOUNTED;
+        }
+        self.told.insert(key, now);
+        // What the core did not count is told again from the beginning.
         self.is_new_spell = before.is_none_or(|before| {
-            (before.state, before.last_state_change) != (now.state, now.last_state_change)
+            !now.is_same_spell(before) || before.attempt == UNCOUNTED && now.attempt != UNCOUNTED
         });
         let service = record.service_description.as_deref().map(|name| &name[..]);
         let needed = known.and_then(|known| known.max_check_attempts(&record.host_name, service));
@@ -92,6 +105,21 @@ impl Replay {
             &mut self.results,
         );
         &self.results
+    }
+
+    /// Whether the host of a service is up, as far as it matters. Takes note of
+    /// hosts.
+    fn host_is_up(&mut self, record: &CheckResult) -> bool {
+        let Some(down) = &mut self.down else {
+            return true;
+        };
+        if record.service_description.is_some() {
+            return down.is_empty() || !down.contains(&record.host_name);
+        }
+        if record.return_code != 0 {
+            down.insert(record.host_name.clone());
+        }
+        true
     }
 
     /// Remembers what was told, for the next dump.
@@ -108,6 +136,19 @@ impl Replay {
             Ok(())
         })
         .map_err(|error| file::failure(&self.path, error))
+    }
+}
+
+impl Told {
+    fn is_same_spell(&self, before: Told) -> bool {
+        (before.state, before.last_state_change) == (self.state, self.last_state_change)
+    }
+
+    /// Whether the core knows the problem as hard after all its attempts.
+    fn is_known_hard(&self, before: Option<Told>) -> bool {
+        before.is_some_and(|before| {
+            self.is_same_spell(before) && before.is_hard && before.attempt != UNCOUNTED
+        })
     }
 }
 
@@ -129,9 +170,7 @@ fn play(
         never if never.is_never() => record.start_time,
         time => time.min(record.start_time),
     };
-    let is_same_spell = before.is_some_and(|before| {
-        (before.state, before.last_state_change) == (now.state, now.last_state_change)
-    });
+    let is_same_spell = before.is_some_and(|before| now.is_same_spell(before));
     if now.state == 0 {
         if !is_same_spell {
             // An OK state that ended and began again between two dumps: the core
@@ -141,6 +180,10 @@ fn play(
             }
             results.push(at(changed, 0));
         }
+        results.push(record.clone());
+        return;
+    }
+    if now.attempt == UNCOUNTED && is_same_spell && before.is_some_and(|b| b.attempt == UNCOUNTED) {
         results.push(record.clone());
         return;
     }
@@ -155,14 +198,19 @@ fn play(
             results.push(at(changed, 0));
         }
     }
-    let was_hard = is_same_spell && before.is_some_and(|before| before.is_hard);
+    if now.attempt == UNCOUNTED {
+        // The first one makes it hard, and so is its last change.
+        results.push(at(changed, now.state));
+        results.push(record.clone());
+        return;
+    }
     if now.is_hard {
         let wanted = now
             .attempt
             .max(full.max_check_attempts)
             .max(needed)
             .min(MAX_ATTEMPTS);
-        if !was_hard {
+        if !now.is_known_hard(before) {
             while counted < wanted {
                 results.push(at(changed, now.state));
                 counted += 1;
@@ -235,6 +283,72 @@ mod tests {
     }
 
     #[test]
+    fn problems_of_a_host_that_is_down_are_told_again_when_it_is_up() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.replay");
+        let host = |state: u8| CheckResult {
+            service_description: None,
+            ..record(state, true, 3, 1, 1)
+        };
+        for (name, is_up, record, want) in [
+            (
+                "soft",
+                true,
+                record(2, false, 1, 10, 10),
+                &[(0, 10), (2, 10)][..],
+            ),
+            (
+                "host down",
+                false,
+                record(2, false, 1, 10, 20),
+                &[(2, 10), (2, 20)],
+            ),
+            ("still down", false, record(2, false, 1, 10, 30), &[(2, 30)]),
+            (
+                "up",
+                true,
+                record(2, false, 2, 10, 40),
+                &[(0, 10), (2, 10), (2, 40)],
+            ),
+            (
+                "hard",
+                true,
+                record(2, true, 3, 10, 50),
+                &[(2, 10), (2, 50)],
+            ),
+            (
+                "hard and down",
+                false,
+                record(2, true, 3, 10, 60),
+                &[(2, 60)],
+            ),
+            ("hard and up", true, record(2, true, 3, 10, 70), &[(2, 70)]),
+            (
+                "well",
+                false,
+                record(0, true, 1, 80, 80),
+                &[(0, 80), (0, 80)],
+            ),
+        ] {
+            let mut replay = Replay::open(path.clone(), Core::Nagios);
+            replay.results(&host(u8::from(!is_up)), None);
+            let told: Vec<(u8, i64)> = replay
+                .results(&record, None)
+                .iter()
+                .map(|result| (result.return_code, result.start_time.secs()))
+                .collect();
+            assert_eq!(told, want, "{name}");
+            // Who takes the acknowledgement along with it gets it again.
+            let is_new = want.contains(&(0, 10)) || name == "well";
+            assert_eq!(replay.is_new_spell, is_new, "{name}");
+            replay.store().unwrap();
+        }
+        let mut replay = Replay::open(directory.path().join("b"), Core::Icinga2);
+        replay.results(&host(1), None);
+        assert_eq!(replay.results(&record(2, false, 1, 10, 10), None).len(), 2);
+    }
+
+    #[test]
     fn a_core_is_told_what_brings_it_there_and_no_more() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a.replay");
@@ -261,7 +375,7 @@ mod tests {
                 &[(1, 95), (0, 95), (0, 99)],
             ),
         ] {
-            let mut replay = Replay::open(path.clone());
+            let mut replay = Replay::open(path.clone(), Core::Nagios);
             let told: Vec<(u8, i64)> = replay
                 .results(&record, None)
                 .iter()
@@ -273,6 +387,6 @@ mod tests {
         let bytes = fs::read(&path).unwrap();
         assert_eq!(bytes.len(), MAGIC.len() + LENGTH);
         fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
-        assert_eq!(Replay::open(path).told.len(), 0);
+        assert_eq!(Replay::open(path, Core::Nagios).told.len(), 0);
     }
 }

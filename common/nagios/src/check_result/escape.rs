@@ -63,8 +63,10 @@ pub(super) fn push_output(core: Core, out: &mut Vec<u8>, result: &CheckResult) {
         };
         lines.push(out, &result.long_plugin_output);
     }
-    if out.ends_with(b"\\") {
-        // The cores take blanks off the end.
+    // For Nagios every backslash is doubled, so that of those at the end one too
+    // many stands before the line's end. Naemon takes a blank off the end, but
+    // for one behind long output.
+    if core == Core::Naemon && out.ends_with(b"\\") {
         out.push(b' ');
     }
 }
@@ -115,8 +117,8 @@ pub(super) fn read_output(
         split(raw, into);
         return Ok(());
     };
-    let raw = match raw {
-        [rest @ .., b'\\', b' '] => &raw[..=rest.len()],
+    let raw = match (raw, core) {
+        ([rest @ .., b'\\', b' '], Core::Naemon) => &raw[..=rest.len()],
         _ => join(raw)?,
     };
     if !raw.contains(&b'\\') {
@@ -196,7 +198,8 @@ mod tests {
             (Nagios, r"C:\new", "", "", r"C:\\new"),
             (Naemon, r"C:\new", "", "", r"C:/new"),
             (Naemon, r"C:\temp", "", "", r"C:\temp"),
-            (Nagios, r"C:\", "", "", r"C:\\ "),
+            (Nagios, r"C:\", "", "", r"C:\\"),
+            (Nagios, "a", "", r"C:\\", r"a\nC:\\\\"),
             (Naemon, r"C:\", "", "", r"C:\ "),
             (Nagios, "a", "b=1", "c\nd", r"a|b=1\nc\nd"),
             (Naemon, r"a\", "", "c", r"a\\nc"),
@@ -267,7 +270,8 @@ mod tests {
             let mut line = Vec::new();
             push_output(core, &mut line, &meant);
             prop_assert!(line.find_byteset(b"\n\r\0").is_none());
-            prop_assert!(!line.ends_with(b"\\"));
+            let at_end = line.iter().rev().take_while(|b| **b == b'\\').count();
+            prop_assert!(at_end % 2 == 0 && (at_end == 0 || core == Core::Nagios));
             let mut read = CheckResult::default();
             read_output(Some(core), &line, &mut read).unwrap();
             let mut again = Vec::new();
@@ -277,7 +281,6 @@ mod tests {
             prop_assert_eq!(&reread, &read);
             let is_plain = |text: &[u8]| text.iter().all(|b| *b >= b' ' && *b != b'|' && *b != 0x7f);
             if core == Core::Nagios && is_plain(&output) && is_plain(&perf_data) && is_plain(&long)
-                && ![&output, &perf_data, &long].iter().any(|text| text.ends_with(b"\\ "))
             {
                 prop_assert_eq!(read, meant);
             }
