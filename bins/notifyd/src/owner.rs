@@ -202,11 +202,18 @@ impl<S: Storage> Owner<S> {
             queue,
         };
         owner.queue.end_settled(now());
-        // A disk that refuses now what recovery has to write may take it later.
-        let open: Vec<Message> = owner.queue.open_or_pending().collect();
         let mut orphans = BTreeMap::<String, usize>::new();
-        for message in &open {
-            owner.restore(message, &mut orphans)?;
+        let mut next = 0;
+        loop {
+            // Some at a time: of a million there is no room for all. What the disk
+            // refuses now it may take later.
+            let open = owner.queue.open_or_pending_from(next);
+            let open: Vec<Message> = open.take(GROUP).collect();
+            let Some(last) = open.last() else { break };
+            next = last.order.saturating_add(1);
+            for message in &open {
+                owner.restore(message, &mut orphans)?;
+            }
         }
         for (target, count) in orphans {
             tracing::warn!(

@@ -441,28 +441,6 @@ impl Index {
         number.map_or(0, |number| self.states.waiting(number))
     }
 
-    /// The messages of this order and higher ones that `target` still needs, and
-    /// that are in the journal, in the order of acceptance.
-    pub(crate) fn needed_by(
-        &self,
-        target: &Target,
-        order: u64,
-    ) -> impl Iterator<Item = (u64, NotificationId)> + '_ {
-        let number = self.known_target(target);
-        let number = number.filter(|number| self.states.waiting(*number) > 0);
-        let entries = number.map(|number| {
-            let needed = move |entry: &&Entry| {
-                let progress = self.states.get(entry.state).find(number);
-                progress.is_some_and(|progress| progress.end.is_none())
-            };
-            let entries = self.messages.from(order);
-            entries.filter(move |(_, entry)| needed(entry))
-        });
-        let stored = |entry: &Entry| matches!(entry.at(), Whereabouts::Stored { .. });
-        let entries = entries.into_iter().flatten();
-        entries.filter_map(move |(order, entry)| stored(entry).then_some((order, entry.id)))
-    }
-
     /// The gravest end of a message that is settled at all its targets.
     pub(crate) fn settled_everywhere(&self, id: NotificationId) -> Option<End> {
         let ends = self.state(id)?.targets.iter().map(|progress| progress.end);

@@ -400,14 +400,14 @@ impl<S: Storage> Queue<S> {
         durable.filter_map(|(order, _)| self.index.message(order))
     }
 
-    /// All open messages, also those that are durable only after the next
-    /// commit, in the order of acceptance.
-    pub fn open_or_pending(&self) -> impl Iterator<Item = Message> + '_ {
-        let entries = self.index.entries();
+    /// All open messages from this place in the order on, also those that are
+    /// durable only after the next commit.
+    pub fn open_or_pending_from(&self, order: u64) -> impl Iterator<Item = Message> + '_ {
+        let entries = self.index.entries_from(order);
         entries.filter_map(|(order, _)| self.index.message(order))
     }
 
-    /// Of each of those, which it is and when it was accepted.
+    /// Of each of those that are durable, which it is and when it was accepted.
     pub fn open_since(&self) -> impl Iterator<Item = (NotificationId, UnixTime)> + '_ {
         let durable = self.index.entries().filter(|(_, entry)| is_stored(entry));
         durable.map(|(_, entry)| (entry.id, entry.accepted()))
@@ -416,16 +416,6 @@ impl<S: Storage> Queue<S> {
     /// How many open messages are not settled at `target`.
     pub fn waiting_for(&self, target: &Target) -> u64 {
         self.index.waiting_for(target)
-    }
-
-    /// The open messages that are durable and not settled at `target`, from this
-    /// place in the order of acceptance on.
-    pub fn needed_by(
-        &self,
-        target: &Target,
-        order: u64,
-    ) -> impl Iterator<Item = (u64, NotificationId)> + '_ {
-        self.index.needed_by(target, order)
     }
 
     /// The ids accepted durably from a peer, as far as remembered, oldest first.

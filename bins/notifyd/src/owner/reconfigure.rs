@@ -27,7 +27,7 @@ impl<S: Storage> Owner<S> {
         if new_forwards.is_empty() && new_lanes.is_empty() {
             return;
         }
-        let open: Vec<Message> = self.queue.open_or_pending().collect();
+        let open: Vec<Message> = self.queue.open_or_pending_from(0).collect();
         for message in &open {
             self.take_up(message, &new_forwards, &new_lanes);
         }

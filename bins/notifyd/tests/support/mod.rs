@@ -57,7 +57,7 @@ impl Site {
     pub(crate) fn configure(&self, rest: &str) {
         let at = self.path("").display().to_string();
         let text = format!(
-            "stop_timeout = '10s'\n[site]\nname = '{}'\n[spool]\ndirectory = '@spool'\nallow_volatile = true\n\
+            "stop_timeout = '10s'\n[site]\nname = '{}'\n[spool]\ndirectory = '@spool'\n\
              [state]\nfile = '@notifyd.state'\ninterval = '100ms'\n{rest}",
             self.name
         );
