@@ -103,7 +103,8 @@ impl<'a> Session<'a> {
             Err(failure) => return Err(remember_refusal(args, &mut turn, name, failure)),
         };
         let is_replayed = args.states.full && args.way.backend != To::Livestatusd;
-        let replay = is_replayed.then(|| Replay::open(ledger.file(&site, "replay"), args.way.core));
+        let replay =
+            is_replayed.then(|| Replay::open(ledger.file(&site, "replay"), args.way.core()));
         let mut session = Self {
             args,
             name,
