@@ -127,7 +127,11 @@ fn storm(seed: u64, weather: Weather, length: Duration) -> Result<Summary, Probl
             true => dice.between(20, 60),
             false => dice.between(0, 8),
         }),
-        longest: [200, 2000, 30_000][dice.below(3) as usize],
+        longest: match weather {
+            // What has ended must not make room before the judge has seen it.
+            Weather::FullDisk => 1000,
+            _ => [200, 2000, 30_000][dice.below(3) as usize],
+        },
         drops: true,
     };
     let submitters = Submitters::start(&field.entrance(), manner, &mut dice);
@@ -151,6 +155,10 @@ fn storm(seed: u64, weather: Weather, length: Duration) -> Result<Summary, Probl
     }
     if let Some(disk) = &disk {
         disk.empty();
+    }
+    if let Some(clock) = &clock {
+        // Yesterday no certificate was valid yet.
+        clock.set(0);
     }
     field.heal();
     let promises = submitters.finish();

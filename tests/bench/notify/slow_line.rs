@@ -42,6 +42,7 @@ pub(super) fn measure(report: &mut Report, disk: &Disk) {
     // Filled an hour ago.
     line.behave(|line| line.refuses = true);
     let mut before = Program::foreign("faketime", "notifyd of an hour ago")
+        .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
         .args(["-f", AGE])
         .arg(harness::program::built("notifyd"))
         .arg("--config")
