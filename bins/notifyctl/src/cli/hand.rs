@@ -16,15 +16,15 @@ pub(crate) struct StatusArgs {
 
     /// From where on it is WARNING
     ///
-    /// NAME=VALUE, repeated: waiting=NUMBER, oldest=DURATION [10m],
-    /// silent=DURATION of a peer [2m], certificate=DURATION left [30d]. 0: never.
+    /// NAME=VALUE, repeated: waiting=NUMBER, oldest=DURATION (10m),
+    /// silent=DURATION of a peer (2m), certificate=DURATION left (30d). 0: never.
     #[arg(short, long, value_name = "NAME=VALUE", requires = "nagios",
           value_parser = crate::nagios::parse_limit)]
     pub(crate) warning: Vec<Limit>,
 
     /// From where on it is CRITICAL
     ///
-    /// As --warning; oldest [1h], silent [10m], certificate [7d].
+    /// As --warning; oldest (1h), silent (10m), certificate (7d).
     #[arg(short = 'C', long, value_name = "NAME=VALUE", requires = "nagios",
           value_parser = crate::nagios::parse_limit)]
     pub(crate) critical: Vec<Limit>,
