@@ -397,7 +397,7 @@ fn garbage_to_notifyd_is_closed_logged_and_forgotten() {
     // Two ports, and it tells no more than twenty complaints a minute.
     assert!(2 * garbage().len() > 20);
     for (number, (name, bytes)) in garbage().into_iter().enumerate() {
-        let complaints = || lines_with(&receiver, "WARN");
+        let complaints = || lines_with(&receiver, "connection from");
         throw_at_port(name, port, &bytes);
         throw_at_socket(name, &unix, &bytes);
         let told = 20.min(2 * number + 2);

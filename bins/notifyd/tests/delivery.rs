@@ -297,7 +297,7 @@ fn readiness_is_told_and_the_state_file_is_written_on_demand() {
         0o644
     );
     daemon.signal(Signal::HUP);
-    daemon.wait_for_line("restart to change it");
+    daemon.wait_for_line("the configuration has been read again");
     daemon.terminate();
 }
 
