@@ -204,14 +204,8 @@ impl<S: Storage> Owner<S> {
         owner.queue.end_settled(now());
         let mut orphans = BTreeMap::<String, usize>::new();
         let mut next = 0;
-        loop {
-            // Some at a time: of a million there is no room for all. What the disk
-            // refuses now it may take later.
-            let open = owner.queue.open_or_pending_from(next);
-            let open: Vec<Message> = open.take(GROUP).collect();
-            let Some(last) = open.last() else { break };
-            next = last.order.saturating_add(1);
-            for message in &open {
+        while let Some(page) = owner.open_page(&mut next) {
+            for message in &page {
                 owner.restore(message, &mut orphans)?;
             }
         }
@@ -298,6 +292,16 @@ impl<S: Storage> Owner<S> {
                 return;
             }
         }
+    }
+
+    /// Open messages from `next` on, which becomes the place behind them. Some at
+    /// a time: of a million there is no room for all. Those that the disk refuses
+    /// now are among them, as it may take them later.
+    fn open_page(&self, next: &mut u64) -> Option<Vec<Message>> {
+        let open = self.queue.open_or_pending_from(*next);
+        let page: Vec<Message> = open.take(GROUP).collect();
+        *next = page.last()?.order.saturating_add(1);
+        Some(page)
     }
 
     /// Everything that follows from what was asked, and the commit.

@@ -27,9 +27,11 @@ impl<S: Storage> Owner<S> {
         if new_forwards.is_empty() && new_lanes.is_empty() {
             return;
         }
-        let open: Vec<Message> = self.queue.open_or_pending_from(0).collect();
-        for message in &open {
-            self.take_up(message, &new_forwards, &new_lanes);
+        let mut next = 0;
+        while let Some(page) = self.open_page(&mut next) {
+            for message in &page {
+                self.take_up(message, &new_forwards, &new_lanes);
+            }
         }
     }
 
