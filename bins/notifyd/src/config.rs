@@ -2,6 +2,7 @@
 //! of it. All problems are found, not only the first.
 
 mod certificates;
+mod http;
 mod lanes;
 mod links;
 
@@ -14,7 +15,11 @@ use objects::SiteId;
 use program::config::Table;
 
 pub(crate) use certificates::Change;
-pub(crate) use lanes::{Destination, Lane, MailLane, Retry, ScriptLane, Transport};
+use http::settings as http_settings;
+pub(crate) use lanes::{
+    Argument, CheckmkLane, CommandLane, Destination, Lane, MailLane, Retry, ScriptLane,
+    SyslogFormat, SyslogLane, SyslogServer, Transport, WebhookLane, WebhookTemplate,
+};
 use lanes::{absolute, parse_lane};
 pub(crate) use links::{Forward, Listen, Peer, Tls};
 use links::{parse_forward, parse_listen, parse_peer, parse_tls};
@@ -165,7 +170,7 @@ impl Configuration {
     /// here but where they are loaded.
     pub(crate) fn check_files(&self, problems: &mut Vec<String>) {
         for lane in &self.lanes {
-            let complaint = lane.to.check_files();
+            let complaint = lane.to.check_files(&lane.name);
             problems.extend(complaint.map(|what| format!("[[lane]] {}: {what}", lane.name)));
         }
         for (what, path) in [

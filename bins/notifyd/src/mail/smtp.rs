@@ -19,10 +19,10 @@ use lettre::transport::smtp::client::{
 use lettre::transport::smtp::commands::{Data, Mail as MailCommand, Rcpt};
 use lettre::transport::smtp::extension::{ClientId, Extension, MailParameter};
 use lettre::transport::smtp::response::Response;
-use objects::NotificationId;
+use uuid::Uuid;
 
 use super::Composer;
-use crate::delivery::{Job, Outcome, Verdict};
+use crate::delivery::{Outcome, Verdict, Work};
 
 /// A connection that was idle for longer is opened anew.
 const KEPT: Duration = Duration::from_secs(20);
@@ -67,7 +67,7 @@ pub(crate) struct Smtp {
     server: Server,
     kept: Option<(SmtpConnection, Instant)>,
     /// Who still has to get a mail that others have got.
-    partly: HashMap<NotificationId, Vec<Address>>,
+    partly: HashMap<Uuid, Vec<Address>>,
 }
 
 /// One way in which a mail did not get to anybody.
@@ -97,13 +97,13 @@ impl Smtp {
     }
 
     /// One attempt.
-    pub(crate) fn deliver(&mut self, job: &Job) -> Outcome {
-        let mail = match self.composer.compose(job) {
+    pub(crate) fn deliver(&mut self, work: &Work) -> Outcome {
+        let mail = match self.composer.compose(work) {
             Ok(mail) => mail,
             Err(outcome) => return outcome,
         };
         let envelope = mail.message.envelope();
-        let recipients = match self.partly.remove(&job.id) {
+        let recipients = match self.partly.remove(&mail.job_id) {
             Some(left) => left,
             None => envelope.to().to_vec(),
         };
@@ -115,7 +115,7 @@ impl Smtp {
             sent = self.send(envelope.from(), &recipients, &body);
         }
         match sent {
-            Ok((reply, verdicts)) => self.judge(job.id, &reply, verdicts),
+            Ok((reply, verdicts)) => self.judge(mail.job_id, &reply, verdicts),
             Err(trouble) => {
                 let server = format!("{}:{}", self.server.host, self.server.port);
                 Outcome::new(trouble.verdict, format!("{server}: {}", trouble.text))
@@ -124,7 +124,7 @@ impl Smtp {
     }
 
     /// The server has the mail for some.
-    fn judge(&mut self, id: NotificationId, reply: &str, verdicts: Verdicts) -> Outcome {
+    fn judge(&mut self, id: Uuid, reply: &str, verdicts: Verdicts) -> Outcome {
         let mut text = reply.to_owned();
         for refused in &verdicts.texts {
             text.push_str("; ");
