@@ -8,7 +8,7 @@ use std::time::Duration;
 use objects::SiteId;
 
 use crate::config::{Destination, Lane, MailLane, Transport};
-use crate::delivery::{Job, Outcome, Verdict};
+use crate::delivery::{Job, Outcome, Verdict, Work};
 use crate::mail::{Composer, Smtp, Templates};
 use crate::maildir::Maildir;
 use crate::owner::Request;
@@ -27,20 +27,20 @@ enum Means {
     Broken(String),
 }
 
-/// Delivers what comes in `jobs` until its sender is gone. `number` is the
+/// Delivers what comes in `work` until its sender is gone. `number` is the
 /// lane's place in the configuration.
 pub(crate) fn start(
     number: usize,
     lane: Lane,
     site: SiteId,
-    jobs: Receiver<Job>,
+    work: Receiver<Work>,
     owner: Sender<Request>,
     stop: Stop,
 ) -> std::io::Result<()> {
     let mut means = Means::of(lane, site);
-    let work = move || {
-        for job in jobs {
-            let outcome = means.deliver(&job, &stop);
+    let run = move || {
+        for work in work {
+            let outcome = means.deliver(&work, &stop);
             let finished = Request::Finished {
                 lane: number,
                 outcome,
@@ -52,7 +52,7 @@ pub(crate) fn start(
     };
     thread::Builder::new()
         .name("lane".to_owned())
-        .spawn(work)
+        .spawn(run)
         .map(drop)
 }
 
@@ -82,7 +82,25 @@ impl Means {
         }
     }
 
-    fn deliver(&mut self, job: &Job, stop: &Stop) -> Outcome {
+    fn deliver(&mut self, work: &Work, stop: &Stop) -> Outcome {
+        match work {
+            Work::One(job) => self.deliver_one(job, stop),
+            // One after the other, up to the first that fails.
+            Work::Together { jobs, .. } => {
+                let outcomes = jobs.iter().map(|job| self.deliver_one(job, stop));
+                let mut last = Outcome::new(Verdict::Delivered, "");
+                for outcome in outcomes {
+                    last = outcome;
+                    if last.verdict != Verdict::Delivered {
+                        break;
+                    }
+                }
+                last
+            }
+        }
+    }
+
+    fn deliver_one(&mut self, job: &Job, stop: &Stop) -> Outcome {
         match self {
             Self::Script { path, timeout } => script::run(path, *timeout, job, stop),
             Self::Maildir(maildir) => maildir.deliver(job),
