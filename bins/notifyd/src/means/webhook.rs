@@ -1,6 +1,7 @@
 //! `webhook`: a JSON document, sent to a server by HTTP. Its status is the
 //! verdict.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::time::SystemTime;
 
@@ -71,8 +72,8 @@ impl Webhook {
         let mut facts = facts::of_work(work, &self.lane, SystemTime::now().into())?;
         let link = self.templates.render("link", &facts).map_err(permanent)?;
         facts.insert("link", link.into());
-        let variables = self.settings.variables.iter().cloned();
-        facts.insert("variables", minijinja::Value::from_iter(variables));
+        let variables: BTreeMap<String, String> = self.settings.variables.iter().cloned().collect();
+        facts.insert("variables", minijinja::Value::from(variables));
         let secret = self.secret().map_err(temporary)?;
         let has_secret = secret.is_some();
         facts.insert("secret", secret.unwrap_or_default().into());
