@@ -522,8 +522,8 @@ file = "/x.state"
             keys.extend(source.split(call).skip(1).map(read));
         }
         keys.retain(|key| !tables.contains(&key.as_str()));
-        // `[[peer]] site` is named as a table is.
-        keys.insert("site".to_owned());
+        // `[[peer]] site` and a lane's `spool` are named as tables are.
+        keys.extend(["site", "spool"].map(str::to_owned));
         let page = include_str!("../../../man/notifyd.toml.5");
         let items = page.lines().filter_map(|line| line.strip_prefix(".It Ic "));
         let documented = items.filter_map(|item| item.split(' ').next());

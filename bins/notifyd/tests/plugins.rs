@@ -59,7 +59,10 @@ fn plugins_written_for_checkmk_run_as_they_are() {
     let daemon = site.start();
     assert_eq!(
         site.outcome(CONTEXT),
-        ["success: exit code 0: sent to joe@example.com", "ended delivered"]
+        [
+            "success: exit code 0: sent to joe@example.com",
+            "ended delivered"
+        ]
     );
     assert_eq!(
         read(&site.path("mail")),
@@ -79,7 +82,10 @@ fn plugins_written_for_checkmk_run_as_they_are() {
     assert!(read(&site.path("sms.+491234")).starts_with("db1 CRIT Disk / 99 % used $(id)"));
     assert_eq!(
         site.outcome(&with(&[("CONTACTPAGER", "")])),
-        ["permanent failure: exit code 2: no pager number", "ended refused"]
+        [
+            "permanent failure: exit code 2: no pager number",
+            "ended refused"
+        ]
     );
     daemon.terminate();
 }
@@ -123,9 +129,21 @@ fn scripts_that_do_not_behave_do_not_hold_a_lane() {
     site.script("plugin", "");
     let daemon = site.start();
     for (name, text, want) in [
-        ("a hundred MiB", "head -c 100M /dev/zero | tr '\\0' x", "success: exit code 0: xxx"),
-        ("a reader of its input", "cat; echo got nothing", "success: exit code 0: got nothing"),
-        ("no output at all", "exec >&- 2>&-; sleep 0.1", "success: exit code 0"),
+        (
+            "a hundred MiB",
+            "head -c 100M /dev/zero | tr '\\0' x",
+            "success: exit code 0: xxx",
+        ),
+        (
+            "a reader of its input",
+            "cat; echo got nothing",
+            "success: exit code 0: got nothing",
+        ),
+        (
+            "no output at all",
+            "exec >&- 2>&-; sleep 0.1",
+            "success: exit code 0",
+        ),
         (
             "somebody left behind who holds the output",
             "sleep 600 & echo $! >@left; exit 0",
@@ -136,7 +154,11 @@ fn scripts_that_do_not_behave_do_not_hold_a_lane() {
             "for n in 1 2 3 4 5 6 7 8 9; do (sleep 2; echo x) & done; exit 0",
             "success: exit code 0",
         ),
-        ("one that sleeps", "sleep 600", "temporary failure: killed after 3s"),
+        (
+            "one that sleeps",
+            "sleep 600",
+            "temporary failure: killed after 3s",
+        ),
         (
             "one that ignores what it can",
             "trap '' TERM INT HUP; while :; do sleep 1; done",
@@ -170,7 +192,9 @@ fn long_values_do_not_keep_a_plugin_from_running() {
     let daemon = site.start();
     let long: &str = Box::leak("ü".repeat(200_000).into_boxed_str());
     let outcome = site.outcome(&with(&[("LONGSERVICEOUTPUT", long)]));
-    let printed = outcome[0].strip_prefix("success: exit code 0: ").expect(&outcome[0]);
+    let printed = outcome[0]
+        .strip_prefix("success: exit code 0: ")
+        .expect(&outcome[0]);
     let length: usize = printed.parse().unwrap();
     assert!((131_000..131_072).contains(&length), "{length}");
     daemon.terminate();
@@ -196,7 +220,11 @@ fn a_command_gets_arguments_and_variables_from_templates() {
     let daemon = site.start();
     assert_eq!(
         site.outcome(CONTEXT),
-        ["temporary failure: exit code 75", "success: exit code 0", "ended delivered"]
+        [
+            "temporary failure: exit code 75",
+            "success: exit code 0",
+            "ended delivered"
+        ]
     );
     let args = read(&site.path("args"));
     let lines: Vec<&str> = args.lines().collect();
@@ -234,13 +262,50 @@ fn sendmail_gets_a_mail_and_its_exit_code_is_the_verdict() {
     let daemon = site.start();
     for (code, want) in [
         ("0", &["success: exit code 0", "ended delivered"][..]),
-        ("64", &["permanent failure: exit code 64: told", "ended refused"]),
-        ("65", &["permanent failure: exit code 65: told", "ended refused"]),
-        ("67", &["permanent failure: exit code 67: told", "ended refused"]),
-        ("68", &["temporary failure: exit code 68: told", "success: exit code 0", "ended delivered"]),
-        ("69", &["temporary failure: exit code 69: told", "success: exit code 0", "ended delivered"]),
-        ("75", &["temporary failure: exit code 75: told", "success: exit code 0", "ended delivered"]),
-        ("78", &["temporary failure: exit code 78: told", "success: exit code 0", "ended delivered"]),
+        (
+            "64",
+            &["permanent failure: exit code 64: told", "ended refused"],
+        ),
+        (
+            "65",
+            &["permanent failure: exit code 65: told", "ended refused"],
+        ),
+        (
+            "67",
+            &["permanent failure: exit code 67: told", "ended refused"],
+        ),
+        (
+            "68",
+            &[
+                "temporary failure: exit code 68: told",
+                "success: exit code 0",
+                "ended delivered",
+            ],
+        ),
+        (
+            "69",
+            &[
+                "temporary failure: exit code 69: told",
+                "success: exit code 0",
+                "ended delivered",
+            ],
+        ),
+        (
+            "75",
+            &[
+                "temporary failure: exit code 75: told",
+                "success: exit code 0",
+                "ended delivered",
+            ],
+        ),
+        (
+            "78",
+            &[
+                "temporary failure: exit code 78: told",
+                "success: exit code 0",
+                "ended delivered",
+            ],
+        ),
     ] {
         fs::write(site.path("code"), code).unwrap();
         assert_eq!(site.outcome(CONTEXT), want, "{code}");
@@ -251,7 +316,10 @@ fn sendmail_gets_a_mail_and_its_exit_code_is_the_verdict() {
     );
     let mail = read(&site.path("mail"));
     assert!(!mail.contains('\r'));
-    assert!(mail.contains("\nSubject: *** PROBLEM - db1/Disk / is CRIT ***\n"), "{mail}");
+    assert!(
+        mail.contains("\nSubject: *** PROBLEM - db1/Disk / is CRIT ***\n"),
+        "{mail}"
+    );
     daemon.terminate();
 }
 
@@ -263,7 +331,10 @@ fn a_checkmk_gets_what_its_spooler_reads() {
     );
     fs::create_dir(site.path("cmk")).unwrap();
     let daemon = site.start();
-    let id = site.submit(&with(&[("PARAMETER_TO", "evil"), ("LONGSERVICEOUTPUT", "a\nb '\"")]));
+    let id = site.submit(&with(&[
+        ("PARAMETER_TO", "evil"),
+        ("LONGSERVICEOUTPUT", "a\nb '\""),
+    ]));
     wait_until("it is delivered", || site.state()["delivered"] == 1);
     assert_eq!(site.files("cmk"), [id.to_string()]);
     let file = fs::read(site.path("cmk").join(id.to_string())).unwrap();
@@ -301,9 +372,16 @@ fn a_checkmks_command_gets_the_variables_and_is_asked_again() {
     let daemon = site.start();
     assert_eq!(
         site.outcome(CONTEXT),
-        ["temporary failure: exit code 2", "success: exit code 0", "ended delivered"]
+        [
+            "temporary failure: exit code 2",
+            "success: exit code 0",
+            "ended delivered"
+        ]
     );
     let env = read(&site.path("env"));
-    assert!(env.contains("NOTIFY_SERVICEOUTPUT=99 % used $(id) `id` ü\n"), "{env}");
+    assert!(
+        env.contains("NOTIFY_SERVICEOUTPUT=99 % used $(id) `id` ü\n"),
+        "{env}"
+    );
     daemon.terminate();
 }
