@@ -119,7 +119,12 @@ impl Reporter {
             started: self.started,
             configuration: self.notices.configured().unwrap_or(self.started),
             certificate_expires: self.notices.expires(),
-            warnings: self.notices.warnings(),
+            warnings: self
+                .notices
+                .warnings()
+                .into_iter()
+                .chain(queue.undecided.clone())
+                .collect(),
             queue: queue.clone(),
             links: self.links.all().into_iter().collect(),
         }

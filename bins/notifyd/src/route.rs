@@ -4,9 +4,9 @@ use std::borrow::Cow;
 
 use objects::notification::{self, Kind, MAX_BODY};
 use objects::{Envelope, NotificationId, SiteId};
-use spool::Target;
 use wire::RefusalCode;
 
+use crate::decision::Subject;
 use crate::waiting::Object;
 
 /// A notification fit to be stored.
@@ -22,6 +22,7 @@ pub(crate) struct Incoming {
 #[derive(Debug)]
 pub(crate) struct Route {
     pub(crate) object: Object,
+    pub(crate) subject: Subject,
     pub(crate) kind: Kind,
     pub(crate) path: Vec<SiteId>,
     /// The sites it says it is from: its own word, and that of the monitoring.
@@ -71,27 +72,20 @@ impl Route {
         Ok(Self {
             origins: std::iter::once(site).chain(monitored).collect(),
             object: Object::of(&context),
+            subject: Subject {
+                context,
+                site: envelope.site.clone(),
+                created: envelope.created,
+            },
             kind: envelope.kind.clone(),
             path: envelope.path.clone(),
             lifetime_us: envelope.expires.map(lifetime),
         })
     }
 
-    /// All targets among `peers` and `lanes`. No peer that has it already gets
-    /// it again. Kinds that are not for people go to peers only.
-    pub(crate) fn targets<'a>(
-        &self,
-        peers: impl Iterator<Item = &'a SiteId>,
-        lanes: impl Iterator<Item = &'a str>,
-    ) -> Vec<Target> {
-        let for_people = matches!(self.kind, Kind::Raw | Kind::Canary);
-        let peers = peers
-            .filter(|peer| !self.path.contains(peer))
-            .map(|peer| Target::Peer(peer.clone()));
-        let lanes = lanes
-            .filter(|_| for_people)
-            .map(|lane| Target::Lane(lane.to_owned()));
-        peers.chain(lanes).collect()
+    /// Kinds that are not for people go to peers only.
+    pub(crate) fn is_for_people(&self) -> bool {
+        matches!(self.kind, Kind::Raw | Kind::Canary)
     }
 }
 
@@ -128,20 +122,15 @@ mod tests {
     }
 
     #[test]
-    fn it_goes_to_all_lanes_and_to_peers_that_do_not_have_it() {
-        let (b, c) = (site("b"), site("c"));
+    fn our_site_is_appended_to_the_path_and_not_all_kinds_are_for_people() {
         for (kind, path, want) in [
-            ("raw", "[]", "peer b, peer c, lane ops"),
-            ("canary", "[\"a\",\"b\"]", "peer c, lane ops"),
-            ("result", "[\"b\",\"c\"]", ""),
-            ("later", "[]", "peer b, peer c"),
+            ("raw", "[]", true),
+            ("canary", "[\"a\",\"b\"]", true),
+            ("result", "[\"b\",\"c\"]", false),
+            ("later", "[]", false),
         ] {
             let incoming = Incoming::read(&body(kind, path, ""), &site("own")).unwrap();
-            let targets = incoming
-                .route
-                .targets([&b, &c].into_iter(), ["ops"].into_iter());
-            let targets: Vec<String> = targets.iter().map(ToString::to_string).collect();
-            assert_eq!(targets.join(", "), want, "{kind} {path}");
+            assert_eq!(incoming.route.is_for_people(), want, "{kind}");
             assert!(incoming.body.contains("\"own\"]"), "{}", incoming.body);
         }
     }

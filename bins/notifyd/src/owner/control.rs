@@ -111,6 +111,7 @@ impl<S: Storage> Owner<S> {
                 for lane in &mut self.lanes {
                     lane.hurry(&objects, clock::instant());
                 }
+                self.decide_again(done.iter().copied());
             }
             Action::Release => {}
         }

@@ -284,9 +284,10 @@ impl<S: Storage> Owner<S> {
         }
     }
 
-    /// All that wait for another attempt, in any lane.
+    /// All that wait for another attempt, in any lane, or for rules.
     pub(super) fn deferred(&self) -> HashSet<NotificationId> {
         let lanes = self.lanes.iter();
-        lanes.flat_map(|lane| lane.line.deferred()).collect()
+        let lanes = lanes.flat_map(|lane| lane.line.deferred());
+        lanes.chain(self.undecided.keys().copied()).collect()
     }
 }
