@@ -13,6 +13,7 @@ pub mod enrolment;
 pub mod error;
 pub mod link;
 mod pem;
+mod read_ahead;
 pub mod server;
 pub mod tls;
 
@@ -20,5 +21,6 @@ pub use address::{Address, Listener, Stream};
 pub use backoff::Backoff;
 pub use enrolment::{Enrolment, Visitor};
 pub use error::Error;
-pub use link::{Command, drive};
+pub use link::{Command, Messages, drive};
+pub use read_ahead::ReadAhead;
 pub use tls::{Identity, Presented, TlsFiles};
