@@ -9,10 +9,12 @@
 
 pub mod address;
 pub mod backoff;
+mod belief;
 pub mod enrolment;
 pub mod error;
 pub mod link;
 mod pem;
+pub mod pins;
 mod read_ahead;
 pub mod server;
 pub mod tls;
@@ -22,5 +24,6 @@ pub use backoff::Backoff;
 pub use enrolment::{Enrolment, Visitor};
 pub use error::Error;
 pub use link::{Command, Messages, drive};
+pub use pins::Pins;
 pub use read_ahead::ReadAhead;
 pub use tls::{Identity, Presented, TlsFiles};
