@@ -11,7 +11,7 @@ use objects::notification::{Context, Kind};
 use objects::{Notification, NotificationId, SiteId, UnixTime};
 use spool::record::Event;
 use spool::sim::SimulatedDisk;
-use spool::submission::Answer;
+use spool::submission::{Answer, Submission};
 use spool::{Options, Queue, SpoolDirectory};
 use tokio::sync::mpsc::unbounded_channel;
 
@@ -19,6 +19,7 @@ use super::{Owner, Request};
 use crate::config::Configuration;
 use crate::delivery::{Outcome, Verdict, Work};
 use crate::stop::Stop;
+use crate::submit::Submitted;
 
 const LANES: [&str; 2] = ["mail", "sms"];
 
@@ -86,20 +87,21 @@ impl<'l> Life<'l> {
     /// dead. Returns those that were answered.
     fn run(&mut self, asking: &BTreeSet<u64>) -> BTreeSet<u64> {
         let (reply, mut replies) = unbounded_channel();
-        for number in asking {
-            self.owner.handle(Request::Submitted {
-                number: *number,
-                body: submission(*number).print().unwrap().into_bytes(),
-                reply: reply.clone(),
-            });
-        }
+        let submissions = asking.iter().map(|number| {
+            let body = submission(*number).print().unwrap().into_bytes();
+            let number = *number;
+            Submitted::new(Submission { number, body }, &self.owner.site)
+        });
+        let submissions = submissions.collect();
+        self.owner.handle(Request::Submitted { submissions, reply });
         let mut answered = BTreeSet::new();
         for _ in 0..100 {
             self.owner.round();
             if self.disk.is_killed() {
                 break;
             }
-            while let Ok(reply) = replies.try_recv() {
+            let replies = std::iter::from_fn(|| replies.try_recv().ok());
+            for reply in replies.flatten() {
                 assert!(matches!(reply.answer, Answer::Stored(_) | Answer::Known(_)));
                 answered.insert(reply.number);
             }
