@@ -6,7 +6,7 @@ use std::thread;
 use objects::SiteId;
 
 use crate::config::Lane;
-use crate::delivery::Job;
+use crate::delivery::Work;
 use crate::means::Means;
 use crate::owner::Request;
 use crate::stop::Stop;
@@ -17,7 +17,7 @@ pub(crate) fn start(
     number: usize,
     lane: Lane,
     site: SiteId,
-    jobs: Receiver<Job>,
+    jobs: Receiver<Work>,
     owner: Sender<Request>,
     stop: Stop,
 ) -> std::io::Result<()> {

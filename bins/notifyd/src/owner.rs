@@ -35,7 +35,7 @@ use wire::{RefusalCode, Window};
 
 use crate::clock;
 use crate::config::{Configuration, Forward, Lane, Peer};
-use crate::delivery::{Job, Outcome};
+use crate::delivery::{Outcome, Work};
 use crate::figures::{Changes, QueueFigures, Stack};
 use crate::intake::Intake;
 use crate::link::window;
@@ -96,7 +96,7 @@ pub(crate) enum Request {
 pub(crate) struct LaneChange {
     pub(crate) number: usize,
     /// Its settings and its new thread; none if there is no such lane any more.
-    pub(crate) now: Option<(Lane, Sender<Job>)>,
+    pub(crate) now: Option<(Lane, Sender<Work>)>,
 }
 
 /// What a link tells.
@@ -164,7 +164,7 @@ impl<S: Storage> Owner<S> {
         configuration: &Configuration,
         directory: SpoolDirectory,
         queue: Queue<S>,
-        jobs: Vec<Sender<Job>>,
+        jobs: Vec<Sender<Work>>,
         stop: Stop,
     ) -> Result<Self, spool::Error> {
         let lane = |(lane, jobs): (&Lane, _)| LaneWork::new(lane.clone(), jobs);
@@ -254,12 +254,13 @@ impl<S: Storage> Owner<S> {
             *orphans.entry(format!("peer {peer}")).or_default() += 1;
         }
         for target in message.targets.iter().filter(|target| target.end.is_none()) {
-            let Target::Lane(lane) = &target.target else {
+            let lane = &target.target;
+            if let Target::Peer(_) = lane {
                 continue;
-            };
+            }
             let (accepted, attempts) = (message.accepted, target.attempts);
             if !self.push_lane(lane, message.id, accepted, attempts, &route) {
-                *orphans.entry(format!("lane {lane}")).or_default() += 1;
+                *orphans.entry(format!("lane {}", lane.name())).or_default() += 1;
             }
         }
         Ok(())
@@ -456,7 +457,7 @@ impl<S: Storage> Owner<S> {
                         self.push_forward(at, id, now(), route);
                     }
                 }
-                Target::Lane(lane) => {
+                lane => {
                     self.push_lane(lane, id, now(), 0, route);
                 }
             }

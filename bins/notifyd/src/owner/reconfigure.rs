@@ -106,9 +106,10 @@ impl<S: Storage> Owner<S> {
                     let goes = |at: &&usize| self.forwards[**at].goes_to(peer);
                     at_forwards.extend(forwards.iter().filter(goes).copied());
                 }
-                Target::Lane(name) => {
-                    if lanes.iter().any(|at| self.lanes[*at].name == *name) {
-                        at_lanes.push((name.clone(), state.attempts));
+                lane => {
+                    let is_it = |at: &usize| lane.is_meant_by(&self.lanes[*at].target);
+                    if lanes.iter().any(is_it) {
+                        at_lanes.push((lane, state.attempts));
                     }
                 }
             }
@@ -122,8 +123,8 @@ impl<S: Storage> Owner<S> {
                 for at in at_forwards {
                     self.push_forward(at, message.id, message.accepted, &route);
                 }
-                for (name, attempts) in at_lanes {
-                    self.push_lane(&name, message.id, message.accepted, attempts, &route);
+                for (lane, attempts) in at_lanes {
+                    self.push_lane(lane, message.id, message.accepted, attempts, &route);
                 }
             }
             // The next start reads it again.
