@@ -7,16 +7,20 @@
 //! is taken in; what was said so far is kept and committed when it heals.
 
 mod control;
+#[cfg(test)]
+mod crashes;
+mod failures;
 mod forwards;
 mod lanes;
 mod pace;
+mod pauses;
 mod peers;
 mod reconfigure;
 #[cfg(test)]
 mod simulation;
 mod submitters;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
@@ -35,7 +39,7 @@ use wire::{RefusalCode, Window};
 
 use crate::clock;
 use crate::config::{Configuration, Forward, Lane, Peer};
-use crate::delivery::{Outcome, Work};
+use crate::delivery::{Outcome, Task};
 use crate::figures::{Changes, QueueFigures, Stack};
 use crate::intake::Intake;
 use crate::link::window;
@@ -46,6 +50,7 @@ use crate::submit::Reply;
 use control::Asked;
 use forwards::ForwardWork;
 use lanes::LaneWork;
+use pauses::Pauses;
 use peers::PeerWork;
 use submitters::{Held, Submitted};
 
@@ -74,7 +79,12 @@ pub(crate) enum Request {
         what: FromLink,
     },
     /// A lane's attempt has ended.
-    Finished { lane: usize, outcome: Outcome },
+    Finished {
+        lane: usize,
+        /// What the lane's line calls it.
+        work: u64,
+        outcome: Outcome,
+    },
     /// The configuration has changed.
     Reconfigure {
         peers: Vec<Peer>,
@@ -95,8 +105,8 @@ pub(crate) enum Request {
 /// What becomes of a lane.
 pub(crate) struct LaneChange {
     pub(crate) number: usize,
-    /// Its settings and its new thread; none if there is no such lane any more.
-    pub(crate) now: Option<(Lane, Sender<Work>)>,
+    /// Its settings and its new threads; none if there is no such lane any more.
+    pub(crate) now: Option<(Lane, Sender<Task>)>,
 }
 
 /// What a link tells.
@@ -120,6 +130,9 @@ pub(crate) struct Owner<S: Storage = DirectoryStorage> {
     queue: Queue<S>,
     intake: Intake,
     lanes: Vec<LaneWork>,
+    pauses: Pauses,
+    /// At the start: attempts that the end of the earlier run interrupted.
+    interrupted: HashSet<(NotificationId, Target)>,
     peers: BTreeMap<SiteId, PeerWork>,
     forwards: Vec<ForwardWork>,
     /// What a peer may have in doubt here.
@@ -159,21 +172,21 @@ fn now() -> UnixTime {
 
 impl<S: Storage> Owner<S> {
     /// Takes over a recovered queue: what is open in it gets its places in the
-    /// lines again. `jobs` leads to the thread of each lane.
+    /// lines again. `tasks` leads to the threads of each lane.
     pub(crate) fn new(
         configuration: &Configuration,
         directory: SpoolDirectory,
         queue: Queue<S>,
-        jobs: Vec<Sender<Work>>,
+        tasks: Vec<Sender<Task>>,
         stop: Stop,
     ) -> Result<Self, spool::Error> {
-        let lane = |(lane, jobs): (&Lane, _)| LaneWork::new(lane.clone(), jobs);
+        let lane = |(lane, tasks): (&Lane, _)| LaneWork::new(lane.clone(), tasks);
         let peers = configuration.peers.iter();
         let forwards = configuration.forwards().into_iter();
         let mut owner = Self {
             site: configuration.site.clone(),
             intake: Intake::new(directory.drop_box()?, clock::instant()),
-            lanes: configuration.lanes.iter().zip(jobs).map(lane).collect(),
+            lanes: configuration.lanes.iter().zip(tasks).map(lane).collect(),
             peers: peers
                 .map(|peer| (peer.site.clone(), PeerWork::new(peer.clone())))
                 .collect(),
@@ -197,11 +210,15 @@ impl<S: Storage> Owner<S> {
             stopping: false,
             counters: Counters::default(),
             changes: Changes::default(),
+            pauses: Pauses::load(directory.path()),
+            interrupted: HashSet::new(),
             corrupt: directory.path().join("corrupt"),
             directory,
             queue,
         };
+        owner.apply_pauses();
         owner.queue.end_settled(now());
+        owner.find_interrupted()?;
         let mut orphans = BTreeMap::<String, usize>::new();
         let mut next = 0;
         while let Some(page) = owner.open_page(&mut next) {
@@ -209,6 +226,7 @@ impl<S: Storage> Owner<S> {
                 owner.restore(message, &mut orphans)?;
             }
         }
+        owner.interrupted = HashSet::new();
         for (target, count) in orphans {
             tracing::warn!(
                 "{count} notifications wait for {target}, which is not in the configuration"
@@ -248,6 +266,9 @@ impl<S: Storage> Owner<S> {
         if message.targets.is_empty() {
             // The records were torn apart between acceptance and assignment.
             self.assign(message.id, &route);
+            return Ok(());
+        }
+        if self.hold_interrupted(message) {
             return Ok(());
         }
         for peer in self.restore_forwards(message, &route) {
@@ -328,7 +349,8 @@ impl<S: Storage> Owner<S> {
             Space::Low => self.intake.next_due(now).min(self.space_look),
             Space::Ok => self.intake.next_due(now),
         };
-        lanes.chain(forwards).fold(intake, Instant::min)
+        let all = lanes.chain(forwards).chain(self.pauses.next_end());
+        all.fold(intake, Instant::min)
     }
 
     fn handle(&mut self, request: Request) {
@@ -346,7 +368,11 @@ impl<S: Storage> Owner<S> {
                 lanes,
             } => self.reconfigure(peers, forwards, lanes),
             Request::Question { question, to } => self.handle_question(question, to),
-            Request::Finished { lane, outcome } => self.handle_finished(lane, outcome),
+            Request::Finished {
+                lane,
+                work,
+                outcome,
+            } => self.handle_finished(lane, work, outcome),
             Request::Figures(reply) => {
                 // Who asked may have given up waiting.
                 let _ = reply.send(self.figures());
@@ -368,6 +394,7 @@ impl<S: Storage> Owner<S> {
         {
             self.intake.failed(&error, clock::instant());
         }
+        self.end_pauses();
         self.take_turns();
     }
 
@@ -542,7 +569,7 @@ impl<S: Storage> Owner<S> {
             new,
             deferred,
             corrupted: files_in(&self.corrupt),
-            lanes: self.lanes.iter().map(LaneWork::figures).collect(),
+            lanes: self.lane_figures(),
             forwards: self.forward_figures(),
             totals: self.queue.totals(),
             open,
@@ -564,7 +591,7 @@ impl<S: Storage> Owner<S> {
 fn read_route(body: Vec<u8>) -> Result<Route, String> {
     let body = String::from_utf8(body).map_err(|error| error.to_string())?;
     let envelope = Envelope::parse(&body).map_err(|error| chain(&error))?;
-    Route::of(&envelope).map_err(|error| chain(&error))
+    Route::of(&envelope, body.len()).map_err(|error| chain(&error))
 }
 
 /// The files of a directory, but for the reasons beside them.

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use objects::notification::{self, Kind, MAX_BODY};
-use objects::{Envelope, NotificationId, SiteId};
+use objects::notification::{self, Context, Kind, MAX_BODY};
+use objects::{Envelope, NotificationId, SiteId, UnixTime};
 use spool::Target;
 use wire::RefusalCode;
 
@@ -22,6 +22,13 @@ pub(crate) struct Incoming {
 #[derive(Debug)]
 pub(crate) struct Route {
     pub(crate) object: Object,
+    /// All that is known of it.
+    pub(crate) context: Context,
+    /// Where it was submitted.
+    pub(crate) site: Vec<u8>,
+    pub(crate) created: UnixTime,
+    /// Of its body, in bytes.
+    pub(crate) size: u32,
     pub(crate) kind: Kind,
     pub(crate) path: Vec<SiteId>,
     /// The sites it says it is from: its own word, and that of the monitoring.
@@ -46,7 +53,7 @@ impl Incoming {
         }
         let text: Cow<'_, str> = notification::to_utf8(body);
         let envelope = Envelope::parse(&text)?;
-        let route = Route::of(&envelope)?;
+        let route = Route::of(&envelope, body.len())?;
         let body = envelope.append_hop(own)?;
         // It must still be readable with the hop in it.
         if body.len() > MAX_BODY {
@@ -61,20 +68,31 @@ impl Incoming {
 }
 
 impl Route {
-    /// Reads what decides from a body.
-    pub(crate) fn of(envelope: &Envelope<'_>) -> Result<Self, notification::Error> {
+    /// Reads what decides from a body of `size` bytes.
+    pub(crate) fn of(envelope: &Envelope<'_>, size: usize) -> Result<Self, notification::Error> {
         let context = envelope.context()?;
         let lifetime =
             |expires: objects::UnixTime| expires.micros().saturating_sub(envelope.created.micros());
         let site = envelope.site.as_str().as_bytes().to_vec();
         let monitored = context.get("OMD_SITE").map(|site| site.to_vec());
         Ok(Self {
-            origins: std::iter::once(site).chain(monitored).collect(),
+            origins: std::iter::once(site.clone()).chain(monitored).collect(),
             object: Object::of(&context),
+            context,
+            site,
+            created: envelope.created,
+            size: u32::try_from(size).unwrap_or(u32::MAX),
             kind: envelope.kind.clone(),
             path: envelope.path.clone(),
             lifetime_us: envelope.expires.map(lifetime),
         })
+    }
+
+    /// Whom the core wants to be told, as it names him.
+    pub(crate) fn own_contact(&self) -> Object {
+        let entries = ["CONTACTNAME", "CONTACTEMAIL", "CONTACTPAGER"];
+        let entry = |name| self.context.get(name).map_or(&b""[..], |v| v.as_slice());
+        Object::named(entries.map(entry))
     }
 
     /// All targets among `peers` and `lanes`. No peer that has it already gets
