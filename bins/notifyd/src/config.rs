@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use authority::Settings;
+use net::Address;
 use objects::SiteId;
 use program::config::Table;
 
@@ -57,6 +58,8 @@ pub(crate) struct Configuration {
     pub(crate) forward: Option<Forward>,
     pub(crate) lanes: Vec<Lane>,
     pub(crate) state: State,
+    /// Where Prometheus fetches the metrics.
+    pub(crate) metrics: Option<Address>,
     pub(crate) stop_timeout: Duration,
 }
 
@@ -126,6 +129,9 @@ impl Configuration {
             Some(table) => parse_state(table, &spool, &mut problems),
             None => default_state(&spool),
         };
+        let metrics = root
+            .take("metrics", Table::table, &mut problems)
+            .and_then(|table| parse_metrics(table, &mut problems));
         root.finish(&mut problems);
         let (Some(site), true) = (site, problems.is_empty()) else {
             return Err(problems);
@@ -142,6 +148,7 @@ impl Configuration {
             forward,
             lanes,
             state,
+            metrics,
             stop_timeout: stop_timeout.unwrap_or(default::STOP_TIMEOUT),
         };
         configuration.check(file, &mut problems);
@@ -242,6 +249,21 @@ fn parse_state(mut table: Table, spool: &Path, problems: &mut Vec<String>) -> St
     }
 }
 
+/// Nobody beyond this machine reads them unless that is spelled out.
+fn parse_metrics(mut table: Table, problems: &mut Vec<String>) -> Option<Address> {
+    let listen: Option<Address> = table.require("listen", Table::parsed, problems);
+    let exposed = table.take("exposed", Table::boolean, problems);
+    if let Some(address) = &listen
+        && !address.is_local()
+        && !exposed.unwrap_or(false)
+    {
+        let what = format!("others can reach {address}: `exposed` must say that they may");
+        problems.push(table.problem(&what));
+    }
+    table.finish(problems);
+    listen
+}
+
 fn default_state(spool: &Path) -> State {
     State {
         file: spool.join(default::STATE_FILE),
@@ -260,8 +282,6 @@ fn positive(value: program::config::Value) -> Result<Duration, String> {
 
 #[cfg(test)]
 mod tests {
-    use net::Address;
-
     use super::*;
 
     const COMPLETE: &str = r#"
@@ -302,6 +322,8 @@ maildir = "/m"
 to = "ops@example.com"
 [state]
 file = "/x.state"
+[metrics]
+listen = "127.0.0.1:9655"
 "#;
 
     #[test]
@@ -328,6 +350,9 @@ file = "/x.state"
         assert_eq!(mail.recipients[0].to_string(), "ops@example.com");
         assert_eq!(mail.transport, Transport::Maildir("/m".into()));
         assert_eq!(c.state.file, Path::new("/x.state"));
+        assert_eq!(c.metrics.unwrap().to_string(), "127.0.0.1:9655");
+        let open = COMPLETE.replace("\"127.0.0.1:9655\"", "\"0.0.0.0:9655\"\nexposed = true");
+        assert!(Configuration::parse("n.toml", &open).is_ok());
     }
 
     #[test]
@@ -378,6 +403,11 @@ file = "/x.state"
                 "absolute path",
             ),
             (
+                "metrics for all",
+                change("127.0.0.1:9655", "0.0.0.0:9655"),
+                "others can reach 0.0.0.0:9655",
+            ),
+            (
                 "no time",
                 change("\"100ms\"", "\"0s\""),
                 "longer than nothing",
@@ -406,10 +436,92 @@ file = "/x.state"
     }
 
     #[test]
+    fn who_is_known_by_what_is_checked() {
+        let pin = |digit: &str| format!("pin = 'sha256:{}'\n", digit.repeat(64));
+        let with = |tls: &str, peers: &str| {
+            format!(
+                "[site]\nname = 'a'\n[tls]\ncertificate = '/c'\nkey = '/k'\n{tls}\
+                 [[listen]]\naddress = '127.0.0.1:1'\n{peers}"
+            )
+        };
+        let b = "[[peer]]\nsite = 'b'\n";
+        let c = "[[peer]]\nsite = 'c'\n";
+        let pinned = format!("{b}{}", pin("1"));
+        for (name, text, want) in [
+            ("a pin is enough", with("", &pinned), ""),
+            (
+                "a list",
+                with("", &format!("{b}pin = ['sha256:{}']\n", "2".repeat(64))),
+                "",
+            ),
+            (
+                "beside an authority",
+                with("ca = '/ca'\n", &format!("{pinned}{c}")),
+                "",
+            ),
+            (
+                "a peer without",
+                with("", &format!("{pinned}{c}")),
+                "[tls] `ca` is missing, and [[peer]] c has no `pin`",
+            ),
+            (
+                "plain needs none",
+                with("", &format!("{c}plain = true\n")),
+                "",
+            ),
+            (
+                "both",
+                with("", &format!("{pinned}plain = true\n")),
+                "[[peer]] b has `pin` and `plain`",
+            ),
+            (
+                "of two",
+                with("", &format!("{pinned}{c}{}", pin("1"))),
+                "[[peer]] c has a `pin` that b has, too",
+            ),
+            (
+                "none",
+                with("", &format!("{b}pin = []\n")),
+                "must name a key",
+            ),
+            (
+                "a fingerprint",
+                with("", &format!("{b}pin = '{}'\n", "1".repeat(64))),
+                "as `sitecert pin` prints",
+            ),
+            (
+                "short",
+                with("", &format!("{b}pin = 'sha256:11'\n")),
+                "64 hexadecimal digits",
+            ),
+            (
+                "renew",
+                with("renew = true\n", &pinned),
+                "and renew needs it",
+            ),
+            ("crl", with("crl = '/l'\n", &pinned), "and crl needs it"),
+        ] {
+            let problems = Configuration::parse("n.toml", &text)
+                .err()
+                .unwrap_or_default();
+            assert_eq!(
+                problems.len(),
+                usize::from(!want.is_empty()),
+                "{name}: {problems:?}"
+            );
+            assert!(
+                problems.iter().all(|p| p.contains(want)),
+                "{name}: {problems:?}"
+            );
+        }
+    }
+
+    #[test]
     fn the_examples_can_be_used() {
         for text in [
             include_str!("../../../packaging/examples/notifyd-remote.toml"),
             include_str!("../../../packaging/examples/notifyd-central.toml"),
+            include_str!("../../../packaging/examples/notifyd-pinned.toml"),
         ] {
             Configuration::parse("example", text).unwrap();
         }
@@ -444,14 +556,15 @@ file = "/x.state"
             "forward",
             "lane",
             "state",
+            "metrics",
         ];
         let mut keys = BTreeSet::new();
         for call in ["take(\"", "require(\"", "take_tables(\""] {
             keys.extend(source.split(call).skip(1).map(read));
         }
         keys.retain(|key| !tables.contains(&key.as_str()));
-        // `[[peer]] site` is named as a table is.
-        keys.insert("site".to_owned());
+        // `[[peer]] site`, `[state] metrics` and `[metrics] listen` are named as tables are.
+        keys.extend(["site", "metrics", "listen"].map(str::to_owned));
         let page = include_str!("../../../man/notifyd.toml.5");
         let items = page.lines().filter_map(|line| line.strip_prefix(".It Ic "));
         let documented = items.filter_map(|item| item.split(' ').next());
