@@ -48,6 +48,7 @@ use crate::stop::Stop;
 use crate::submit::Reply;
 
 use control::Asked;
+use failures::Told;
 use forwards::ForwardWork;
 use lanes::LaneWork;
 use pauses::Pauses;
@@ -131,6 +132,9 @@ pub(crate) struct Owner<S: Storage = DirectoryStorage> {
     intake: Intake,
     lanes: Vec<LaneWork>,
     pauses: Pauses,
+    /// What is told of after the next commit, and what is told of.
+    telling: Vec<Told>,
+    told: Vec<Told>,
     /// At the start: attempts that the end of the earlier run interrupted.
     interrupted: HashSet<(NotificationId, Target)>,
     peers: BTreeMap<SiteId, PeerWork>,
@@ -211,6 +215,8 @@ impl<S: Storage> Owner<S> {
             counters: Counters::default(),
             changes: Changes::default(),
             pauses: Pauses::load(directory.path()),
+            telling: Vec::new(),
+            told: Vec::new(),
             interrupted: HashSet::new(),
             corrupt: directory.path().join("corrupt"),
             directory,
@@ -307,7 +313,9 @@ impl<S: Storage> Owner<S> {
             self.look_at_space();
             self.round();
             let idle = self.peers.values().all(PeerWork::is_down)
-                && self.lanes.iter().all(LaneWork::is_idle);
+                && self.lanes.iter().all(LaneWork::is_idle)
+                && self.telling.is_empty()
+                && self.told.is_empty();
             if self.stopping && (idle || self.stop.is_over(clock::instant())) {
                 // What the last commit did not take, the next start finds
                 // where it came from.
@@ -328,6 +336,7 @@ impl<S: Storage> Owner<S> {
 
     /// Everything that follows from what was asked, and the commit.
     fn round(&mut self) {
+        self.end_told();
         self.work();
         self.take_submitted();
         self.commit();
@@ -335,6 +344,9 @@ impl<S: Storage> Owner<S> {
 
     fn next_due(&self) -> Instant {
         let now = clock::instant();
+        if !self.told.is_empty() && self.failing.is_none() {
+            return now;
+        }
         if self.failing.is_some() || self.stopping {
             return self.failing.unwrap_or(now + DISK_RETRY);
         }
@@ -518,6 +530,7 @@ impl<S: Storage> Owner<S> {
                     tracing::info!("the disk takes records again");
                     self.grant_all();
                 }
+                self.told.append(&mut self.telling);
                 for file in std::mem::take(&mut self.absorbed) {
                     self.intake.absorbed(&file);
                 }

@@ -225,19 +225,11 @@ impl<'a> Site<'a> {
             && self.tasks.iter().any(|tasks| tasks.try_recv().is_ok())
     }
 
+    /// A start that ends before it is one is followed by another.
     fn start(&mut self, what: &str) {
-        let path = self.directory.path().join("spool");
-        let (queue, directory) = loop {
-            let directory = open_spool(&path);
-            let options = Options {
-                segment_size: 256 << 10,
-                keep_segments: 1000,
-                ahead: 0,
-                reserve: 0,
-                ..Options::default()
-            };
-            match Queue::recover(self.disk.clone(), options) {
-                Ok((queue, _)) => break (queue, directory),
+        let mut owner = loop {
+            match self.try_start() {
+                Ok(owner) => break owner,
                 Err(_) if self.disk.is_killed() => {
                     self.is_crashed = true;
                     self.disk.restart();
@@ -245,17 +237,6 @@ impl<'a> Site<'a> {
                 Err(error) => panic!("{what}: {error}"),
             }
         };
-        let lanes = self.configuration.lanes.iter();
-        let (senders, tasks): (Vec<_>, Vec<_>) = lanes.map(|_| channel()).unzip();
-        self.tasks = tasks;
-        let owner = Owner::new(
-            &self.configuration,
-            directory,
-            queue,
-            senders,
-            Stop::default(),
-        );
-        let mut owner = owner.unwrap();
         // Whoever was not told that it is stored submits it again.
         for notification in &self.notifications {
             let body = notification.print().unwrap();
@@ -265,6 +246,23 @@ impl<'a> Site<'a> {
         let open: Vec<_> = owner.queue.open().filter(|message| message.held).collect();
         self.held.extend(open.iter().map(|message| message.id));
         self.owner = Some(owner);
+    }
+
+    fn try_start(&mut self) -> Result<Owner<SimulatedDisk>, spool::Error> {
+        let directory = open_spool(&self.directory.path().join("spool"));
+        let options = Options {
+            segment_size: 256 << 10,
+            keep_segments: 1000,
+            ahead: 0,
+            reserve: 0,
+            ..Options::default()
+        };
+        let (queue, _) = Queue::recover(self.disk.clone(), options)?;
+        let lanes = self.configuration.lanes.iter();
+        let (senders, tasks): (Vec<_>, Vec<_>) = lanes.map(|_| channel()).unzip();
+        self.tasks = tasks;
+        let (configuration, stop) = (&self.configuration, Stop::default());
+        Owner::new(configuration, directory, queue, senders, stop)
     }
 
     fn end(&mut self, power: bool, what: &str) {
@@ -346,6 +344,8 @@ impl<'a> Site<'a> {
             self.check_tale(owner, id, what);
         }
         let at_once = self.story.together * self.configuration.lanes[0].flow.places;
+        // What is refused runs, and then waits until it is told of.
+        let at_once = at_once * if self.story.end == End::Refused { 2 } else { 1 };
         assert!(twice <= at_once, "{what}: {twice} came twice");
         assert!(
             twice == 0 || self.is_crashed && !self.story.holds,

@@ -1,8 +1,8 @@
 //! A notification of what a lane could not deliver, through another lane.
 //!
-//! Its id is made of that of the one that failed, and its records stand before
-//! the end of that one: so there is one, whatever is repeated after a crash. One
-//! that fails itself raises none.
+//! Its id is made of that of the one that failed, and it is durable before that
+//! one ends: so there is one, whatever is repeated after a crash. One that fails
+//! itself raises none.
 
 use objects::notification::Context;
 use objects::{Envelope, Notification, NotificationId};
@@ -11,6 +11,14 @@ use spool::{Accepted, End, Storage, Target};
 
 use super::{Owner, now, read_route};
 use crate::waiting::Ticket;
+
+/// A notification that ends as soon as the one that tells of it is durable.
+pub(super) struct Told {
+    id: NotificationId,
+    target: Target,
+    end: End,
+    detail: String,
+}
 
 /// The entry that says of which notification it tells.
 const OF: &str = "FAILED_ID";
@@ -22,15 +30,29 @@ impl<S: Storage> Owner<S> {
         let attempts = ticket.attempt;
         tracing::warn!(%id, %target, attempts, "{end}: {detail}");
         self.counters.failed += 1;
-        let told = match self.raise(at, ticket, end, detail) {
-            Ok(None) => detail.to_owned(),
-            Ok(Some((other, lane))) => format!("{detail}; {other} tells of it by lane {lane}"),
+        match self.raise(at, ticket, end, detail) {
+            Ok(Some((other, lane))) => self.telling.push(Told {
+                id,
+                target: target.clone(),
+                end,
+                detail: format!("{detail}; {other} tells of it by lane {lane}"),
+            }),
+            Ok(None) => {
+                self.queue.settle(id, target, end, detail, now());
+            }
             Err(why) => {
                 tracing::error!(%id, %target, "nobody is told that it failed: {why}");
-                detail.to_owned()
+                self.queue.settle(id, target, end, detail, now());
             }
-        };
-        self.queue.settle(id, target, end, &told, now());
+        }
+    }
+
+    /// What is told of durably ends.
+    pub(super) fn end_told(&mut self) {
+        for told in std::mem::take(&mut self.told) {
+            self.queue
+                .settle(told.id, &told.target, told.end, &told.detail, now());
+        }
     }
 
     /// Which notification tells of it, and through which lane.
