@@ -241,7 +241,8 @@ impl Parts {
         let (end, stopping) = watch::channel(false);
         if let Some(listener) = submitters {
             let (owner, stopping) = (requests.clone(), stopping.clone());
-            tokio::spawn(submit::listen(listener, owner, stopping));
+            let site = configuration.site.clone();
+            tokio::spawn(submit::listen(listener, site, owner, stopping));
         }
         let network = Arc::new(Network::new(
             configuration,
