@@ -2,21 +2,14 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use objects::notification::Context;
-use objects::{SiteId, UnixTime};
+use objects::UnixTime;
 use rules::{Event, Outcome, Rules, Told};
 use spool::{Job, Target};
 
+use crate::route::Route;
+
 /// Longest reason that is recorded, in bytes.
 const MAX_REASON: usize = 1000;
-
-/// What rules look at.
-#[derive(Debug)]
-pub(crate) struct Subject {
-    pub(crate) context: Context,
-    pub(crate) site: SiteId,
-    pub(crate) created: UnixTime,
-}
 
 /// What becomes of a notification.
 #[derive(Debug, PartialEq, Eq)]
@@ -29,8 +22,8 @@ pub(crate) enum Decided {
 }
 
 /// Follows `rules`.
-pub(crate) fn by_rules(rules: &Rules, subject: &Subject, now: UnixTime) -> Decided {
-    let event = Event::new(&subject.context, &subject.site, subject.created, now);
+pub(crate) fn by_rules(rules: &Rules, route: &Route, now: UnixTime) -> Decided {
+    let event = Event::new(&route.context, &route.site, route.created, now);
     // Nothing that comes over the network may end the thread that owns the
     // journal: it would come again after the next start.
     match catch_unwind(AssertUnwindSafe(|| decide(rules, &event))) {
@@ -121,16 +114,15 @@ lanes = "sms"
 
     fn decided(service: &str) -> Decided {
         let rules = Rules::parse("rules.toml", RULES, Path::new(".")).unwrap();
-        let context = Context::from([
-            ("HOSTNAME".to_owned(), "db1".into()),
-            ("SERVICEDESC".to_owned(), service.into()),
-        ]);
-        let subject = Subject {
-            context,
-            site: SiteId::new("remote1").unwrap(),
-            created: UnixTime::from_secs(100),
-        };
-        by_rules(&rules, &subject, UnixTime::from_secs(107))
+        let body = format!(
+            "{{\"v\":1,\"id\":\"0199d3a8-0000-7000-8000-000000000001\",\"kind\":\"raw\",\"created_us\":100000000,\
+             \"site\":\"remote1\",\"path\":[],\"context\":{{\"HOSTNAME\":\"db1\",\"SERVICEDESC\":\"{service}\"}}}}"
+        );
+        let own = objects::SiteId::new("central").unwrap();
+        let route = crate::route::Incoming::read(body.as_bytes(), &own)
+            .unwrap()
+            .route;
+        by_rules(&rules, &route, UnixTime::from_secs(107))
     }
 
     #[test]

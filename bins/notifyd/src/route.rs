@@ -2,11 +2,10 @@
 
 use std::borrow::Cow;
 
-use objects::notification::{self, Kind, MAX_BODY};
-use objects::{Envelope, NotificationId, SiteId};
+use objects::notification::{self, Context, Kind, MAX_BODY};
+use objects::{Envelope, NotificationId, SiteId, UnixTime};
 use wire::RefusalCode;
 
-use crate::decision::Subject;
 use crate::waiting::Object;
 
 /// A notification fit to be stored.
@@ -22,7 +21,13 @@ pub(crate) struct Incoming {
 #[derive(Debug)]
 pub(crate) struct Route {
     pub(crate) object: Object,
-    pub(crate) subject: Subject,
+    /// All that is known of it.
+    pub(crate) context: Context,
+    /// Where it was submitted.
+    pub(crate) site: SiteId,
+    pub(crate) created: UnixTime,
+    /// Of its body, in bytes.
+    pub(crate) size: u32,
     pub(crate) kind: Kind,
     pub(crate) path: Vec<SiteId>,
     /// The sites it says it is from: its own word, and that of the monitoring.
@@ -47,7 +52,7 @@ impl Incoming {
         }
         let text: Cow<'_, str> = notification::to_utf8(body);
         let envelope = Envelope::parse(&text)?;
-        let route = Route::of(&envelope)?;
+        let route = Route::of(&envelope, body.len())?;
         let body = envelope.append_hop(own)?;
         // It must still be readable with the hop in it.
         if body.len() > MAX_BODY {
@@ -62,8 +67,8 @@ impl Incoming {
 }
 
 impl Route {
-    /// Reads what decides from a body.
-    pub(crate) fn of(envelope: &Envelope<'_>) -> Result<Self, notification::Error> {
+    /// Reads what decides from a body of `size` bytes.
+    pub(crate) fn of(envelope: &Envelope<'_>, size: usize) -> Result<Self, notification::Error> {
         let context = envelope.context()?;
         let lifetime =
             |expires: objects::UnixTime| expires.micros().saturating_sub(envelope.created.micros());
@@ -72,11 +77,10 @@ impl Route {
         Ok(Self {
             origins: std::iter::once(site).chain(monitored).collect(),
             object: Object::of(&context),
-            subject: Subject {
-                context,
-                site: envelope.site.clone(),
-                created: envelope.created,
-            },
+            context,
+            site: envelope.site.clone(),
+            created: envelope.created,
+            size: u32::try_from(size).unwrap_or(u32::MAX),
             kind: envelope.kind.clone(),
             path: envelope.path.clone(),
             lifetime_us: envelope.expires.map(lifetime),
@@ -86,6 +90,13 @@ impl Route {
     /// Kinds that are not for people go to peers only.
     pub(crate) fn is_for_people(&self) -> bool {
         matches!(self.kind, Kind::Raw | Kind::Canary)
+    }
+
+    /// Whom the core wants to be told, as it names him.
+    pub(crate) fn own_contact(&self) -> Object {
+        let entries = ["CONTACTNAME", "CONTACTEMAIL", "CONTACTPAGER"];
+        let entry = |name| self.context.get(name).map_or(&b""[..], |v| v.as_slice());
+        Object::named(entries.map(entry))
     }
 }
 

@@ -21,7 +21,7 @@ impl<S: Storage> Owner<S> {
         let lanes = match (&self.rules, route.is_for_people()) {
             (_, false) => Decided::To(Vec::new()),
             (None, true) => Decided::To(self.all_lanes()),
-            (Some(rules), true) => decision::by_rules(rules, &route.subject, now()),
+            (Some(rules), true) => decision::by_rules(rules, route, now()),
         };
         let nobody = match lanes {
             Decided::To(lanes) => {

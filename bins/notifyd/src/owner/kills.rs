@@ -17,7 +17,7 @@ use tokio::sync::mpsc::unbounded_channel;
 
 use super::{Owner, Request};
 use crate::config::Configuration;
-use crate::delivery::{Outcome, Verdict, Work};
+use crate::delivery::{Outcome, Task, Verdict, Work};
 use crate::stop::Stop;
 use crate::submit::Submitted;
 
@@ -57,7 +57,7 @@ fn submission(number: u64) -> Notification {
 /// One life of the process.
 struct Life<'l> {
     owner: Owner<SimulatedDisk>,
-    lanes: Vec<Receiver<Work>>,
+    lanes: Vec<Receiver<Task>>,
     disk: &'l SimulatedDisk,
     /// Jobs that lanes were given, with the number of the attempt.
     given: Vec<(String, u32)>,
@@ -112,14 +112,19 @@ impl<'l> Life<'l> {
 
     fn deliver(&mut self) {
         for (lane, jobs) in self.lanes.iter().enumerate() {
-            while let Ok(work) = jobs.try_recv() {
+            while let Ok(Task { number, work }) = jobs.try_recv() {
                 let Work::One(job) = work else {
                     panic!("several at once")
                 };
                 let name = format!("{} {}", LANES[lane], job.id_in(LANES[lane]));
                 self.given.push((name, job.attempt));
                 let outcome = Outcome::new(Verdict::Delivered, "");
-                self.owner.handle(Request::Finished { lane, outcome });
+                let finished = Request::Finished {
+                    lane,
+                    work: number,
+                    outcome,
+                };
+                self.owner.handle(finished);
             }
         }
     }
