@@ -572,6 +572,7 @@ listen = "127.0.0.1:9655"
             "peer",
             "forward",
             "lane",
+            "rules",
             "state",
             "metrics",
         ];
