@@ -141,7 +141,7 @@ fn of_one(opened: &Opened<'_>, lane: &str, now: UnixTime) -> Facts {
         ("timestamp", Value::from(envelope.created.secs())),
         ("since", Value::from(since.map(local).unwrap_or_default())),
         ("delay", Value::from(delay)),
-        ("is_late", Value::from(delay >= LATE)),
+        ("is_late", Value::from(job.is_late || delay >= LATE)),
         ("attempt", Value::from(job.attempt)),
         ("count", Value::from(1)),
         ("id", Value::from(job.id.to_string())),
@@ -262,7 +262,8 @@ pub(crate) fn of_several(
     facts.insert("metrics", Value::from(Vec::<Value>::new()));
     facts.insert("timestamp", Value::from(oldest.secs()));
     facts.insert("delay", Value::from(delay));
-    facts.insert("is_late", Value::from(delay >= LATE));
+    let is_late = delay >= LATE || all.iter().any(|one| one.job.is_late);
+    facts.insert("is_late", Value::from(is_late));
     facts.insert("count", Value::from(all.len()));
     facts.insert("attempt", Value::from(attempt.unwrap_or(1)));
     facts.insert("ids", Value::from(ids));

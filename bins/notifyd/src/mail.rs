@@ -23,8 +23,10 @@ pub(crate) struct Composer {
     pub(crate) lane: String,
     pub(crate) site: SiteId,
     pub(crate) sender: Mailbox,
-    /// Nobody: the contact of each notification.
+    /// Nobody: whom rules chose, or the contact of each notification.
     pub(crate) recipients: Vec<Mailbox>,
+    /// Who gets it if rules chose nobody, instead of the notification's contact.
+    pub(crate) usual: Option<Mailbox>,
     pub(crate) templates: Templates,
 }
 
@@ -112,6 +114,10 @@ impl Composer {
     fn recipients(&self, all: &[Opened<'_>]) -> Result<Vec<Mailbox>, String> {
         if !self.recipients.is_empty() {
             return Ok(self.recipients.clone());
+        }
+        let is_told = all.iter().any(|one| !one.job.told.contacts.is_empty());
+        if let (Some(usual), false) = (&self.usual, is_told) {
+            return Ok(vec![usual.clone()]);
         }
         let mut recipients: Vec<Mailbox> = Vec::new();
         for address in all.iter().flat_map(addresses) {

@@ -68,6 +68,7 @@ impl Means {
             site,
             sender: mail.sender,
             recipients: mail.recipients,
+            usual: mail.usual,
             templates: Templates::read(&mail.templates)?,
         };
         Ok(match mail.transport {

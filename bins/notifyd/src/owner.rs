@@ -6,23 +6,33 @@
 //! files. While the disk refuses commits nothing is answered and nothing more
 //! is taken in; what was said so far is kept and committed when it heals.
 
+mod assign;
 mod control;
+#[cfg(test)]
+mod crashes;
+mod failures;
+mod fallback;
 mod forwards;
+#[cfg(test)]
+mod kills;
 mod lanes;
 mod pace;
+mod pauses;
 mod peers;
 mod reconfigure;
 #[cfg(test)]
 mod simulation;
 mod submitters;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
 use objects::{Envelope, NotificationId, SiteId, UnixTime};
 use program::exit::chain;
+use rules::Rules;
 use spool::control::{Answer, Question};
 use spool::drop_box::Dropped;
 use spool::ground::Ground;
@@ -35,21 +45,24 @@ use wire::{RefusalCode, Window};
 
 use crate::clock;
 use crate::config::{Configuration, Forward, Lane, Peer};
-use crate::delivery::{Outcome, Work};
+use crate::delivery::{Outcome, Task};
 use crate::figures::{Changes, QueueFigures, Stack};
 use crate::intake::Intake;
 use crate::link::window;
 use crate::route::{Incoming, Refusal, Route};
 use crate::stop::Stop;
-use crate::submit::Reply;
+use crate::submit::{Reply, Submitted};
 
 use control::Asked;
+use failures::Told;
+use fallback::Fallback;
 use forwards::ForwardWork;
 use lanes::LaneWork;
+use pauses::Pauses;
 use peers::PeerWork;
-use submitters::{Held, Submitted};
+use submitters::{Answered, Held};
 
-/// Most requests answered by one commit.
+/// Most notifications, or other requests, answered by one commit.
 const GROUP: usize = 4096;
 /// While the disk refuses, it is asked again after this long.
 const DISK_RETRY: Duration = Duration::from_secs(1);
@@ -61,11 +74,10 @@ const SPACE_LOOK: Duration = Duration::from_secs(1);
 pub(crate) enum Request {
     /// Something may have been dropped.
     LookIntoDropBox,
-    /// From a submitter.
+    /// From one submitter.
     Submitted {
-        number: u64,
-        body: Vec<u8>,
-        reply: UnboundedSender<Reply>,
+        submissions: Vec<Submitted>,
+        reply: UnboundedSender<Vec<Reply>>,
     },
     /// From the link with this number to this peer.
     Link {
@@ -74,12 +86,19 @@ pub(crate) enum Request {
         what: FromLink,
     },
     /// A lane's attempt has ended.
-    Finished { lane: usize, outcome: Outcome },
+    Finished {
+        lane: usize,
+        /// What the lane's line calls it.
+        work: u64,
+        outcome: Outcome,
+    },
     /// The configuration has changed.
     Reconfigure {
         peers: Vec<Peer>,
         forwards: Vec<Forward>,
         lanes: Vec<LaneChange>,
+        rules: Option<Arc<Rules>>,
+        fallback_after: Option<Duration>,
     },
     /// From somebody at the control socket.
     Question {
@@ -95,8 +114,8 @@ pub(crate) enum Request {
 /// What becomes of a lane.
 pub(crate) struct LaneChange {
     pub(crate) number: usize,
-    /// Its settings and its new thread; none if there is no such lane any more.
-    pub(crate) now: Option<(Lane, Sender<Work>)>,
+    /// Its settings and its new threads; none if there is no such lane any more.
+    pub(crate) now: Option<(Lane, Sender<Task>)>,
 }
 
 /// What a link tells.
@@ -109,8 +128,48 @@ pub(crate) enum FromLink {
         /// Whether the peer takes messages.
         accepts: bool,
     },
-    Event(wire::Event),
+    Said(Vec<Said>),
     Down,
+}
+
+/// What a peer said.
+pub(crate) enum Said {
+    /// A message, as it is to be stored; the link has looked at it already, so
+    /// that this is not done one by one between two syncs.
+    Message {
+        seq: u64,
+        id: NotificationId,
+        read: Result<Incoming, Refusal>,
+    },
+    Other(wire::Event),
+}
+
+impl Said {
+    /// What `event` means to site `own`.
+    pub(crate) fn of(event: wire::Event, own: &SiteId) -> Self {
+        match event {
+            wire::Event::Message { seq, id, body } => Self::Message {
+                seq,
+                id,
+                read: Incoming::read(&body, own),
+            },
+            other => Self::Other(other),
+        }
+    }
+}
+
+impl Request {
+    /// How many notifications it is about, more or less.
+    fn weight(&self) -> usize {
+        match self {
+            Self::Submitted { submissions, .. } => submissions.len(),
+            Self::Link {
+                what: FromLink::Said(said),
+                ..
+            } => said.len(),
+            _ => 1,
+        }
+    }
 }
 
 /// Everything the thread has.
@@ -120,8 +179,19 @@ pub(crate) struct Owner<S: Storage = DirectoryStorage> {
     queue: Queue<S>,
     intake: Intake,
     lanes: Vec<LaneWork>,
+    pauses: Pauses,
+    /// What is told of after the next commit, and what is told of.
+    telling: Vec<Told>,
+    told: Vec<Told>,
+    /// At the start: attempts that the end of the earlier run interrupted.
+    interrupted: HashSet<(NotificationId, Target)>,
     peers: BTreeMap<SiteId, PeerWork>,
     forwards: Vec<ForwardWork>,
+    /// Without them everything goes to every lane.
+    rules: Option<Arc<Rules>>,
+    /// What is open and has no targets, as the rules cannot be followed, and why.
+    undecided: BTreeMap<NotificationId, String>,
+    fallback: Fallback,
     /// What a peer may have in doubt here.
     window: Window,
     stop: Stop,
@@ -130,7 +200,7 @@ pub(crate) struct Owner<S: Storage = DirectoryStorage> {
     /// Submissions that wait for the drop box to be read.
     held: Vec<Held>,
     /// Who is answered after the next commit.
-    submitted: Vec<Submitted>,
+    submitted: Vec<Answered>,
     asked: Vec<Asked>,
     /// While the disk refuses commits: when it is asked again.
     failing: Option<Instant>,
@@ -159,27 +229,30 @@ fn now() -> UnixTime {
 
 impl<S: Storage> Owner<S> {
     /// Takes over a recovered queue: what is open in it gets its places in the
-    /// lines again. `jobs` leads to the thread of each lane.
+    /// lines again. `tasks` leads to the threads of each lane.
     pub(crate) fn new(
         configuration: &Configuration,
         directory: SpoolDirectory,
         queue: Queue<S>,
-        jobs: Vec<Sender<Work>>,
+        tasks: Vec<Sender<Task>>,
         stop: Stop,
     ) -> Result<Self, spool::Error> {
-        let lane = |(lane, jobs): (&Lane, _)| LaneWork::new(lane.clone(), jobs);
+        let lane = |(lane, tasks): (&Lane, _)| LaneWork::new(lane.clone(), tasks);
         let peers = configuration.peers.iter();
         let forwards = configuration.forwards().into_iter();
         let mut owner = Self {
             site: configuration.site.clone(),
             intake: Intake::new(directory.drop_box()?, clock::instant()),
-            lanes: configuration.lanes.iter().zip(jobs).map(lane).collect(),
+            lanes: configuration.lanes.iter().zip(tasks).map(lane).collect(),
             peers: peers
                 .map(|peer| (peer.site.clone(), PeerWork::new(peer.clone())))
                 .collect(),
             forwards: forwards
                 .map(|forward| ForwardWork::new(forward, clock::instant()))
                 .collect(),
+            rules: configuration.followed(),
+            undecided: BTreeMap::new(),
+            fallback: Fallback::new(configuration),
             window: window(configuration.peers.len()),
             stop,
             absorbed: Vec::new(),
@@ -197,11 +270,17 @@ impl<S: Storage> Owner<S> {
             stopping: false,
             counters: Counters::default(),
             changes: Changes::default(),
+            pauses: Pauses::load(directory.path()),
+            telling: Vec::new(),
+            told: Vec::new(),
+            interrupted: HashSet::new(),
             corrupt: directory.path().join("corrupt"),
             directory,
             queue,
         };
+        owner.apply_pauses();
         owner.queue.end_settled(now());
+        owner.find_interrupted()?;
         let mut orphans = BTreeMap::<String, usize>::new();
         let mut next = 0;
         while let Some(page) = owner.open_page(&mut next) {
@@ -209,6 +288,7 @@ impl<S: Storage> Owner<S> {
                 owner.restore(message, &mut orphans)?;
             }
         }
+        owner.interrupted = HashSet::new();
         for (target, count) in orphans {
             tracing::warn!(
                 "{count} notifications wait for {target}, which is not in the configuration"
@@ -247,12 +327,16 @@ impl<S: Storage> Owner<S> {
         };
         if message.targets.is_empty() {
             // The records were torn apart between acceptance and assignment.
-            self.assign(message.id, &route);
+            self.assign(message.id, message.accepted, &route);
+            return Ok(());
+        }
+        if self.hold_interrupted(message) {
             return Ok(());
         }
         for peer in self.restore_forwards(message, &route) {
             *orphans.entry(format!("peer {peer}")).or_default() += 1;
         }
+        self.restore_fallback(message, &route);
         for target in message.targets.iter().filter(|target| target.end.is_none()) {
             let lane = &target.target;
             if let Target::Peer(_) = lane {
@@ -272,13 +356,19 @@ impl<S: Storage> Owner<S> {
         loop {
             let pause = self.next_due().saturating_duration_since(clock::instant());
             let held = self.held.len();
-            match requests.recv_timeout(pause) {
-                Ok(request) => self.handle(request),
-                Err(RecvTimeoutError::Timeout) => {}
+            let mut next = match requests.recv_timeout(pause) {
+                Ok(request) => Some(request),
+                Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => return,
-            }
-            for request in requests.try_iter().take(GROUP) {
+            };
+            let mut weight = 0;
+            while let Some(request) = next {
+                weight += request.weight();
                 self.handle(request);
+                next = match weight < GROUP {
+                    true => requests.try_recv().ok(),
+                    false => None,
+                };
             }
             if self.held.len() > held {
                 self.intake.wake_if_changed(clock::instant());
@@ -286,7 +376,9 @@ impl<S: Storage> Owner<S> {
             self.look_at_space();
             self.round();
             let idle = self.peers.values().all(PeerWork::is_down)
-                && self.lanes.iter().all(LaneWork::is_idle);
+                && self.lanes.iter().all(LaneWork::is_idle)
+                && self.telling.is_empty()
+                && self.told.is_empty();
             if self.stopping && (idle || self.stop.is_over(clock::instant())) {
                 // What the last commit did not take, the next start finds
                 // where it came from.
@@ -307,6 +399,7 @@ impl<S: Storage> Owner<S> {
 
     /// Everything that follows from what was asked, and the commit.
     fn round(&mut self) {
+        self.end_told();
         self.work();
         self.take_submitted();
         self.commit();
@@ -314,6 +407,9 @@ impl<S: Storage> Owner<S> {
 
     fn next_due(&self) -> Instant {
         let now = clock::instant();
+        if !self.told.is_empty() && self.failing.is_none() {
+            return now;
+        }
         if self.failing.is_some() || self.stopping {
             return self.failing.unwrap_or(now + DISK_RETRY);
         }
@@ -328,25 +424,37 @@ impl<S: Storage> Owner<S> {
             Space::Low => self.intake.next_due(now).min(self.space_look),
             Space::Ok => self.intake.next_due(now),
         };
-        lanes.chain(forwards).fold(intake, Instant::min)
+        let others = self
+            .pauses
+            .next_end()
+            .into_iter()
+            .chain(self.fallback.next_due());
+        let all = lanes.chain(forwards).chain(others);
+        all.fold(intake, Instant::min)
     }
 
     fn handle(&mut self, request: Request) {
         match request {
             Request::LookIntoDropBox => self.intake.wake(clock::instant()),
-            Request::Submitted {
-                number,
-                body,
-                reply,
-            } => self.hold_submitted(number, body, reply),
+            Request::Submitted { submissions, reply } => self.hold_submitted(submissions, reply),
             Request::Link { peer, number, what } => self.handle_link(&peer, number, what),
             Request::Reconfigure {
                 peers,
                 forwards,
                 lanes,
-            } => self.reconfigure(peers, forwards, lanes),
+                rules,
+                fallback_after,
+            } => {
+                self.fallback.set(fallback_after);
+                self.reconfigure(peers, forwards, lanes);
+                self.follow(rules);
+            }
             Request::Question { question, to } => self.handle_question(question, to),
-            Request::Finished { lane, outcome } => self.handle_finished(lane, outcome),
+            Request::Finished {
+                lane,
+                work,
+                outcome,
+            } => self.handle_finished(lane, work, outcome),
             Request::Figures(reply) => {
                 // Who asked may have given up waiting.
                 let _ = reply.send(self.figures());
@@ -368,6 +476,8 @@ impl<S: Storage> Owner<S> {
         {
             self.intake.failed(&error, clock::instant());
         }
+        self.end_pauses();
+        self.fall_back();
         self.take_turns();
     }
 
@@ -425,7 +535,7 @@ impl<S: Storage> Owner<S> {
             Accepted::New => {
                 self.counters.accepted += 1;
                 tracing::debug!(%id, "accepted");
-                self.assign(id, &route);
+                self.assign(id, now(), &route);
             }
             Accepted::Duplicate(_) => {
                 self.counters.duplicates += 1;
@@ -433,35 +543,6 @@ impl<S: Storage> Owner<S> {
             }
         }
         Ok(accepted)
-    }
-
-    fn assign(&mut self, id: NotificationId, route: &Route) {
-        let forwards = self.forwards.iter().filter(|f| f.wants(route));
-        let targets = route.targets(
-            forwards.map(ForwardWork::active),
-            self.lanes
-                .iter()
-                .filter(|lane| !lane.retired)
-                .map(|lane| lane.name.as_str()),
-        );
-        if targets.is_empty() {
-            self.queue.end(id, End::NobodyToNotify, "", now());
-            return;
-        }
-        self.queue.assign(id, &targets, now());
-        for target in &targets {
-            match target {
-                Target::Peer(peer) => {
-                    let mut forwards = self.forwards.iter();
-                    if let Some(at) = forwards.position(|f| f.active() == peer) {
-                        self.push_forward(at, id, now(), route);
-                    }
-                }
-                lane => {
-                    self.push_lane(lane, id, now(), 0, route);
-                }
-            }
-        }
     }
 
     /// Keeps the body of what can never be delivered, for people to look at.
@@ -491,6 +572,7 @@ impl<S: Storage> Owner<S> {
                     tracing::info!("the disk takes records again");
                     self.grant_all();
                 }
+                self.told.append(&mut self.telling);
                 for file in std::mem::take(&mut self.absorbed) {
                     self.intake.absorbed(&file);
                 }
@@ -542,7 +624,7 @@ impl<S: Storage> Owner<S> {
             new,
             deferred,
             corrupted: files_in(&self.corrupt),
-            lanes: self.lanes.iter().map(LaneWork::figures).collect(),
+            lanes: self.lane_figures(),
             forwards: self.forward_figures(),
             totals: self.queue.totals(),
             open,
@@ -552,6 +634,7 @@ impl<S: Storage> Owner<S> {
             delivered: self.counters.delivered,
             failed: self.counters.failed,
             disk_warning: self.disk_warning.clone(),
+            undecided: self.undecided_warning(),
             disk_error: match (self.queue.failing(), self.space) {
                 (Some(why), _) => Some(why.to_owned()),
                 (None, Space::Full) => Some("no space is left, nothing is taken in".to_owned()),
@@ -564,7 +647,7 @@ impl<S: Storage> Owner<S> {
 fn read_route(body: Vec<u8>) -> Result<Route, String> {
     let body = String::from_utf8(body).map_err(|error| error.to_string())?;
     let envelope = Envelope::parse(&body).map_err(|error| chain(&error))?;
-    Route::of(&envelope).map_err(|error| chain(&error))
+    Route::of(&envelope, body.len()).map_err(|error| chain(&error))
 }
 
 /// The files of a directory, but for the reasons beside them.

@@ -1,6 +1,6 @@
 //! The messages of a spool.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use objects::{NotificationId, SiteId, UnixTime};
 
@@ -380,16 +380,32 @@ impl<S: Storage> Queue<S> {
 
     /// The body of an open message; none if it is not open.
     pub fn body(&self, id: NotificationId) -> Result<Option<Vec<u8>>, Error> {
+        self.look_at_body(id, <[u8]>::to_vec)
+    }
+
+    /// Shows the body of an open message; none if it is not open.
+    pub fn look_at_body<T>(
+        &self,
+        id: NotificationId,
+        look: impl FnOnce(&[u8]) -> T,
+    ) -> Result<Option<T>, Error> {
         let Some(entry) = self.index.entry(id) else {
             return Ok(None);
         };
-        let draft = self.draft_of(entry)?;
-        match Record::decode(ACCEPTED, &draft.body) {
+        let look = |record: &[u8]| match Record::decode(ACCEPTED, record) {
             Some(Record::Message {
                 event: Event::Accepted { body, .. },
                 ..
-            }) => Ok(Some(body.into_owned())),
-            _ => Ok(None),
+            }) => Some(look(&body)),
+            _ => None,
+        };
+        match entry.at() {
+            Whereabouts::Stored { segment, offset } => {
+                let likely = entry.body_len() + RECORD_AROUND_BODY;
+                let look = |frame: &Frame<'_>| look(frame.body);
+                self.journal.look_at(segment, offset, likely, look)
+            }
+            Whereabouts::Pending(number) => Ok(look(&self.pending(number).draft.body)),
         }
     }
 
@@ -445,6 +461,37 @@ impl<S: Storage> Queue<S> {
         let mut trace = Trace::new(id);
         self.journal.visit(&mut |_, frame| trace.add(frame))?;
         Ok(trace.into_events())
+    }
+
+    /// What attempts there are with a start and no end, of messages that are open:
+    /// whatever interrupted them, nobody knows how they ended. One that was released
+    /// since then does not count. Reads the whole journal.
+    pub fn interrupted(&self) -> Result<HashSet<(NotificationId, Target)>, Error> {
+        let mut unknown: HashMap<NotificationId, HashMap<Target, u32>> = HashMap::new();
+        self.journal.visit(&mut |_, frame| {
+            let Record::Message { id, event, .. } = Record::read(frame.kind, frame.body) else {
+                return;
+            };
+            match event {
+                Event::Attempt { target, number } if self.is_open_at(id, &target) => {
+                    unknown.entry(id).or_default().insert(target, number);
+                }
+                Event::Result { target, number, .. } => {
+                    if let Some(of) = unknown.get_mut(&id)
+                        && of.get(&target).is_some_and(|started| *started <= number)
+                    {
+                        of.remove(&target);
+                    }
+                }
+                Event::Released { .. } => {
+                    unknown.remove(&id);
+                }
+                _ => {}
+            }
+        })?;
+        let all = unknown.into_iter();
+        let all = all.flat_map(|(id, of)| of.into_keys().map(move |target| (id, target)));
+        Ok(all.collect())
     }
 
     /// What was accepted and how it ended, over the life of the spool: with
@@ -711,11 +758,12 @@ impl<S: Storage> Queue<S> {
                 let likely = entry.body_len() + RECORD_AROUND_BODY;
                 self.journal.read_draft(segment, offset, likely)
             }
-            Whereabouts::Pending(number) => {
-                let at = (number - self.first_pending) as usize;
-                Ok(self.pending[at].draft.clone())
-            }
+            Whereabouts::Pending(number) => Ok(self.pending(number).draft.clone()),
         }
+    }
+
+    fn pending(&self, number: u64) -> &Pending {
+        &self.pending[(number - self.first_pending) as usize]
     }
 
     fn write_all(&mut self, drafts: &[Draft]) -> Result<Vec<Place>, Error> {
@@ -786,7 +834,7 @@ fn counts(drafts: &[&Draft]) -> (Totals, Option<u64>) {
 }
 
 fn draft(record: &Record<'_>, copy: bool) -> Draft {
-    let mut body = Vec::new();
+    let mut body = Vec::with_capacity(record.likely_len());
     record.encode(&mut body);
     let kind = record.kind();
     Draft { kind, copy, body }

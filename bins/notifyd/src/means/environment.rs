@@ -5,7 +5,6 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
-use bstr::{BString, ByteSlice};
 use objects::UnixTime;
 use rustix::process::Resource;
 
@@ -33,6 +32,8 @@ const KEPT: [&str; 10] = [
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// In front of what rules say to a plugin.
 const PARAMETER: &str = "PARAMETER_";
+/// There only where a notification is.
+const LATE: &str = "LATE";
 
 /// A variable and its value.
 pub(super) type Variable = (String, Vec<u8>);
@@ -86,95 +87,38 @@ fn print_lines(block: &mut Vec<u8>, all: Vec<Variable>) {
 /// What the rules say to the plugin; without rules what stands in the
 /// notification, but nothing that came from another site.
 fn parameters(one: &Opened<'_>) -> Vec<Variable> {
-    let told = &one.job.told;
-    if is_judged(one) || one.envelope.path.len() > 1 {
-        let told = told.parameters.iter();
-        return told
-            .map(|(name, value)| (format!("{PARAMETER}{name}"), value.clone().into_bytes()))
-            .collect();
-    }
-    let own = one.context.iter();
-    own.filter(|(name, _)| name.starts_with(PARAMETER))
+    let is_foreign = one.job.told.rules.is_empty() && one.envelope.path.len() > 1;
+    let all = one.context.iter();
+    all.filter(|(name, _)| name.starts_with(PARAMETER) && !is_foreign)
         .map(|(name, value)| (name.clone(), value.to_vec()))
         .collect()
 }
 
-fn is_judged(one: &Opened<'_>) -> bool {
-    let told = &one.job.told;
-    !(told.rules.is_empty() && told.parameters.is_empty() && told.contacts.is_empty())
-}
-
-/// Variables of the notification, of whom it is for, and of the attempt; without
-/// `NOTIFY_`.
+/// Variables of the notification and of the attempt; without `NOTIFY_`.
 fn variables(one: &Opened<'_>, lane: &str, now: UnixTime) -> Vec<Variable> {
     let (job, envelope) = (one.job, &one.envelope);
     let path: Vec<&str> = envelope.path.iter().map(objects::SiteId::as_str).collect();
     // Ours come last, so that no entry of the context can stand in for them.
-    let own = [
+    let mut own = vec![
         ("ID", job.id.to_string()),
         ("JOB_ID", job.id_in(lane).to_string()),
         ("ATTEMPT", job.attempt.to_string()),
         ("DELAY", delay_secs(envelope.created, now).to_string()),
         ("PATH", path.join(",")),
     ];
-    let contacts = contacts(one);
+    if job.is_late {
+        own.push((LATE, "1".to_owned()));
+    }
     let is_replaced = |name: &str| {
-        name.starts_with(PARAMETER)
-            || own.iter().any(|(ours, _)| *ours == name)
-            || (!contacts.is_empty() && is_of_contact(name))
+        name.starts_with(PARAMETER) || name == LATE || own.iter().any(|(ours, _)| *ours == name)
     };
     let context = one.context.iter();
     let mut all: Vec<Variable> = context
         .filter(|(name, _)| !is_replaced(name))
         .map(|(name, value)| (name.clone(), value.to_vec()))
         .collect();
-    all.extend(contacts);
+    let own = own.into_iter();
     all.extend(own.map(|(name, value)| (name.to_owned(), value.into_bytes())));
-    all
-}
-
-/// `CONTACTS` is not: those are the contacts of the object.
-fn is_of_contact(name: &str) -> bool {
-    [
-        "CONTACTNAME",
-        "CONTACTALIAS",
-        "CONTACTEMAIL",
-        "CONTACTPAGER",
-    ]
-    .contains(&name)
-        || name.starts_with("CONTACT_")
-}
-
-/// Those whom the rules chose: for several, lists in the same order.
-fn contacts(one: &Opened<'_>) -> Vec<Variable> {
-    let told = &one.job.told.contacts;
-    if told.is_empty() {
-        return Vec::new();
-    }
-    let list = |name: &str, values: Vec<&BString>| {
-        let several = values.len() > 1;
-        // A comma separates contacts, whatever else it would mean.
-        let values = values.into_iter().map(|value| match several {
-            true => value.replace(",", " "),
-            false => value.to_vec(),
-        });
-        let values: Vec<Vec<u8>> = values.collect();
-        (format!("CONTACT{name}"), values.join(&b','))
-    };
-    let mut all = vec![
-        list("NAME", told.iter().map(|one| &one.name).collect()),
-        list("ALIAS", told.iter().map(|one| &one.alias).collect()),
-        list("EMAIL", told.iter().map(|one| &one.email).collect()),
-        list("PAGER", told.iter().map(|one| &one.pager).collect()),
-    ];
-    let names = told.iter().flat_map(|one| one.attributes.keys());
-    let names: std::collections::BTreeSet<&String> = names.collect();
-    let none = BString::default();
-    for name in names {
-        let values = told.iter();
-        let values = values.map(|one| one.attributes.get(name).unwrap_or(&none));
-        all.push(list(&format!("_{}", name.to_uppercase()), values.collect()));
-    }
     all
 }
 
@@ -260,6 +204,7 @@ mod tests {
                  \"site\":\"a\",\"path\":{path},\"context\":{context}}}"
             ),
             told: Arc::new(told),
+            is_late: true,
         }
     }
 
@@ -307,9 +252,10 @@ mod tests {
             rules: vec!["all".to_owned()],
             parameters: vec![("FROM".to_owned(), "mon@example.org".to_owned())],
             contacts: vec![
-                contact("anna", "Berg, Anna", &[("jabber", "a@chat")]),
+                contact("anna", "Berg, Anna", &[("JABBER", "a@chat")]),
                 contact("bob", "Bob", &[]),
             ],
+            ..Told::default()
         };
         let context = r#"{"HOSTNAME":"db1","CONTACTS":"x,y","CONTACTNAME":"core","CONTACT_ROOM":"7",
             "PARAMETER_FROM":"evil","PARAMETER_X":"evil"}"#;
@@ -347,6 +293,7 @@ mod tests {
     #[test]
     fn a_block_has_a_line_for_each_variable_and_an_empty_one_between() {
         let told = Told {
+            rules: vec!["all".to_owned()],
             parameters: vec![("FROM".to_owned(), "mon\nx".to_owned())],
             ..Told::default()
         };
@@ -361,7 +308,7 @@ mod tests {
         assert_eq!(parts[0], "PARAMETER_FROM=mon\x01x");
         assert!(parts[1].starts_with("A=one\x01two\nB==\nID="), "{text}");
         assert!(parts[2].starts_with("A=\nID="), "{text}");
-        assert!(text.ends_with("\nPATH=\n"), "{text}");
+        assert!(text.ends_with("\nPATH=\nLATE=1\n"), "{text}");
         assert_eq!(parts.len(), 3);
     }
 
