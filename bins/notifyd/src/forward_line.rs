@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use objects::NotificationId;
 
-use crate::waiting::Object;
+use crate::object::Object;
 
 /// From this age on a notification lets younger ones pass.
 pub(crate) const OLD: Duration = Duration::from_secs(5 * 60);
@@ -72,7 +72,7 @@ impl ForwardLine {
         let place = self.end_place();
         self.slots.push_back(Slot {
             id,
-            object: object.short_hash(),
+            object: object.number(),
             state: State::Waiting,
         });
         self.waiting += 1;

@@ -21,6 +21,7 @@ mod link;
 mod mail;
 mod maildir;
 mod metrics;
+mod object;
 mod owner;
 mod reload;
 mod report;

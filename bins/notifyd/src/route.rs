@@ -7,7 +7,7 @@ use objects::{Envelope, NotificationId, SiteId};
 use spool::Target;
 use wire::RefusalCode;
 
-use crate::waiting::Object;
+use crate::object::Object;
 
 /// A notification fit to be stored.
 #[derive(Debug)]

@@ -7,33 +7,12 @@
 //! other freely. What waits for peers: `forward_line`.
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
 
 use objects::NotificationId;
-use objects::notification::Context;
 
 use crate::config::Retry;
-
-/// Host and service of a notification, as one key.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Object(Box<[u8]>);
-
-impl Object {
-    /// The object that `context` is about.
-    pub(crate) fn of(context: &Context) -> Self {
-        let get = |name: &str| context.get(name).map_or(&b""[..], |value| value.as_slice());
-        // No value has a NUL in it by the time a plugin sees it.
-        Self([get("HOSTNAME"), get("SERVICEDESC")].join(&0).into())
-    }
-
-    /// The same for the same object; seldom the same for two.
-    pub(crate) fn short_hash(&self) -> u32 {
-        let mut hasher = DefaultHasher::new();
-        self.0.hash(&mut hasher);
-        hasher.finish() as u32
-    }
-}
+use crate::object::Object;
 
 /// One lane's line.
 #[derive(Debug, Default)]
@@ -265,6 +244,8 @@ pub(crate) fn pause(retry: Retry, attempts: u32, id: NotificationId) -> Duration
 
 #[cfg(test)]
 mod tests {
+    use objects::notification::Context;
+
     use super::*;
 
     fn id(n: u8) -> NotificationId {

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use super::{Owner, now, read_route};
 use crate::clock;
-use crate::waiting::Object;
+use crate::object::Object;
 
 /// Most deliveries told in one answer.
 const RETRIES: usize = 10_000;

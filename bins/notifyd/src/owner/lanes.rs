@@ -15,8 +15,9 @@ use crate::clock;
 use crate::config::{Lane, Retry};
 use crate::delivery::{Job, Outcome, Verdict};
 use crate::figures::Line;
+use crate::object::Object;
 use crate::route::Route;
-use crate::waiting::{self, LaneLine, NextTry, Object, Turn};
+use crate::waiting::{self, LaneLine, NextTry, Turn};
 
 /// One lane.
 pub(super) struct LaneWork {
