@@ -2,7 +2,7 @@
 //! with it, and where its body is. Built by the same function from the records
 //! of the journal and from those about to be written.
 //!
-//! A million messages wait in less than 64 MB. So a message takes 46 to 48 bytes
+//! A million messages wait in less than 64 MB. So a message takes 45 to 48 bytes
 //! here ([`messages`]), its state is a number ([`states`]), and ids are
 //! stored once ([`slots`]).
 
@@ -15,10 +15,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use objects::{NotificationId, SiteId, UnixTime};
 
-use crate::Totals;
 use crate::journal::{Options, Place};
 use crate::queue::Known;
 use crate::record::{End, Event, Record, Standing, Target};
+use crate::{Label, Totals};
 
 pub(crate) use messages::{Entry, Whereabouts};
 
@@ -39,6 +39,8 @@ pub struct Message {
     pub from: Option<SiteId>,
     /// Length of its body, in bytes.
     pub body_len: usize,
+    /// None if an early release accepted it: then its body has to be read.
+    pub label: Option<Label>,
     /// Whether it is held by hand: nothing is to be done with it then.
     pub held: bool,
     /// Where it is to go; empty as long as nothing was assigned.
@@ -166,9 +168,11 @@ impl Index {
                 order,
                 from,
                 standing,
+                label,
                 body,
             } => {
-                let is_new = self.apply_accepted(id, time, (*order, from.as_ref(), body.len()), at);
+                let accepted = (*order, from.as_ref(), body.len());
+                let is_new = self.apply_accepted(id, time, accepted, *label, at);
                 // A copy's original is in the totals.
                 if is_new && !(copy && self.counted_to > 0) {
                     self.totals.add_accepted(from.is_some());
@@ -223,6 +227,7 @@ impl Index {
         id: NotificationId,
         time: UnixTime,
         (order, from, body_len): (u64, Option<&SiteId>, usize),
+        label: Option<Label>,
         at: Whereabouts,
     ) -> bool {
         self.next_order = self.next_order.max(order.saturating_add(1));
@@ -243,10 +248,13 @@ impl Index {
         let state = State {
             from: from.map(|from| number_of(&mut self.peers, from)),
             held: false,
+            is_labelled: label.is_some(),
+            lifetime_s: label.and_then(|label| label.lifetime_s),
             targets: Vec::new(),
         };
         let state = self.states.enter(state);
-        let entry = Entry::new(id, time, at, body_len as u32, state);
+        let about = label.map_or(0, |label| label.about);
+        let entry = Entry::new(id, time, at, body_len, (about, state));
         self.count_live(at, body_len, 1);
         self.messages.insert(order, entry);
         true
@@ -267,7 +275,7 @@ impl Index {
                 ended.insert((recorded, id));
             }
             if let Some(entry) = self.messages.remove(order) {
-                self.states.leave(entry.state);
+                self.states.leave(entry.state());
                 self.count_live(entry.at(), entry.body_len(), -1);
             }
         }
@@ -278,13 +286,14 @@ impl Index {
         let Some(entry) = order.and_then(|order| self.messages.get_mut(order)) else {
             return;
         };
-        let before = self.states.get(entry.state);
+        let before = self.states.get(entry.state());
         let mut state = before.clone();
         change(&mut state);
         if state != *before {
             let number = self.states.enter(state);
-            self.states
-                .leave(std::mem::replace(&mut entry.state, number));
+            let before = entry.state();
+            entry.set_state(number);
+            self.states.leave(before);
         }
     }
 
@@ -360,7 +369,7 @@ impl Index {
     }
 
     fn state(&self, id: NotificationId) -> Option<&State> {
-        Some(self.states.get(self.entry(id)?.state))
+        Some(self.states.get(self.entry(id)?.state()))
     }
 
     pub(crate) fn next_order(&self) -> u64 {
@@ -412,7 +421,7 @@ impl Index {
 
     pub(crate) fn message(&self, order: u64) -> Option<Message> {
         let entry = self.messages.get(order)?;
-        let state = self.states.get(entry.state);
+        let state = self.states.get(entry.state());
         let targets = state.targets.iter().map(|progress| TargetState {
             target: self.targets[progress.target as usize].clone(),
             attempts: progress.attempts,
@@ -424,9 +433,27 @@ impl Index {
             accepted: entry.accepted(),
             from: state.from.map(|peer| self.peers[peer as usize].clone()),
             body_len: entry.body_len(),
+            label: label_of(entry, state),
             held: state.held,
             targets: targets.collect(),
         })
+    }
+
+    /// Gives an open message a label that was read from its body.
+    pub(crate) fn set_label(&mut self, id: NotificationId, label: Label) {
+        self.change_state(id, |state| {
+            state.is_labelled = true;
+            state.lifetime_s = label.lifetime_s;
+        });
+        let order = self.messages.order(&id);
+        if let Some(entry) = order.and_then(|order| self.messages.get_mut(order)) {
+            entry.about = label.about;
+        }
+    }
+
+    pub(crate) fn label(&self, order: u64) -> Option<Label> {
+        let entry = self.messages.get(order)?;
+        label_of(entry, self.states.get(entry.state()))
     }
 
     /// How one target of an open message stands: the end, if it has one.
@@ -443,8 +470,13 @@ impl Index {
 
     /// The gravest end of a message that is settled at all its targets.
     pub(crate) fn settled_everywhere(&self, id: NotificationId) -> Option<End> {
-        let ends = self.state(id)?.targets.iter().map(|progress| progress.end);
-        ends.reduce(|a, b| Some(a?.graver(b?)))?
+        self.state(id)?.settled()
+    }
+
+    /// All that are, and their ends.
+    pub(crate) fn settled(&self) -> impl Iterator<Item = (NotificationId, End)> + '_ {
+        self.entries()
+            .filter_map(|(_, entry)| Some((entry.id, self.states.get(entry.state()).settled()?)))
     }
 
     /// How many open messages have their body in a segment.
@@ -484,6 +516,13 @@ impl Index {
             held: message.held,
         }
     }
+}
+
+fn label_of(entry: &Entry, state: &State) -> Option<Label> {
+    state.is_labelled.then_some(Label {
+        about: entry.about,
+        lifetime_s: state.lifetime_s,
+    })
 }
 
 fn number_of<T: PartialEq + Clone>(list: &mut Vec<T>, item: &T) -> u32 {

@@ -21,10 +21,12 @@
 //! | 128 | checkpoint | (no id, no time) `u8` length and peer (empty: the ring over all), `u32` number of ids, ids, oldest first |
 //! | 129 | totals | (no id, no time) `u64` next order of acceptance, `u64` notifications submitted here, `u64` received from peers, `u8` number of ends, each `u8` end, `u64` how many ended so; `u8` 1 if not all before could be read |
 //!
-//! Before the notification stands, in a copy at the head of the journal, how far
-//! it had come: `u16` number of targets, each target, `u32` attempts, `u8` end or
+//! Before the notification stands how far it had come, which is not empty in a
+//! copy at the head of the journal only: `u16` number of targets, each target, `u32` attempts, `u8` end or
 //! 0; then `u8` 1 if it is held. Body and standing are one record, because a copy
-//! of one without the other would be taken for both.
+//! of one without the other would be taken for both. Behind that stands its label:
+//! `u8` 1, `u32` what it is about, `u32` how many seconds it may live, 2^32-1 if it
+//! does not say. Early releases wrote none: then the notification has to be read.
 //!
 //! Verdicts: 1 success, 2 temporary failure, 3 permanent failure. Ends: 1 stored
 //! by peer, 2 delivered, 3 refused, 4 expired, 5 superseded, 6 dropped, 7 nobody
@@ -37,6 +39,7 @@ use std::fmt;
 
 use objects::{NotificationId, SiteId, UnixTime};
 
+use crate::Label;
 use crate::totals::Totals;
 
 /// Longest name of a lane, in bytes.
@@ -264,6 +267,8 @@ pub enum Event<'a> {
         from: Option<SiteId>,
         /// In a copy: how far it had come.
         standing: Standing,
+        /// None in the records of early releases.
+        label: Option<Label>,
         /// The notification.
         body: Cow<'a, [u8]>,
     },
@@ -342,11 +347,13 @@ impl Event<'_> {
                 order,
                 from,
                 standing,
+                label,
                 body,
             } => Event::Accepted {
                 order,
                 from,
                 standing,
+                label,
                 body: own(body),
             },
             Self::Assigned { targets } => Event::Assigned { targets },

@@ -70,7 +70,7 @@ fn a_waiting_message_takes_less_than_fifty_six_bytes() {
     let central = Target::Peer(SiteId::new("central").unwrap());
     let now = UnixTime::from_secs(1_795_217_983);
     let accept = |queue: &mut Queue<Nowhere>, number| {
-        queue.accept(id(number), None, b"{}", now).unwrap();
+        queue.accept(id(number), None, None, b"{}", now).unwrap();
         queue.assign(id(number), std::slice::from_ref(&central), now);
         if number % 500 == 0 {
             queue.commit().unwrap();

@@ -12,6 +12,9 @@ use crate::record::End;
 pub(super) struct State {
     pub(super) from: Option<u32>,
     pub(super) held: bool,
+    /// Whether it has a label; what it is about is not here, but the lifetime is.
+    pub(super) is_labelled: bool,
+    pub(super) lifetime_s: Option<u32>,
     pub(super) targets: Vec<Progress>,
 }
 
@@ -44,6 +47,12 @@ impl State {
 
     pub(super) fn find_mut(&mut self, target: u32) -> Option<&mut Progress> {
         self.targets.iter_mut().find(|p| p.target == target)
+    }
+
+    /// The gravest end, if it has one at every target.
+    pub(super) fn settled(&self) -> Option<End> {
+        let ends = self.targets.iter().map(|progress| progress.end);
+        ends.reduce(|a, b| Some(a?.graver(b?)))?
     }
 
     /// The targets that still need the message.
