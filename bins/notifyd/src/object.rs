@@ -1,6 +1,7 @@
 //! What a notification is about, as one number.
 
 use objects::notification::Context;
+use spool::Label;
 
 /// Host and service of a notification. It stands in the journal, so a release
 /// must not compute it in another way than those before it.
@@ -23,6 +24,12 @@ impl Object {
     /// As it stands in the journal.
     pub(crate) fn number(&self) -> u32 {
         self.0
+    }
+}
+
+impl From<Label> for Object {
+    fn from(label: Label) -> Self {
+        Self(label.about)
     }
 }
 

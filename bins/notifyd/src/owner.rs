@@ -224,7 +224,8 @@ impl<S: Storage> Owner<S> {
     }
 
     /// Puts an open message of an earlier run, or one that was held, into its
-    /// lines. An error if the disk does not give it out now.
+    /// lines. Its body is read only if no more is known of it than that. An error
+    /// if the disk does not give it out now.
     fn restore(
         &mut self,
         message: &Message,
@@ -233,24 +234,22 @@ impl<S: Storage> Owner<S> {
         if message.held {
             return Ok(());
         }
-        let body = match self.queue.body(message.id) {
-            Err(error) if error.is_temporary() => return Err(error),
-            other => other.map_err(|error| chain(&error)),
-        };
-        let route = match body.and_then(|body| read_route(body.unwrap_or_default())) {
-            Ok(route) => route,
-            Err(why) => {
-                tracing::error!(id = %message.id, "stored body cannot be used: {why}");
-                self.queue.end(message.id, End::Refused, &why, now());
-                return Ok(());
-            }
-        };
         if message.targets.is_empty() {
             // The records were torn apart between acceptance and assignment.
-            self.assign(message.id, &route);
+            if let Some(route) = self.stored_route(message.id)? {
+                self.assign(message.id, &route);
+            }
             return Ok(());
         }
-        for peer in self.restore_forwards(message, &route) {
+        let label = match message.label {
+            Some(label) => label,
+            // An early release accepted it.
+            None => match self.stored_route(message.id)? {
+                Some(route) => route.label,
+                None => return Ok(()),
+            },
+        };
+        for peer in self.restore_forwards(message, label) {
             *orphans.entry(format!("peer {peer}")).or_default() += 1;
         }
         for target in message.targets.iter().filter(|target| target.end.is_none()) {
@@ -258,11 +257,30 @@ impl<S: Storage> Owner<S> {
                 continue;
             };
             let (accepted, attempts) = (message.accepted, target.attempts);
-            if !self.push_lane(lane, message.id, accepted, attempts, &route) {
+            if !self.push_lane(lane, message.id, accepted, attempts, label) {
                 *orphans.entry(format!("lane {lane}")).or_default() += 1;
             }
         }
         Ok(())
+    }
+
+    /// What the body of an open message says. One that says nothing has ended.
+    fn stored_route(&mut self, id: NotificationId) -> Result<Option<Route>, spool::Error> {
+        let body = match self.queue.body(id) {
+            Err(error) if error.is_temporary() => return Err(error),
+            other => other.map_err(|error| chain(&error)),
+        };
+        match body.and_then(|body| read_route(body.unwrap_or_default())) {
+            Ok(route) => {
+                self.queue.set_label(id, route.label);
+                Ok(Some(route))
+            }
+            Err(why) => {
+                tracing::error!(%id, "stored body cannot be used: {why}");
+                self.queue.end(id, End::Refused, &why, now());
+                Ok(None)
+            }
+        }
     }
 
     /// Works until told to stop and everything is in order, or until the time
@@ -415,7 +433,8 @@ impl<S: Storage> Owner<S> {
     /// Stores a notification and decides where it goes, unless it is known.
     fn accept(&mut self, incoming: Incoming, from: Option<&SiteId>) -> Result<Accepted, Refusal> {
         let Incoming { id, body, route } = incoming;
-        let accepted = self.queue.accept(id, from, body.as_bytes(), now());
+        let label = Some(route.label);
+        let accepted = self.queue.accept(id, from, label, body.as_bytes(), now());
         let accepted = accepted.map_err(|error| Refusal {
             code: RefusalCode::TooLarge,
             why: chain(&error),
@@ -453,11 +472,11 @@ impl<S: Storage> Owner<S> {
                 Target::Peer(peer) => {
                     let mut forwards = self.forwards.iter();
                     if let Some(at) = forwards.position(|f| f.active() == peer) {
-                        self.push_forward(at, id, now(), route);
+                        self.push_forward(at, id, now(), route.label);
                     }
                 }
                 Target::Lane(lane) => {
-                    self.push_lane(lane, id, now(), 0, route);
+                    self.push_lane(lane, id, now(), 0, route.label);
                 }
             }
         }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use objects::notification::{self, Kind, MAX_BODY};
 use objects::{Envelope, NotificationId, SiteId};
-use spool::Target;
+use spool::{Label, Target};
 use wire::RefusalCode;
 
 use crate::object::Object;
@@ -21,13 +21,12 @@ pub(crate) struct Incoming {
 /// What decides where a stored notification goes.
 #[derive(Debug)]
 pub(crate) struct Route {
-    pub(crate) object: Object,
+    /// What is enough to put it into the lines of those.
+    pub(crate) label: Label,
     pub(crate) kind: Kind,
     pub(crate) path: Vec<SiteId>,
     /// The sites it says it is from: its own word, and that of the monitoring.
     pub(crate) origins: Vec<Vec<u8>>,
-    /// How long it may live, in microseconds, if it says so itself.
-    pub(crate) lifetime_us: Option<i64>,
 }
 
 /// Why a notification is never taken.
@@ -64,16 +63,21 @@ impl Route {
     /// Reads what decides from a body.
     pub(crate) fn of(envelope: &Envelope<'_>) -> Result<Self, notification::Error> {
         let context = envelope.context()?;
-        let lifetime =
-            |expires: objects::UnixTime| expires.micros().saturating_sub(envelope.created.micros());
+        let lifetime = |expires: objects::UnixTime| {
+            let micros = expires.micros().saturating_sub(envelope.created.micros());
+            let seconds = u64::try_from(micros).unwrap_or(0).div_ceil(1_000_000);
+            u32::try_from(seconds).unwrap_or(u32::MAX)
+        };
         let site = envelope.site.as_str().as_bytes().to_vec();
         let monitored = context.get("OMD_SITE").map(|site| site.to_vec());
         Ok(Self {
             origins: std::iter::once(site).chain(monitored).collect(),
-            object: Object::of(&context),
+            label: Label {
+                about: Object::of(&context).number(),
+                lifetime_s: envelope.expires.map(lifetime),
+            },
             kind: envelope.kind.clone(),
             path: envelope.path.clone(),
-            lifetime_us: envelope.expires.map(lifetime),
         })
     }
 
@@ -164,8 +168,18 @@ mod tests {
     }
 
     #[test]
-    fn the_lifetime_is_a_duration() {
-        let incoming = Incoming::read(&body("raw", "[]", ",\"expires_us\":25"), &site("own"));
-        assert_eq!(incoming.unwrap().route.lifetime_us, Some(15));
+    fn the_lifetime_is_a_duration_in_whole_seconds() {
+        for (expires, want) in [
+            ("", None),
+            (",\"expires_us\":10", Some(0)),
+            (",\"expires_us\":-7", Some(0)),
+            (",\"expires_us\":11", Some(1)),
+            (",\"expires_us\":1000010", Some(1)),
+            (",\"expires_us\":9223372036854775807", Some(u32::MAX)),
+        ] {
+            let incoming = Incoming::read(&body("raw", "[]", expires), &site("own"));
+            let label = incoming.unwrap().route.label;
+            assert_eq!(label.lifetime_s, want, "{expires}");
+        }
     }
 }

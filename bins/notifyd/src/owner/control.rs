@@ -9,7 +9,7 @@ use spool::control::{Action, Answer, Hand, Question};
 use spool::{End, Known, Settled, Storage, Target};
 use tokio::sync::oneshot;
 
-use super::{Owner, now, read_route};
+use super::{Owner, now};
 use crate::clock;
 use crate::object::Object;
 
@@ -125,11 +125,8 @@ impl<S: Storage> Owner<S> {
         if self.lanes.is_empty() {
             return HashSet::new();
         }
-        let route = |id: &NotificationId| {
-            let body = self.queue.body(*id).ok()??;
-            Some(read_route(body).ok()?.object)
-        };
-        ids.iter().filter_map(route).collect()
+        let object = |id: &NotificationId| Some(self.queue.message(*id)?.label?.into());
+        ids.iter().filter_map(object).collect()
     }
 
     /// Takes these out of all lines, or that of one target.

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use objects::{NotificationId, SiteId};
-use spool::{End, Message, Settled, Storage, Target};
+use spool::{End, Label, Message, Settled, Storage, Target};
 
 use super::peers::PeerWork;
 use super::{Owner, now};
@@ -140,7 +140,7 @@ impl ForwardWork {
 impl<S: Storage> Owner<S> {
     /// Puts an open message of an earlier run into the lines of the forwards it
     /// still has to go to; the targets that no forward leads to are returned.
-    pub(super) fn restore_forwards(&mut self, message: &Message, route: &Route) -> Vec<SiteId> {
+    pub(super) fn restore_forwards(&mut self, message: &Message, label: Label) -> Vec<SiteId> {
         let peers = |ended: bool| {
             let targets = message.targets.iter();
             targets.filter_map(move |state| match &state.target {
@@ -164,7 +164,7 @@ impl<S: Storage> Owner<S> {
                 Some(peer) => {
                     self.settle_forward(message.id, peer, End::StoredByPeer, "");
                 }
-                None => self.push_forward(at, message.id, message.accepted, route),
+                None => self.push_forward(at, message.id, message.accepted, label),
             }
         }
         orphans
@@ -176,12 +176,12 @@ impl<S: Storage> Owner<S> {
         at: usize,
         id: NotificationId,
         accepted: objects::UnixTime,
-        route: &Route,
+        label: Label,
     ) {
         let age = now().micros().saturating_sub(accepted.micros());
         let age = Duration::from_micros(u64::try_from(age).unwrap_or(0));
         let line = &mut self.forwards[at].line;
-        line.push(id, &route.object, age, clock::instant());
+        line.push(id, &label.into(), age, clock::instant());
     }
 
     /// Records an end at `peer`, which is one for all peers of the forward.

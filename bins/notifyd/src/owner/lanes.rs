@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bstr::ByteSlice;
 use objects::{NotificationId, UnixTime};
 use program::exit::chain;
-use spool::{End, Storage, Target};
+use spool::{End, Label, Storage, Target};
 
 use super::{Owner, now};
 use crate::clock;
@@ -16,7 +16,6 @@ use crate::config::{Lane, Retry};
 use crate::delivery::{Job, Outcome, Verdict};
 use crate::figures::Line;
 use crate::object::Object;
-use crate::route::Route;
 use crate::waiting::{self, LaneLine, NextTry, Turn};
 
 /// One lane.
@@ -113,10 +112,11 @@ impl LaneWork {
 
     /// The moment at which a notification accepted at `accepted` expires. Told
     /// by durations: clocks of two sites differ, and clocks jump.
-    fn expires(&self, accepted: UnixTime, route: &Route) -> Instant {
-        let micros = |us: i64| Duration::from_micros(u64::try_from(us).unwrap_or(0));
-        let lifetime = route.lifetime_us.map_or(self.retry.expire, micros);
-        let age = micros(now().micros().saturating_sub(accepted.micros()));
+    fn expires(&self, accepted: UnixTime, label: Label) -> Instant {
+        let secs = |s: u32| Duration::from_secs(s.into());
+        let lifetime = label.lifetime_s.map_or(self.retry.expire, secs);
+        let age = now().micros().saturating_sub(accepted.micros());
+        let age = Duration::from_micros(u64::try_from(age).unwrap_or(0));
         let left = lifetime.saturating_sub(age);
         let at = clock::instant();
         // An absurd lifetime is a long one.
@@ -134,15 +134,14 @@ impl<S: Storage> Owner<S> {
         id: NotificationId,
         accepted: UnixTime,
         attempts: u32,
-        route: &Route,
+        label: Label,
     ) -> bool {
         let Some(lane) = self.lanes.iter_mut().find(|lane| lane.name == name) else {
             return false;
         };
-        let expires = lane.expires(accepted, route);
-        let object = route.object.clone();
+        let expires = lane.expires(accepted, label);
         lane.line
-            .push(id, object, attempts, clock::instant(), expires);
+            .push(id, label.into(), attempts, clock::instant(), expires);
         true
     }
 

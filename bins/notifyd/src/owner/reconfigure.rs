@@ -4,13 +4,12 @@
 
 use std::collections::BTreeSet;
 
-use program::exit::chain;
 use spool::{Message, Storage, Target};
 
 use super::forwards::ForwardWork;
 use super::lanes::LaneWork;
 use super::peers::PeerWork;
-use super::{LaneChange, Owner, read_route};
+use super::{LaneChange, Owner};
 use crate::clock;
 use crate::config::{Forward, Peer};
 
@@ -116,18 +115,14 @@ impl<S: Storage> Owner<S> {
         if at_forwards.is_empty() && at_lanes.is_empty() {
             return;
         }
-        let body = self.queue.body(message.id).map_err(|error| chain(&error));
-        match body.and_then(|body| read_route(body.unwrap_or_default())) {
-            Ok(route) => {
-                for at in at_forwards {
-                    self.push_forward(at, message.id, message.accepted, &route);
-                }
-                for (name, attempts) in at_lanes {
-                    self.push_lane(&name, message.id, message.accepted, attempts, &route);
-                }
-            }
-            // The next start reads it again.
-            Err(why) => tracing::error!(id = %message.id, "stored body cannot be read: {why}"),
+        // One of an early release whose body could not be read; the next start
+        // reads it again.
+        let Some(label) = message.label else { return };
+        for at in at_forwards {
+            self.push_forward(at, message.id, message.accepted, label);
+        }
+        for (name, attempts) in at_lanes {
+            self.push_lane(&name, message.id, message.accepted, attempts, label);
         }
     }
 }
