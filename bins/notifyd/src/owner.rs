@@ -37,6 +37,7 @@ use crate::clock;
 use crate::config::{Configuration, Forward, Lane, Peer};
 use crate::delivery::{Job, Outcome};
 use crate::figures::{Changes, QueueFigures, Stack};
+use crate::forward_line::Ages;
 use crate::intake::Intake;
 use crate::link::window;
 use crate::route::{Incoming, Refusal, Route};
@@ -122,6 +123,8 @@ pub(crate) struct Owner<S: Storage = DirectoryStorage> {
     lanes: Vec<LaneWork>,
     peers: BTreeMap<SiteId, PeerWork>,
     forwards: Vec<ForwardWork>,
+    /// How long what waits for them has waited.
+    ages: Ages,
     /// What a peer may have in doubt here.
     window: Window,
     stop: Stop,
@@ -180,6 +183,7 @@ impl<S: Storage> Owner<S> {
             forwards: forwards
                 .map(|forward| ForwardWork::new(forward, clock::instant()))
                 .collect(),
+            ages: Ages::default(),
             window: window(configuration.peers.len()),
             stop,
             absorbed: Vec::new(),
@@ -206,6 +210,9 @@ impl<S: Storage> Owner<S> {
         let mut next = 0;
         while let Some(page) = owner.open_page(&mut next) {
             for message in &page {
+                let age = now().micros().saturating_sub(message.accepted.micros());
+                let age = Duration::from_micros(u64::try_from(age).unwrap_or(0));
+                owner.ages.push(message.order, age, clock::instant());
                 owner.restore(message, &mut orphans)?;
             }
         }
@@ -433,6 +440,7 @@ impl<S: Storage> Owner<S> {
     /// Stores a notification and decides where it goes, unless it is known.
     fn accept(&mut self, incoming: Incoming, from: Option<&SiteId>) -> Result<Accepted, Refusal> {
         let Incoming { id, body, route } = incoming;
+        let place = self.queue.next_order();
         let label = Some(route.label);
         let accepted = self.queue.accept(id, from, label, body.as_bytes(), now());
         let accepted = accepted.map_err(|error| Refusal {
@@ -442,6 +450,7 @@ impl<S: Storage> Owner<S> {
         match &accepted {
             Accepted::New => {
                 self.counters.accepted += 1;
+                self.ages.push(place, Duration::ZERO, clock::instant());
                 tracing::debug!(%id, "accepted");
                 self.assign(id, &route);
             }
@@ -468,16 +477,8 @@ impl<S: Storage> Owner<S> {
         }
         self.queue.assign(id, &targets, now());
         for target in &targets {
-            match target {
-                Target::Peer(peer) => {
-                    let mut forwards = self.forwards.iter();
-                    if let Some(at) = forwards.position(|f| f.active() == peer) {
-                        self.push_forward(at, id, now(), route.label);
-                    }
-                }
-                Target::Lane(lane) => {
-                    self.push_lane(lane, id, now(), 0, route.label);
-                }
+            if let Target::Lane(lane) = target {
+                self.push_lane(lane, id, now(), 0, route.label);
             }
         }
     }

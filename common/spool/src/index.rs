@@ -462,7 +462,49 @@ impl Index {
         Some(self.state(id)?.find(number)?.end)
     }
 
-    /// How many messages a target still needs.
+    /// The durable ones that some of these targets still need, from this place in
+    /// the order on; none behind the first that is not durable yet. Those held
+    /// are left out.
+    pub(crate) fn waiting_from(
+        &self,
+        order: u64,
+        targets: &[Target],
+    ) -> impl Iterator<Item = (u64, &Entry)> + '_ {
+        let numbers = self.numbers(targets);
+        let is_durable = |entry: &Entry| matches!(entry.at(), Whereabouts::Stored { .. });
+        let durable = self
+            .entries_from(order)
+            .take_while(move |(_, entry)| is_durable(entry));
+        // Neighbours have the same state most of the time.
+        let mut last = (u32::MAX, false);
+        durable.filter(move |(_, entry)| {
+            let number = entry.state();
+            if last.0 != number {
+                let mut waits_at = self.states.get(number).waits_at();
+                last = (number, waits_at.any(|target| numbers.contains(&target)));
+            }
+            last.1
+        })
+    }
+
+    /// How many messages some of these targets still need, but for those held.
+    pub(crate) fn waiting_at_any(&self, targets: &[Target]) -> u64 {
+        match self.numbers(targets)[..] {
+            [] => 0,
+            [target] => self.states.waiting(target),
+            ref several => self.states.waiting_at_any(several),
+        }
+    }
+
+    /// The numbers of those of these targets that have one.
+    fn numbers(&self, targets: &[Target]) -> Vec<u32> {
+        let numbers = targets
+            .iter()
+            .filter_map(|target| self.known_target(target));
+        numbers.collect()
+    }
+
+    /// How many messages a target still needs, but for those held.
     pub(crate) fn waiting_for(&self, target: &Target) -> u64 {
         let number = self.known_target(target);
         number.map_or(0, |number| self.states.waiting(number))

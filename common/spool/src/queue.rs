@@ -420,7 +420,30 @@ impl<S: Storage> Queue<S> {
         durable.map(|(_, entry)| (entry.id, entry.accepted()))
     }
 
-    /// How many open messages are not settled at `target`.
+    /// The open messages that some of these targets still need, from this place in
+    /// the order on: place, id, and what its label says it is about. Those held
+    /// are left out, and all behind the first that is not durable yet.
+    pub fn waiting_from(
+        &self,
+        order: u64,
+        targets: &[Target],
+    ) -> impl Iterator<Item = (u64, NotificationId, u32)> + '_ {
+        let waiting = self.index.waiting_from(order, targets);
+        waiting.map(|(order, entry)| (order, entry.id, entry.about))
+    }
+
+    /// How many open messages some of these targets still need, those held not
+    /// counted.
+    pub fn waiting_at_any(&self, targets: &[Target]) -> u64 {
+        self.index.waiting_at_any(targets)
+    }
+
+    /// The place in the order of the next message that is accepted.
+    pub fn next_order(&self) -> u64 {
+        self.index.next_order()
+    }
+
+    /// How many open messages are not settled at `target`, those held not counted.
     pub fn waiting_for(&self, target: &Target) -> u64 {
         self.index.waiting_for(target)
     }

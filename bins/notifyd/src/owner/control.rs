@@ -129,7 +129,7 @@ impl<S: Storage> Owner<S> {
         ids.iter().filter_map(object).collect()
     }
 
-    /// Takes these out of all lines, or that of one target.
+    /// Takes these out of the lines of all lanes, or of one target.
     fn take_out(
         &mut self,
         ids: &HashSet<NotificationId>,
@@ -139,15 +139,6 @@ impl<S: Storage> Owner<S> {
         for lane in &mut self.lanes {
             if target.is_none_or(|target| *target == lane.target) {
                 lane.take_out(ids, objects, clock::instant());
-            }
-        }
-        for forward in &mut self.forwards {
-            let is_meant = |target: &Target| match target {
-                Target::Peer(peer) => forward.goes_to(peer),
-                Target::Lane(_) => false,
-            };
-            if target.is_none_or(is_meant) {
-                forward.line.end_all(ids);
             }
         }
     }

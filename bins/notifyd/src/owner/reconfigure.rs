@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use spool::{Message, Storage, Target};
+use spool::{Message, Storage};
 
 use super::forwards::ForwardWork;
 use super::lanes::LaneWork;
@@ -21,15 +21,15 @@ impl<S: Storage> Owner<S> {
         lanes: Vec<LaneChange>,
     ) {
         self.change_peers(peers);
-        let new_forwards = self.change_forwards(forwards);
+        self.change_forwards(forwards);
         let new_lanes = self.change_lanes(lanes);
-        if new_forwards.is_empty() && new_lanes.is_empty() {
+        if new_lanes.is_empty() {
             return;
         }
         let mut next = 0;
         while let Some(page) = self.open_page(&mut next) {
             for message in &page {
-                self.take_up(message, &new_forwards, &new_lanes);
+                self.take_up(message, &new_lanes);
             }
         }
     }
@@ -50,31 +50,25 @@ impl<S: Storage> Owner<S> {
         }
     }
 
-    /// Returns the places of those that are new.
-    fn change_forwards(&mut self, forwards: Vec<Forward>) -> Vec<usize> {
+    /// The line of one that is new begins with the oldest that waits for it.
+    fn change_forwards(&mut self, forwards: Vec<Forward>) {
         let mut old = std::mem::take(&mut self.forwards);
-        let mut new = Vec::new();
-        for (at, forward) in forwards.into_iter().enumerate() {
+        for forward in forwards {
             let same = old.iter().position(|work| work.has_peers(&forward.to));
             self.forwards.push(match same {
                 Some(same) => old.swap_remove(same).with(&forward),
-                None => {
-                    new.push(at);
-                    ForwardWork::new(forward, clock::instant())
-                }
+                None => ForwardWork::new(forward, clock::instant()),
             });
         }
         for gone in old {
-            let (waiting, sent) = gone.line.counts();
-            if waiting + sent > 0 {
-                let count = waiting + sent;
+            let count = gone.waiting(&self.queue);
+            if count > 0 {
                 tracing::warn!(
                     "{count} notifications wait for {}, to which nothing is sent any more",
                     gone.active()
                 );
             }
         }
-        new
     }
 
     /// Returns the numbers of those that are new.
@@ -94,35 +88,17 @@ impl<S: Storage> Owner<S> {
         new
     }
 
-    /// An open message that one of these has to get, and had not in this run.
-    fn take_up(&mut self, message: &Message, forwards: &[usize], lanes: &[usize]) {
-        let open = message.targets.iter().filter(|target| target.end.is_none());
-        let mut at_forwards = BTreeSet::new();
-        let mut at_lanes = Vec::new();
-        for state in open {
-            match &state.target {
-                Target::Peer(peer) => {
-                    let goes = |at: &&usize| self.forwards[**at].goes_to(peer);
-                    at_forwards.extend(forwards.iter().filter(goes).copied());
-                }
-                Target::Lane(name) => {
-                    if lanes.iter().any(|at| self.lanes[*at].name == *name) {
-                        at_lanes.push((name.clone(), state.attempts));
-                    }
-                }
-            }
-        }
-        if at_forwards.is_empty() && at_lanes.is_empty() {
-            return;
-        }
-        // One of an early release whose body could not be read; the next start
-        // reads it again.
+    /// An open message that one of these lanes has to get, and had not in this run.
+    fn take_up(&mut self, message: &Message, lanes: &[usize]) {
+        // One of an early release whose body could not be read has no label; the
+        // next start reads it again.
         let Some(label) = message.label else { return };
-        for at in at_forwards {
-            self.push_forward(at, message.id, message.accepted, label);
-        }
-        for (name, attempts) in at_lanes {
-            self.push_lane(&name, message.id, message.accepted, attempts, label);
+        let (id, accepted) = (message.id, message.accepted);
+        for state in message.targets.iter().filter(|state| state.end.is_none()) {
+            let is_new = |at: &usize| self.lanes[*at].target == state.target;
+            if lanes.iter().any(is_new) {
+                self.push_lane(state.target.name(), id, accepted, state.attempts, label);
+            }
         }
     }
 }

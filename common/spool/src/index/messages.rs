@@ -13,7 +13,7 @@ use crate::segment::MAX_RECORD;
 pub(crate) struct Entry {
     pub(crate) id: NotificationId,
     /// What its label says it is about.
-    pub(super) about: u32,
+    pub(crate) about: u32,
     /// The segment, or the lower part of the number of what is pending.
     segment: u32,
     /// From the highest bit on: the place in the segment, or the upper part of that
