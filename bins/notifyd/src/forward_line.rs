@@ -466,7 +466,8 @@ mod tests {
         site.release(15, held);
         site.accept(101, 15, Duration::ZERO, now);
         let got = site.take_all(now);
-        let want: Vec<u32> = (2..=15).chain([101]).chain(16..20).collect();
+        // Passed over once, it has its turn when all before it have gone.
+        let want: Vec<u32> = (2..20).chain([101]).collect();
         assert_eq!(got, want);
     }
 
