@@ -14,7 +14,7 @@ use objects::SiteId;
 use program::config::Table;
 
 pub(crate) use certificates::Change;
-pub(crate) use lanes::{Destination, Lane, MailLane, Retry, Transport};
+pub(crate) use lanes::{Destination, Lane, MailLane, Retry, ScriptLane, Transport};
 use lanes::{absolute, parse_lane};
 pub(crate) use links::{Forward, Listen, Peer, Tls};
 use links::{parse_forward, parse_listen, parse_peer, parse_tls};
@@ -305,7 +305,7 @@ file = "/x.state"
         assert_eq!(c.peers.len(), 2);
         assert!(!c.peers[0].send && c.peers[1].send);
         assert!(matches!(&c.lanes[0].to,
-            Destination::Script { timeout, .. } if *timeout == Duration::from_secs(1)));
+            Destination::Script(script) if script.timeout == Duration::from_secs(1)));
         let Destination::Mail(mail) = &c.lanes[1].to else {
             panic!("{:?}", c.lanes[1]);
         };
@@ -405,10 +405,19 @@ file = "/x.state"
         let read = |word: &str| word.split('"').next().unwrap_or("").to_owned();
         // Keys stand right after these calls, or on the next line after `take(`.
         let own = include_str!("config.rs").split("#[cfg(test)]").next();
-        let source = own.unwrap().to_owned()
-            + include_str!("config/links.rs")
-            + include_str!("config/lanes.rs")
-            + include_str!("../../../common/authority/src/settings.rs");
+        let mut source =
+            own.unwrap().to_owned() + include_str!("../../../common/authority/src/settings.rs");
+        for directory in ["config", "config/lanes"] {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("src")
+                .join(directory);
+            for file in std::fs::read_dir(path).unwrap() {
+                let file = file.unwrap().path();
+                if file.is_file() {
+                    source += &std::fs::read_to_string(file).unwrap();
+                }
+            }
+        }
         let source: String = source.split_whitespace().collect();
         let tables = [
             "site",

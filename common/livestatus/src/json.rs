@@ -227,6 +227,10 @@ impl RowReader {
 
     /// Bytes of the body that came.
     pub fn push(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            // Asked for each row: what is left must not be moved each time.
+            return;
+        }
         self.buffer.drain(..self.start);
         self.offset += self.start as u64;
         if let State::Row(scan) = &mut self.state {

@@ -117,7 +117,7 @@ impl Table {
         read: impl FnOnce(Value) -> Result<T, String>,
         problems: &mut Vec<String>,
     ) -> Option<T> {
-        if self.entries.iter().all(|(name, ..)| name != key) {
+        if !self.has(key) {
             self.known.push(key);
             let place = if self.name.is_empty() {
                 String::new()
@@ -159,6 +159,11 @@ impl Table {
             }
         }
         taken
+    }
+
+    /// Whether `key` is there and nobody has taken it yet.
+    pub fn has(&self, key: &str) -> bool {
+        self.entries.iter().any(|(name, ..)| name == key)
     }
 
     /// A complaint about this table as a whole.
