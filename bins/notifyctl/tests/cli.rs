@@ -46,7 +46,7 @@ fn place() -> Place {
         let hop = objects::Envelope::parse(&body).unwrap();
         let body = hop.append_hop(&site("central")).unwrap();
         queue
-            .accept(notification.id, from, body.as_bytes(), now)
+            .accept(notification.id, from, None, body.as_bytes(), now)
             .unwrap();
         queue.assign(notification.id, std::slice::from_ref(target), now);
         notification.id
