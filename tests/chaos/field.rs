@@ -19,6 +19,8 @@ pub(crate) struct Plan {
     pub(crate) relay: bool,
     /// Whether the last site delivers by a script.
     pub(crate) delivers: bool,
+    /// Whether the last site's disk may be full for a while.
+    pub(crate) may_be_full: bool,
     /// The spool of the site with this number is here.
     pub(crate) spools: Vec<(usize, PathBuf)>,
     /// Environment of the daemon with this number.
@@ -35,6 +37,7 @@ pub(crate) struct Field {
     /// Line `n` leads from site `n` to site `n + 1`.
     pub(crate) lines: Vec<Line>,
     pub(crate) delivered: Option<PathBuf>,
+    may_be_full: bool,
     /// Where each site listens.
     pub(crate) listening: Vec<u16>,
     authority: Authority,
@@ -122,6 +125,7 @@ impl Field {
             daemons,
             lines,
             delivered,
+            may_be_full: plan.may_be_full,
             listening,
             authority,
         }
@@ -182,7 +186,7 @@ impl Field {
     }
 
     /// Ends all daemons and judges what they left.
-    pub(crate) fn judge(&mut self, promises: &Promises, killed_submitters: bool) -> Verdict {
+    pub(crate) fn judge(&mut self, promises: &Promises) -> Verdict {
         for daemon in &mut self.daemons {
             daemon.stop();
         }
@@ -198,7 +202,7 @@ impl Field {
             places: &places,
             delivered: self.delivered.as_deref(),
             logs: &logs,
-            killed_submitters,
+            was_full: self.may_be_full,
         }
         .judge()
     }
@@ -208,7 +212,7 @@ impl Field {
         self.heal();
         self.wait_until_empty(Duration::from_secs(120))
             .map_err(Problem::Wrong)?;
-        let verdict = self.judge(promises, false);
+        let verdict = self.judge(promises);
         if verdict.violations.is_empty() {
             return Ok(format!("{} accepted, all there", promises.accepted().len()));
         }

@@ -23,7 +23,8 @@ enum Weather {
     Relay,
     /// The connection is reset at one byte after the other.
     Cuts,
-    /// The receiving site's disk is full again and again.
+    /// The receiving site's disk is full again and again. It delivers, because to make
+    /// room it may forget what has ended.
     FullDisk,
     /// The clock of one site jumps.
     Clock,
@@ -99,7 +100,11 @@ fn storm(seed: u64, weather: Weather, length: Duration) -> Result<Summary, Probl
     let mut dice = Dice::new(seed);
     let mut plan = Plan {
         relay: weather == Weather::Relay,
-        delivers: matches!(weather, Weather::Delivery | Weather::Clock),
+        delivers: matches!(
+            weather,
+            Weather::Delivery | Weather::Clock | Weather::FullDisk
+        ),
+        may_be_full: weather == Weather::FullDisk,
         ..Plan::default()
     };
     let disk = match weather {
@@ -127,11 +132,7 @@ fn storm(seed: u64, weather: Weather, length: Duration) -> Result<Summary, Probl
             true => dice.between(20, 60),
             false => dice.between(0, 8),
         }),
-        longest: match weather {
-            // What has ended must not make room before the judge has seen it.
-            Weather::FullDisk => 1000,
-            _ => [200, 2000, 30_000][dice.below(3) as usize],
-        },
+        longest: [200, 2000, 30_000][dice.below(3) as usize],
         drops: true,
     };
     let submitters = Submitters::start(&field.entrance(), manner, &mut dice);
@@ -163,7 +164,7 @@ fn storm(seed: u64, weather: Weather, length: Duration) -> Result<Summary, Probl
     field.heal();
     let promises = submitters.finish();
     let finished = field.wait_until_empty(Duration::from_secs(120));
-    let verdict = field.judge(&promises, false);
+    let verdict = field.judge(&promises);
     summary.accepted = promises.count();
     summary.repeated = verdict.repeated;
     let mut wrong = verdict.violations;

@@ -40,8 +40,9 @@ pub struct Case<'a> {
     pub delivered: Option<&'a Path>,
     /// What the daemons said.
     pub logs: &'a [String],
-    /// Whether half files of submitters that were killed may lie in `tmp/`.
-    pub killed_submitters: bool,
+    /// Whether the last place may have dropped what had ended, because its disk was
+    /// full. What it delivered is the witness then.
+    pub was_full: bool,
 }
 
 /// What was found, for the report.
@@ -99,10 +100,22 @@ impl Case<'_> {
                 let ends = journal.get(&id).map_or(&[][..], |told| &told.ends);
                 ends.iter().any(|end| *end != STORED_BY_PEER)
             });
+            let at = delivered.and_then(|delivered| delivered.get(&id));
+            if let Some(at) = at {
+                let before = latest_delivery.insert(&one.object, (one.number, *at));
+                if let Some((number, before)) = before
+                    && before > *at
+                {
+                    verdict.wrong(format!(
+                        "{}: number {} was delivered before number {number}",
+                        one.object, one.number
+                    ));
+                }
+            }
             let Some(told) = last.get(&id).filter(|told| !told.accepted.is_empty()) else {
                 if ended_before {
                     verdict.other_ends += 1;
-                } else {
+                } else if !(self.was_full && at.is_some()) {
                     verdict.wrong(format!(
                         "{} ({} number {}) was accepted and is lost",
                         one.id, one.object, one.number
@@ -122,26 +135,16 @@ impl Case<'_> {
                     one.object, one.number
                 ));
             }
-            let Some(delivered) = delivered else { continue };
-            match delivered.get(&id) {
-                Some(at) => {
-                    let before = latest_delivery.insert(&one.object, (one.number, *at));
-                    if let Some((number, before)) = before
-                        && before > *at
-                    {
-                        verdict.wrong(format!(
-                            "{}: number {} was delivered before number {number}",
-                            one.object, one.number
-                        ));
-                    }
-                }
-                None if told.ends.iter().any(|end| *end != journal::DELIVERED) => {
-                    verdict.other_ends += 1;
-                }
-                None => verdict.wrong(format!(
+            if delivered.is_none() || at.is_some() {
+                continue;
+            }
+            if told.ends.iter().any(|end| *end != journal::DELIVERED) {
+                verdict.other_ends += 1;
+            } else {
+                verdict.wrong(format!(
                     "{} ({} number {}) is stored and was never delivered",
                     one.id, one.object, one.number
-                )),
+                ));
             }
         }
     }
@@ -175,11 +178,7 @@ impl Case<'_> {
             let entries = entries.into_iter().flatten().flatten();
             entries.map(|entry| entry.path()).collect()
         };
-        let mut empty = vec!["new"];
-        if !self.killed_submitters {
-            empty.push("tmp");
-        }
-        for part in empty {
+        for part in ["new", "tmp"] {
             for path in names(part) {
                 verdict.wrong(format!("{} was left behind", path.display()));
             }
@@ -274,6 +273,10 @@ mod tests {
 
     /// What is wrong if the receiving site has these lines, and delivered that.
     fn violations(lines: &[Line<'_>], delivered: &str) -> Vec<String> {
+        judge(lines, delivered, false)
+    }
+
+    fn judge(lines: &[Line<'_>], delivered: &str, was_full: bool) -> Vec<String> {
         let directory = tempfile::tempdir().unwrap();
         let spool = directory.path().join("spool");
         write(&spool, lines);
@@ -301,10 +304,35 @@ mod tests {
             places: &[place],
             delivered: Some(&log),
             logs: &[],
-            killed_submitters: false,
+            was_full,
         }
         .judge()
         .violations
+    }
+
+    #[test]
+    fn what_a_full_disk_has_dropped_must_have_been_delivered_in_order() {
+        let body = body("\"remote1\"");
+        let last = [Line::Accepted(IDS[2], 3, &body), Line::Ended(IDS[2], 2)];
+        let [a, b, c] = IDS;
+        let in_order = format!("{a} 1\n{b} 1\n{c} 1\n");
+        assert_eq!(judge(&last, &in_order, true), Vec::<String>::new());
+        for (delivered, was_full, want) in [
+            (in_order.clone(), false, "is lost"),
+            (format!("{a} 1\n{c} 1\n"), true, "is lost"),
+            (
+                format!("{b} 1\n{a} 1\n{c} 1\n"),
+                true,
+                "number 2 was delivered before",
+            ),
+            (format!("{in_order}{a} 1\n"), true, "delivered twice"),
+        ] {
+            let found = judge(&last, &delivered, was_full);
+            assert!(
+                found.iter().any(|line| line.contains(want)),
+                "{want}: {found:?}"
+            );
+        }
     }
 
     #[test]

@@ -27,12 +27,14 @@ impl Access {
         let Some(tls) = &configuration.tls else {
             return Ok(Self::default());
         };
-        let identity = Identity::load(&configuration.tls_files(tls))
-            .map_err(|error| vec![format!("[tls] {}", chain(&error))])?;
-        if *identity.site() != configuration.site {
+        let identity =
+            Identity::load_with_pins(&configuration.tls_files(tls), configuration.pins())
+                .map_err(|error| vec![format!("[tls] {}", chain(&error))])?;
+        if let Some(site) = identity.site()
+            && *site != configuration.site
+        {
             return Err(vec![format!(
-                "[tls] the certificate is for site {}, but [site] name is {}",
-                identity.site(),
+                "[tls] the certificate is for site {site}, but [site] name is {}",
                 configuration.site
             )]);
         }
@@ -70,8 +72,9 @@ impl Access {
     /// What is to be said about the end of our certificate.
     pub(crate) fn warning(&self, now: UnixTime) -> Option<String> {
         let identity = self.identity.as_ref()?;
-        let left = identity.expires().secs() - now.secs();
-        let whole = identity.expires().secs() - identity.begins().secs();
+        let expires = identity.expires()?;
+        let left = expires.secs() - now.secs();
+        let whole = expires.secs() - identity.begins().secs();
         let days = left / 86_400;
         match left {
             ..0 => Some("our certificate has expired: peers do not believe us".to_owned()),

@@ -391,10 +391,92 @@ file = "/x.state"
     }
 
     #[test]
+    fn who_is_known_by_what_is_checked() {
+        let pin = |digit: &str| format!("pin = 'sha256:{}'\n", digit.repeat(64));
+        let with = |tls: &str, peers: &str| {
+            format!(
+                "[site]\nname = 'a'\n[tls]\ncertificate = '/c'\nkey = '/k'\n{tls}\
+                 [[listen]]\naddress = '127.0.0.1:1'\n{peers}"
+            )
+        };
+        let b = "[[peer]]\nsite = 'b'\n";
+        let c = "[[peer]]\nsite = 'c'\n";
+        let pinned = format!("{b}{}", pin("1"));
+        for (name, text, want) in [
+            ("a pin is enough", with("", &pinned), ""),
+            (
+                "a list",
+                with("", &format!("{b}pin = ['sha256:{}']\n", "2".repeat(64))),
+                "",
+            ),
+            (
+                "beside an authority",
+                with("ca = '/ca'\n", &format!("{pinned}{c}")),
+                "",
+            ),
+            (
+                "a peer without",
+                with("", &format!("{pinned}{c}")),
+                "[tls] `ca` is missing, and [[peer]] c has no `pin`",
+            ),
+            (
+                "plain needs none",
+                with("", &format!("{c}plain = true\n")),
+                "",
+            ),
+            (
+                "both",
+                with("", &format!("{pinned}plain = true\n")),
+                "[[peer]] b has `pin` and `plain`",
+            ),
+            (
+                "of two",
+                with("", &format!("{pinned}{c}{}", pin("1"))),
+                "[[peer]] c has a `pin` that b has, too",
+            ),
+            (
+                "none",
+                with("", &format!("{b}pin = []\n")),
+                "must name a key",
+            ),
+            (
+                "a fingerprint",
+                with("", &format!("{b}pin = '{}'\n", "1".repeat(64))),
+                "as `sitecert pin` prints",
+            ),
+            (
+                "short",
+                with("", &format!("{b}pin = 'sha256:11'\n")),
+                "64 hexadecimal digits",
+            ),
+            (
+                "renew",
+                with("renew = true\n", &pinned),
+                "and renew needs it",
+            ),
+            ("crl", with("crl = '/l'\n", &pinned), "and crl needs it"),
+        ] {
+            let problems = Configuration::parse("n.toml", &text)
+                .err()
+                .unwrap_or_default();
+            assert_eq!(
+                problems.len(),
+                usize::from(!want.is_empty()),
+                "{name}: {problems:?}"
+            );
+            assert!(
+                problems.iter().all(|p| p.contains(want)),
+                "{name}: {problems:?}"
+            );
+        }
+    }
+
+    #[test]
     fn the_examples_can_be_used() {
         for text in [
             include_str!("../../../packaging/examples/notifyd-remote.toml"),
             include_str!("../../../packaging/examples/notifyd-central.toml"),
+            include_str!("../../../packaging/examples/notifyd-pinned.toml"),
         ] {
             Configuration::parse("example", text).unwrap();
         }

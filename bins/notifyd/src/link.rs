@@ -198,7 +198,7 @@ impl Network {
         let access = self.access();
         let warning = access.warning(SystemTime::now().into());
         self.notices.set("expiry", warning.into_iter().collect());
-        let expires = access.identity.as_ref().map(net::Identity::expires);
+        let expires = access.identity.as_ref().and_then(net::Identity::expires);
         self.notices.set_expires(expires);
     }
 
@@ -384,7 +384,7 @@ impl Claim {
             return Standing::Same;
         };
         if let (Some(chain), Some(identity)) = (&self.chain, &new.access.identity)
-            && let Err(error) = identity.believes(chain)
+            && let Err(error) = identity.believes(site, chain)
         {
             let why = program::exit::chain(&error);
             return Standing::NotBelieved(format!("no longer believed: {why}"));

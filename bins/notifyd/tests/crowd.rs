@@ -87,7 +87,7 @@ fn a_crowd_of_idle_peers_is_up_and_costs_little() {
                 let files = TlsFiles {
                     certificate: site.path("site.crt"),
                     key: site.path("site.key"),
-                    ca: site.path("ca.crt"),
+                    ca: Some(site.path("ca.crt")),
                     crl: None,
                 };
                 let identity = Arc::new(Identity::load(&files).unwrap());

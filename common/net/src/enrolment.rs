@@ -11,12 +11,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use crate::belief::client_verifier;
 use crate::error::Error;
 use crate::pem::{bad_file, read_certificates};
-use crate::tls::{
-    HANDSHAKE_TIMEOUT, Identity, Presented, check_protocol, client_verifier, in_time, peer_site,
-    server_config,
-};
+use crate::tls::{HANDSHAKE_TIMEOUT, Identity, Presented, check_protocol, in_time, server_config};
 
 /// What is agreed on in TLS with those who want a certificate.
 #[derive(Debug)]
@@ -39,6 +37,10 @@ impl Enrolment {
     /// `ca` by its fingerprint only, so it is shown to them; it must be the one
     /// that signed our certificate.
     pub fn new(identity: &Identity, protocol: &'static [u8], ca: &Path) -> Result<Self, Error> {
+        let Some(vouchers) = &identity.peers.vouchers else {
+            return Err(bad_file(ca, "no authority is believed here"));
+        };
+        let provider = &identity.peers.provider;
         let authority = read_certificates(ca)?.swap_remove(0);
         let mut roots = rustls::RootCertStore::empty();
         roots
@@ -54,7 +56,7 @@ impl Enrolment {
                     &roots,
                     intermediates,
                     identity.valid_time(),
-                    identity.provider.signature_verification_algorithms.all,
+                    provider.signature_verification_algorithms.all,
                 )
             })
             .map_err(|_| bad_file(ca, "did not sign our certificate: sites could not join"))?;
@@ -62,11 +64,11 @@ impl Enrolment {
         if !chain.contains(&authority) {
             chain.push(authority);
         }
-        let clients = client_verifier(&identity.roots, &identity.crls, &identity.provider)
+        let clients = client_verifier(&vouchers.roots, &vouchers.crls, provider)
             .allow_unauthenticated()
             .build()
             .map_err(|error| Error::Setup(rustls::Error::General(error.to_string())))?;
-        let mut server = server_config(&chain, &identity.key, clients, &identity.provider)?;
+        let mut server = server_config(&chain, &identity.key, clients, provider)?;
         server.alpn_protocols = vec![protocol.to_vec()];
         Ok(Self {
             protocol,
@@ -98,7 +100,7 @@ impl Enrolment {
         let certificates = connection.peer_certificates();
         if !enrols {
             check_protocol(connection.alpn_protocol(), wire::frame::ALPN)?;
-            let site = peer_site(certificates)?;
+            let site = identity.who(certificates)?;
             return Ok(Visitor::Link(stream, site));
         }
         check_protocol(connection.alpn_protocol(), self.protocol)?;

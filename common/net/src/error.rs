@@ -56,6 +56,13 @@ pub enum Error {
         /// What its certificate says.
         found: String,
     },
+    /// The peer's key is not one by which we know it.
+    WrongKey {
+        /// The key, as configurations name it.
+        key: String,
+        /// What is to be said of it.
+        what: String,
+    },
     /// The session ended with an error.
     Session(wire::Error),
 }
@@ -83,6 +90,7 @@ impl fmt::Display for Error {
                     "peer's certificate is for {found}, expected site {expected}"
                 )
             }
+            Self::WrongKey { key, what } => write!(f, "peer's key {key} {what}"),
             Self::Session(error) => fmt::Display::fmt(error, f),
         }
     }

@@ -9,10 +9,12 @@
 
 pub mod address;
 pub mod backoff;
+mod belief;
 pub mod enrolment;
 pub mod error;
 pub mod link;
 mod pem;
+pub mod pins;
 pub mod server;
 pub mod tls;
 
@@ -21,4 +23,5 @@ pub use backoff::Backoff;
 pub use enrolment::{Enrolment, Visitor};
 pub use error::Error;
 pub use link::{Command, drive};
+pub use pins::Pins;
 pub use tls::{Identity, Presented, TlsFiles};

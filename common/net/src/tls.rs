@@ -1,37 +1,31 @@
-//! TLS between sites: version 1.3, certificates of both sides from one CA, the
-//! site's id in the certificate.
+//! TLS between sites: version 1.3, certificates of both sides.
 //!
 //! The name of a peer is the URI `sitewire:site:ID` among the alternative
-//! names of its certificate; host names and IP addresses mean nothing. Nothing
-//! is resumed and nothing sent early, so that the certificates are looked at
-//! on every connection.
+//! names of its certificate, which is from a common authority; host names and IP
+//! addresses mean nothing. Or else its key is pinned: then the certificate counts
+//! for the key in it only. Nothing is resumed and nothing sent early, so that the
+//! certificates are looked at on every connection.
 
-use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use objects::{SiteId, UnixTime};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, verify_server_cert_signed_by_trust_anchor};
-use rustls::crypto::verify_tls13_signature;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{
-    ClientCertVerifierBuilder, ParsedCertificate, VerifierBuilderError, WebPkiClientVerifier,
-};
-use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, InvalidMessage, OtherError,
-    RootCertStore, ServerConfig, SignatureScheme,
-};
-use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, ServerName};
+use rustls::server::{ParsedCertificate, VerifierBuilderError};
+use rustls::{ClientConfig, InvalidMessage, RootCertStore, ServerConfig};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
+use crate::belief::{Peers, SiteVerifier, Vouchers, client_verifier, words};
 use crate::error::Error;
 use crate::pem::{bad_file, read_certificates, read_key, read_revocations, read_roots};
+use crate::pins::Pins;
 
 /// TLS must be agreed after this long.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -45,8 +39,9 @@ pub struct TlsFiles {
     pub certificate: PathBuf,
     /// The private key of it.
     pub key: PathBuf,
-    /// The certificates of those who may sign for our peers.
-    pub ca: PathBuf,
+    /// The certificates of those who may sign for our peers; without them peers
+    /// are known by their keys only.
+    pub ca: Option<PathBuf>,
     /// Which of the peers' certificates are no longer believed; one list of
     /// each authority.
     pub crl: Option<PathBuf>,
@@ -55,16 +50,12 @@ pub struct TlsFiles {
 /// Who we are towards peers, and whom we believe.
 #[derive(Debug)]
 pub struct Identity {
-    site: SiteId,
+    site: Option<SiteId>,
     begins: UnixTime,
     expires: UnixTime,
     pub(crate) chain: Vec<CertificateDer<'static>>,
     pub(crate) key: PrivateKeyDer<'static>,
-    pub(crate) roots: Arc<RootCertStore>,
-    pub(crate) provider: Arc<CryptoProvider>,
-    pub(crate) crls: Vec<CertificateRevocationListDer<'static>>,
-    /// Who is believed, with what has been revoked.
-    peers: Arc<dyn ClientCertVerifier>,
+    pub(crate) peers: Arc<Peers>,
     pub(crate) server: Arc<ServerConfig>,
 }
 
@@ -73,31 +64,40 @@ impl Identity {
     /// error here, see [`Self::expires`]: peers will say so, and the program
     /// goes on without them.
     pub fn load(files: &TlsFiles) -> Result<Self, Error> {
+        Self::load_with_pins(files, Pins::default())
+    }
+
+    /// As [`Self::load`], and believes those whose key is pinned. Without an
+    /// authority our own certificate need not name a site.
+    pub fn load_with_pins(files: &TlsFiles, pins: Pins) -> Result<Self, Error> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let chain = read_certificates(&files.certificate)?;
         let key = read_key(&files.key)?;
-        let roots = Arc::new(read_roots(&files.ca)?);
-        let crls = match &files.crl {
-            Some(path) => read_revocations(path)?,
-            None => Vec::new(),
-        };
-        let bad = |what: String| Error::BadFile {
-            path: files.certificate.clone(),
-            what,
-        };
+        let bad = |what: String| bad_file(&files.certificate, &what);
         let leaf = Leaf::read(&chain[0]).map_err(bad)?;
-        let site = leaf.site.clone().map_err(bad)?;
-        check_own_chain(&chain, &leaf, &roots, &provider)
-            .map_err(|error| bad(format!("not usable with {}: {error}", files.ca.display())))?;
-        let clients = client_verifier(&roots, &crls, &provider)
-            .build()
-            .map_err(|error| unusable_authority(files, &error))?;
-        let server = server_config(&chain, &key, Arc::clone(&clients), &provider);
+        let (site, vouchers) = match &files.ca {
+            None => (leaf.site.clone().ok(), None),
+            Some(ca) => {
+                let roots = Arc::new(read_roots(ca)?);
+                let site = leaf.site.clone().map_err(bad)?;
+                check_own_chain(&chain, &leaf, &roots, &provider)
+                    .map_err(|error| bad(format!("not usable with {}: {error}", ca.display())))?;
+                let vouchers = load_vouchers(roots, ca, files.crl.as_deref(), &provider)?;
+                (Some(site), Some(vouchers))
+            }
+        };
+        let peers = Arc::new(Peers {
+            pins,
+            vouchers,
+            provider,
+        });
+        let clients = Arc::clone(&peers) as Arc<dyn ClientCertVerifier>;
+        let server = server_config(&chain, &key, clients, &peers.provider);
         let server = server.map_err(|error| match error {
-            Error::Setup(rustls::Error::InconsistentKeys(_)) => Error::BadFile {
-                path: files.key.clone(),
-                what: format!("is not the key of {}", files.certificate.display()),
-            },
+            Error::Setup(rustls::Error::InconsistentKeys(_)) => {
+                let certificate = files.certificate.display();
+                bad_file(&files.key, &format!("is not the key of {certificate}"))
+            }
             other => other,
         })?;
         Ok(Self {
@@ -106,17 +106,14 @@ impl Identity {
             expires: leaf.not_after,
             chain,
             key,
-            roots,
-            provider,
-            crls,
-            peers: clients,
+            peers,
             server: Arc::new(server),
         })
     }
 
-    /// The site in our certificate.
-    pub fn site(&self) -> &SiteId {
-        &self.site
+    /// The site in our certificate, if it names one.
+    pub fn site(&self) -> Option<&SiteId> {
+        self.site.as_ref()
     }
 
     /// When our certificate begins to be valid.
@@ -124,9 +121,10 @@ impl Identity {
         self.begins
     }
 
-    /// When our certificate ends to be valid.
-    pub fn expires(&self) -> UnixTime {
-        self.expires
+    /// When our certificate ends to be valid. None if there is no authority: who
+    /// knows us by our key does not look at it.
+    pub fn expires(&self) -> Option<UnixTime> {
+        self.peers.vouchers.as_ref().map(|_| self.expires)
     }
 
     /// Now, or the nearest moment at which our certificate is valid.
@@ -146,8 +144,13 @@ impl Identity {
         let stream = in_time(HANDSHAKE_TIMEOUT, accepting).await?;
         let (_, connection) = stream.get_ref();
         check_protocol(connection.alpn_protocol(), wire::frame::ALPN)?;
-        let site = peer_site(connection.peer_certificates())?;
+        let site = self.who(connection.peer_certificates())?;
         Ok((stream, site))
+    }
+
+    /// Which site has shown these certificates, which were believed.
+    pub(crate) fn who(&self, certificates: Option<&[CertificateDer<'_>]>) -> Result<SiteId, Error> {
+        self.peers.site_of(leaf_of(certificates)?)
     }
 
     /// Agrees on TLS with the site `expected`, and no other.
@@ -186,25 +189,31 @@ impl Identity {
         Ok(stream)
     }
 
-    /// Whether a peer that was let in earlier, perhaps under other files, would
-    /// be believed today.
-    pub fn believes(&self, peer: &Presented) -> Result<(), Error> {
-        let (leaf, intermediates) = (&peer.0[0], &peer.0[1..]);
+    /// Whether `site`, which was let in earlier with this, perhaps under other
+    /// files, would be believed today.
+    pub fn believes(&self, site: &SiteId, shown: &Presented) -> Result<(), Error> {
+        let (leaf, intermediates) = (&shown.0[0], &shown.0[1..]);
         let now = rustls_pki_types::UnixTime::now();
         // A site's certificate serves both ends.
         let verified = self.peers.verify_client_cert(leaf, intermediates, now);
-        verified.map(|_| ()).map_err(Error::Tls)
+        verified.map_err(|error| words(&error))?;
+        let found = self.peers.site_of(leaf)?;
+        match found == *site {
+            true => Ok(()),
+            false => Err(Error::WrongSite {
+                expected: site.clone(),
+                found: format!("site {found}"),
+            }),
+        }
     }
 
     fn client_config(&self, expected: &SiteId) -> Result<ClientConfig, Error> {
         let verifier = SiteVerifier {
             expected: expected.clone(),
-            roots: Arc::clone(&self.roots),
-            provider: Arc::clone(&self.provider),
-            // Without a list there is nothing more to ask.
-            revoked: (!self.crls.is_empty()).then(|| Arc::clone(&self.peers)),
+            peers: Arc::clone(&self.peers),
         };
-        let mut config = ClientConfig::builder_with_provider(Arc::clone(&self.provider))
+        let provider = Arc::clone(&self.peers.provider);
+        let mut config = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(Error::Setup)?
             .dangerous() // rustls' word for any verifier that is not its own
@@ -277,23 +286,30 @@ fn site_of(certificate: &X509Certificate<'_>) -> Result<SiteId, String> {
     }
 }
 
-/// Believes clients whose chain leads to one of the roots and has not been
-/// revoked.
-pub(crate) fn client_verifier(
-    roots: &Arc<RootCertStore>,
-    crls: &[CertificateRevocationListDer<'static>],
+/// Those who may sign for peers, with what is revoked according to `crl`.
+fn load_vouchers(
+    roots: Arc<RootCertStore>,
+    ca: &Path,
+    crl: Option<&Path>,
     provider: &Arc<CryptoProvider>,
-) -> ClientCertVerifierBuilder {
-    WebPkiClientVerifier::builder_with_provider(Arc::clone(roots), Arc::clone(provider))
-        .with_crls(crls.iter().cloned())
-}
-
-fn unusable_authority(files: &TlsFiles, error: &VerifierBuilderError) -> Error {
-    let path = match (error, &files.crl) {
-        (VerifierBuilderError::InvalidCrl(_), Some(crl)) => crl,
-        _ => &files.ca,
+) -> Result<Vouchers, Error> {
+    let crls = match crl {
+        Some(path) => read_revocations(path)?,
+        None => Vec::new(),
     };
-    bad_file(path, &format!("cannot be used: {error}"))
+    let clients = client_verifier(&roots, &crls, provider).build();
+    let clients = clients.map_err(|error| {
+        let path = match (&error, crl) {
+            (VerifierBuilderError::InvalidCrl(_), Some(crl)) => crl,
+            _ => ca,
+        };
+        bad_file(path, &format!("cannot be used: {error}"))
+    })?;
+    Ok(Vouchers {
+        roots,
+        crls,
+        clients,
+    })
 }
 
 pub(crate) fn server_config(
@@ -311,95 +327,6 @@ pub(crate) fn server_config(
     config.alpn_protocols = vec![wire::frame::ALPN.to_vec()];
     config.send_tls13_tickets = 0;
     Ok(config)
-}
-
-/// Believes a server if the chain leads to one of the roots and the leaf is
-/// for the expected site.
-#[derive(Debug)]
-struct SiteVerifier {
-    expected: SiteId,
-    roots: Arc<RootCertStore>,
-    provider: Arc<CryptoProvider>,
-    /// Knows what has been revoked. A site's certificate serves both ends, so
-    /// that it may be looked at as a client's.
-    revoked: Option<Arc<dyn ClientCertVerifier>>,
-}
-
-/// The server's certificate is fine, but for this instead.
-#[derive(Debug)]
-struct OtherSite {
-    expected: SiteId,
-    found: String,
-}
-
-impl fmt::Display for OtherSite {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "certificate is for {}", self.found)
-    }
-}
-
-impl std::error::Error for OtherSite {}
-
-impl ServerCertVerifier for SiteVerifier {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        now: rustls_pki_types::UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        verify_server_cert_signed_by_trust_anchor(
-            &ParsedCertificate::try_from(end_entity)?,
-            &self.roots,
-            intermediates,
-            now,
-            self.provider.signature_verification_algorithms.all,
-        )?;
-        if let Some(revoked) = &self.revoked {
-            revoked.verify_client_cert(end_entity, intermediates, now)?;
-        }
-        let found = match Leaf::read(end_entity).and_then(|leaf| leaf.site) {
-            Ok(site) if site == self.expected => return Ok(ServerCertVerified::assertion()),
-            Ok(site) => format!("site {site}"),
-            Err(why) => format!("no site: it {why}"),
-        };
-        let other = OtherError(Arc::new(OtherSite {
-            expected: self.expected.clone(),
-            found,
-        }));
-        Err(CertificateError::Other(other).into())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _certificate: &CertificateDer<'_>,
-        _signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        // Never asked: only version 1.3 is offered.
-        Err(rustls::Error::General("TLS 1.2 is not spoken".to_owned()))
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(
-            message,
-            certificate,
-            signature,
-            &self.provider.signature_verification_algorithms,
-        )
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider
-            .signature_verification_algorithms
-            .supported_schemes()
-    }
 }
 
 pub(crate) async fn in_time<T>(
@@ -429,16 +356,7 @@ fn classify(error: io::Error) -> Error {
         rustls::Error::NoApplicationProtocol => {
             Error::NoProtocol(String::from_utf8_lossy(wire::frame::ALPN).into_owned())
         }
-        rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(other))) => {
-            match other.downcast_ref::<OtherSite>() {
-                Some(other) => Error::WrongSite {
-                    expected: other.expected.clone(),
-                    found: other.found.clone(),
-                },
-                None => Error::Tls(cause.clone()),
-            }
-        }
-        _ => Error::Tls(cause.clone()),
+        _ => words(cause),
     }
 }
 
@@ -451,12 +369,18 @@ pub(crate) fn check_protocol(agreed: Option<&[u8]>, wanted: &[u8]) -> Result<(),
     ))
 }
 
+/// The site in the first of these certificates.
 pub(crate) fn peer_site(certificates: Option<&[CertificateDer<'_>]>) -> Result<SiteId, Error> {
-    let leaf = certificates.and_then(<[_]>::first);
-    let leaf = leaf.ok_or_else(|| Error::NoSite("there is none".to_owned()))?;
-    Leaf::read(leaf)
+    Leaf::read(leaf_of(certificates)?)
         .and_then(|leaf| leaf.site)
         .map_err(Error::NoSite)
+}
+
+fn leaf_of<'a, 'b>(
+    certificates: Option<&'a [CertificateDer<'b>]>,
+) -> Result<&'a CertificateDer<'b>, Error> {
+    let leaf = certificates.and_then(<[_]>::first);
+    leaf.ok_or_else(|| Error::NoSite("there is none".to_owned()))
 }
 
 /// Our own certificate must be one that peers with the same CA believe, apart

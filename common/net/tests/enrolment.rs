@@ -66,7 +66,7 @@ async fn a_site_with_a_certificate_is_known_at_both_doors() {
         };
         let connect = async {
             let stream = address.connect().await.unwrap();
-            let connecting = remote.connect_for(protocol, central.site(), stream);
+            let connecting = remote.connect_for(protocol, central.site().unwrap(), stream);
             connecting.await.unwrap()
         };
         let (visitor, _stream) = tokio::join!(serve, connect);
@@ -75,9 +75,9 @@ async fn a_site_with_a_certificate_is_known_at_both_doors() {
                 let peer = peer.unwrap();
                 let leaf = net::tls::Leaf::read(&peer.certificate().into()).unwrap();
                 assert_eq!((protocol, leaf.site), (PROTOCOL, Ok(site("remote"))));
-                central.believes(&peer).unwrap();
+                central.believes(&site("remote"), &peer).unwrap();
                 let other = Authority::new().identity("central");
-                assert!(other.believes(&peer).is_err());
+                assert!(other.believes(&site("remote"), &peer).is_err());
             }
             Visitor::Link(_, peer) => {
                 assert_eq!((protocol, peer), (wire::frame::ALPN, site("remote")));
@@ -101,7 +101,9 @@ async fn a_bad_certificate_is_worse_than_none() {
     };
     let connect = async {
         let stream = address.connect().await.unwrap();
-        revoked.connect_for(PROTOCOL, central.site(), stream).await
+        revoked
+            .connect_for(PROTOCOL, central.site().unwrap(), stream)
+            .await
     };
     let (visitor, _stream) = tokio::join!(serve, connect);
     let error = visitor.unwrap_err();

@@ -298,7 +298,7 @@ impl Certificates {
         net::Identity::load(&net::TlsFiles {
             certificate: path("crt"),
             key: path("key"),
-            ca: self.directory.path().join("ca.crt"),
+            ca: Some(self.directory.path().join("ca.crt")),
             crl: None,
         })
         .unwrap()

@@ -3,7 +3,7 @@
 
 mod support;
 
-use net::{Error, Identity, Stream, TlsFiles};
+use net::{Error, Identity, Pins, Presented, Stream, TlsFiles};
 use objects::SiteId;
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, SanType};
 use support::{Authority, chmod, listen, site};
@@ -45,7 +45,7 @@ async fn meet(
 async fn both_ends_learn_who_the_other_is() {
     let ca = Authority::new();
     let (server, client) = (ca.identity("central"), ca.identity("remote_1"));
-    assert_eq!(server.site(), &site("central"));
+    assert_eq!(server.site(), Some(&site("central")));
     let (served, connected) = meet(&server, &client, "central").await;
     assert_eq!(served.unwrap(), site("remote_1"));
     connected.unwrap();
@@ -65,10 +65,11 @@ async fn another_authority_is_not_believed_by_either_end() {
 
     // A client that believes the server is still not believed by it.
     let mut files = ours.sign("remote", |_| {});
-    files.ca = ours.path("both.crt");
+    let both_file = ours.path("both.crt");
+    files.ca = Some(both_file.clone());
     let both =
         [ours.path("ca.crt"), theirs.path("ca.crt")].map(|path| std::fs::read(path).unwrap());
-    std::fs::write(&files.ca, both.concat()).unwrap();
+    std::fs::write(&both_file, both.concat()).unwrap();
     let client = Identity::load(&files).unwrap();
     let (served, connected) = meet(&server, &client, "central").await;
     assert!(matches!(served, Err(Error::Tls(_))), "{served:?}");
@@ -94,7 +95,7 @@ async fn expired_certificates_are_refused_and_said_so() {
     };
     // Loading it is possible: the program goes on without its peers.
     let old = Identity::load(&ca.sign("old", expired)).unwrap();
-    assert_eq!(old.expires().secs(), 1_009_843_200);
+    assert_eq!(old.expires().map(|end| end.secs()), Some(1_009_843_200));
     let good = ca.identity("good");
     let (_, connected) = meet(&old, &good, "old").await;
     let text = connected.unwrap_err();
@@ -253,7 +254,7 @@ fn every_mistake_in_the_files_names_the_file() {
         ),
         (
             "no ca file",
-            with(&|f| f.ca = missing.clone()),
+            with(&|f| f.ca = Some(missing.clone())),
             &missing,
             "cannot read",
         ),
@@ -271,7 +272,7 @@ fn every_mistake_in_the_files_names_the_file() {
         ),
         (
             "empty ca",
-            with(&|f| f.ca = empty.clone()),
+            with(&|f| f.ca = Some(empty.clone())),
             &empty,
             "has no certificate",
         ),
@@ -289,7 +290,7 @@ fn every_mistake_in_the_files_names_the_file() {
         ),
         (
             "another ca",
-            with(&|f| f.ca = other.path("ca.crt")),
+            with(&|f| f.ca = Some(other.path("ca.crt"))),
             &good.certificate,
             "not usable with",
         ),
@@ -342,4 +343,108 @@ fn a_list_that_cannot_be_used_is_named() {
     files.crl = Some(files.certificate.clone());
     let error = Identity::load(&files).unwrap_err().to_string();
     assert!(error.contains("central.crt: has no list"), "{error}");
+}
+
+fn pins(all: &[([u8; 32], &str)]) -> Pins {
+    let mut pins = Pins::default();
+    for (key, name) in all {
+        assert_eq!(pins.insert(*key, site(name)), None);
+    }
+    pins
+}
+
+#[tokio::test]
+async fn keys_that_are_pinned_need_no_authority_at_either_end() {
+    let ca = Authority::new();
+    let (central, central_key) = ca.self_signed("central", None);
+    let (remote, remote_key) = ca.self_signed("remote", Some("sitewire:site:other"));
+    let (stranger, _) = ca.self_signed("stranger", Some("sitewire:site:remote"));
+    let central = Identity::load_with_pins(&central, pins(&[(remote_key, "remote")])).unwrap();
+    assert_eq!((central.site(), central.expires()), (None, None));
+    let knows = |key| pins(&[(key, "central")]);
+    let remote_identity = Identity::load_with_pins(&remote, knows(central_key)).unwrap();
+    let (served, connected) = meet(&central, &remote_identity, "central").await;
+    // What the certificate says does not count.
+    assert_eq!(served.unwrap(), site("remote"));
+    connected.unwrap();
+
+    let stranger = Identity::load_with_pins(&stranger, knows(central_key)).unwrap();
+    let (served, connected) = meet(&central, &stranger, "central").await;
+    let text = served.unwrap_err().to_string();
+    assert!(text.starts_with("peer's key sha256:"), "{text}");
+    assert!(text.ends_with("is pinned for no site"), "{text}");
+    assert!(connected.is_err());
+
+    let mistaken = Identity::load_with_pins(&remote, knows([7; 32])).unwrap();
+    let (_, connected) = meet(&central, &mistaken, "central").await;
+    let text = connected.unwrap_err();
+    let found: String = central_key.iter().map(|b| format!("{b:02x}")).collect();
+    let want = format!("peer's key sha256:{found} is not pinned for site central");
+    assert_eq!(text, want);
+}
+
+#[tokio::test]
+async fn beside_an_authority_a_site_with_a_pin_is_known_by_that_only() {
+    let ca = Authority::new();
+    let (pinned, key) = ca.self_signed("pinned", None);
+    let central = ca.sign("central", |_| {});
+    let pins = || pins(&[(key, "pinned")]);
+    let server = Identity::load_with_pins(&central, pins()).unwrap();
+    // By the authority, as without pins.
+    let (served, connected) = meet(&server, &ca.identity("remote"), "central").await;
+    assert_eq!(served.unwrap(), site("remote"));
+    connected.unwrap();
+    // By its key.
+    let knows = || self::pins(&[(key_of(&central), "central")]);
+    let client = Identity::load_with_pins(&pinned, knows()).unwrap();
+    let (served, connected) = meet(&server, &client, "central").await;
+    assert_eq!(served.unwrap(), site("pinned"));
+    connected.unwrap();
+    // The authority cannot vouch for a site that has a pin.
+    let (served, _) = meet(&server, &ca.identity("pinned"), "central").await;
+    let text = served.unwrap_err().to_string();
+    assert!(text.ends_with("is not pinned for site pinned"), "{text}");
+    let (_, connected) = meet(&ca.identity("pinned"), &server, "pinned").await;
+    let text = connected.unwrap_err();
+    assert!(text.ends_with("is not pinned for site pinned"), "{text}");
+    // A key is for one site.
+    let (_, connected) = meet(&client, &server, "remote").await;
+    let text = connected.unwrap_err();
+    assert!(text.contains("site pinned, by its key"), "{text}");
+    // Nobody knows this one, and the key is told so that it can be pinned.
+    let (unknown, _) = ca.self_signed("unknown", None);
+    let unknown = Identity::load_with_pins(&unknown, knows()).unwrap();
+    let (served, _) = meet(&server, &unknown, "central").await;
+    let text = served.unwrap_err().to_string();
+    assert!(text.contains("is pinned for no site, and: "), "{text}");
+}
+
+/// Of the certificate in a file.
+fn key_of(files: &TlsFiles) -> [u8; 32] {
+    use rustls_pki_types::pem::PemObject;
+    use x509_parser::prelude::{FromDer, X509Certificate};
+    let der = rustls_pki_types::CertificateDer::from_pem_file(&files.certificate).unwrap();
+    let (_, certificate) = X509Certificate::from_der(&der).unwrap();
+    let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, certificate.public_key().raw);
+    hash.as_ref().try_into().unwrap()
+}
+
+#[test]
+fn who_is_pinned_no_longer_or_for_another_site_is_believed_no_longer() {
+    use rustls_pki_types::pem::PemObject;
+    let ca = Authority::new();
+    let (files, key) = ca.self_signed("remote", None);
+    let der = rustls_pki_types::CertificateDer::from_pem_file(&files.certificate).unwrap();
+    let shown = Presented::of(Some(&[der])).unwrap();
+    let central = ca.sign("central", |_| {});
+    for (pinned, believed) in [
+        (pins(&[(key, "remote")]), true),
+        (pins(&[(key, "other")]), false),
+        (pins(&[([7; 32], "remote")]), false),
+        (Pins::default(), false),
+    ] {
+        let identity = Identity::load_with_pins(&central, pinned).unwrap();
+        let belief = identity.believes(&site("remote"), &shown);
+        assert_eq!(belief.is_ok(), believed, "{belief:?}");
+    }
 }

@@ -61,7 +61,13 @@ pub(super) fn full() -> Result<String, Problem> {
 }
 
 fn fill(disk: &SmallDisk, number: usize) -> Result<String, Problem> {
-    let mut field = on(disk, number);
+    let mut field = Field::new(&Plan {
+        spools: vec![(number, disk.spool())],
+        delivers: true,
+        may_be_full: true,
+        ..Plan::default()
+    });
+    field.start();
     let submitters = submit_to(&field);
     sleep(1.0);
     disk.fill();

@@ -207,6 +207,9 @@ fn judge(
     acknowledged: &BTreeSet<NotificationId>,
 ) -> Result<(), String> {
     let (file, at) = (directory.join("image"), directory.join("crashed"));
+    // A new file: mount(8) would use the loop device of the old one again, and what
+    // the kernel remembers of it, if that is not quite gone yet.
+    let _ = std::fs::remove_file(&file);
     std::fs::write(&file, image).map_err(|error| format!("{}: {error}", file.display()))?;
     let _ = std::fs::create_dir(&at);
     let mount = Mount::image(&arguments.mount, &file, &at)?;
@@ -248,11 +251,10 @@ fn judge_spool(spool: &Path, acknowledged: &BTreeSet<NotificationId>) -> Result<
         if !is_whole(&body, *id) {
             return Err(format!("{id} has a body that is not its own"));
         }
-        let history = queue.history(*id).map_err(words)?;
-        let times = history
-            .iter()
-            .filter(|(_, event)| matches!(event, Event::Accepted { .. }));
-        if times.count() > 1 {
+    }
+    for (id, events) in spool::history::of_each(spool, &open).map_err(words)? {
+        let accepted = |(_, event): &&(_, Event<'_>)| matches!(event, Event::Accepted { .. });
+        if events.iter().filter(accepted).count() > 1 {
             return Err(format!("{id} was stored twice"));
         }
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use authority::{Credentials, enrolment};
-use net::TlsFiles;
+use net::{Pins, TlsFiles};
 use objects::SiteId;
 
 use super::{Configuration, Peer, Tls};
@@ -21,14 +21,25 @@ impl Configuration {
         files
     }
 
-    /// What is renewed, and whether we do that.
+    /// The peers that are known by their keys.
+    pub(crate) fn pins(&self) -> Pins {
+        let mut pins = Pins::default();
+        for peer in &self.peers {
+            for pin in &peer.pins {
+                pins.insert(*pin.as_bytes(), peer.site.clone());
+            }
+        }
+        pins
+    }
+
+    /// What is renewed, and whether we do that; nothing without an authority.
     pub(crate) fn credentials(&self) -> Option<(Credentials, bool)> {
         let tls = self.tls.as_ref()?;
         let files = self.tls_files(tls);
         let credentials = Credentials {
             certificate: files.certificate,
             key: files.key,
-            authority: files.ca,
+            authority: files.ca?,
             revoked: files.crl,
         };
         Some((credentials, tls.renew))
@@ -39,8 +50,8 @@ impl Configuration {
         let mut watched = Vec::new();
         if let Some(tls) = &self.tls {
             let files = self.tls_files(tls);
-            watched.extend([files.certificate, files.key, files.ca]);
-            watched.extend(files.crl);
+            watched.extend([files.certificate, files.key]);
+            watched.extend(files.ca.into_iter().chain(files.crl));
         }
         // Its time changes with what is in it.
         watched.extend(self.authority.iter().map(|a| a.directory.join("joined")));

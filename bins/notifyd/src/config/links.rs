@@ -1,9 +1,10 @@
 //! The part of the configuration that is about other sites: who they are, where
 //! they are, and what goes to whom.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use authority::Fingerprint;
 use net::{Address, TlsFiles};
 use objects::SiteId;
 use program::config::Table;
@@ -24,6 +25,8 @@ pub(crate) struct Peer {
     pub(crate) sites: Sites,
     /// Whether the link is without TLS.
     pub(crate) plain: bool,
+    /// Its public keys. With any, no authority can vouch for it.
+    pub(crate) pins: Vec<Fingerprint>,
 }
 
 /// Sites that a peer may name as the origin of a notification.
@@ -43,6 +46,7 @@ impl Peer {
             receive: true,
             sites: Sites::These(BTreeSet::new()),
             plain: false,
+            pins: Vec::new(),
         }
     }
 
@@ -130,6 +134,7 @@ impl Configuration {
         if self.authority.is_some() && self.tls.is_none() {
             complain("[tls] is missing, and [authority] needs it".to_owned());
         }
+        self.check_pins(complain);
         self.check_forward(complain);
         let connects = self
             .peers
@@ -140,6 +145,53 @@ impl Configuration {
         let needs_tls = links.find(|(at, plain)| matches!(at, Address::Tcp { .. }) && !plain);
         if let (None, Some((address, _))) = (&self.tls, needs_tls) {
             complain(format!("[tls] is missing, and {address} needs it"));
+        }
+    }
+
+    /// Who is known by what: each peer by keys of its own, or by an authority.
+    fn check_pins(&self, complain: &mut dyn FnMut(String)) {
+        let mut owners = BTreeMap::new();
+        for peer in &self.peers {
+            let site = &peer.site;
+            if peer.plain && !peer.pins.is_empty() {
+                complain(format!(
+                    "[[peer]] {site} has `pin` and `plain`: without TLS no key is shown"
+                ));
+            }
+            for pin in &peer.pins {
+                if let Some(other) = owners.insert(*pin, site) {
+                    complain(format!("[[peer]] {site} has a `pin` that {other} has, too"));
+                }
+            }
+        }
+        let Some(tls) = &self.tls else { return };
+        if tls.files.ca.is_some() {
+            return;
+        }
+        let needs = [
+            ("crl", tls.files.crl.is_some()),
+            ("renew", tls.renew),
+            ("[authority]", self.authority.is_some()),
+        ];
+        for (what, _) in needs.iter().filter(|(_, there)| *there) {
+            complain(format!("[tls] `ca` is missing, and {what} needs it"));
+        }
+        let is_tcp = |at: &Address| matches!(at, Address::Tcp { .. });
+        let comes_over_tls = self
+            .listen
+            .iter()
+            .any(|at| is_tcp(&at.address) && !at.plain);
+        for peer in self
+            .peers
+            .iter()
+            .filter(|peer| !peer.plain && peer.pins.is_empty())
+        {
+            if peer.connect.as_ref().map_or(comes_over_tls, is_tcp) {
+                complain(format!(
+                    "[tls] `ca` is missing, and [[peer]] {} has no `pin`",
+                    peer.site
+                ));
+            }
         }
     }
 
@@ -179,7 +231,7 @@ impl Configuration {
 pub(super) fn parse_tls(mut table: Table, problems: &mut Vec<String>) -> Option<Tls> {
     let certificate = table.require("certificate", Table::path, problems);
     let key = table.require("key", Table::path, problems);
-    let ca = table.require("ca", Table::path, problems);
+    let ca = table.take("ca", Table::path, problems);
     let crl = table.take("crl", Table::path, problems);
     let renew = table.take("renew", Table::boolean, problems);
     table.finish(problems);
@@ -187,7 +239,7 @@ pub(super) fn parse_tls(mut table: Table, problems: &mut Vec<String>) -> Option<
         files: TlsFiles {
             certificate: certificate?,
             key: key?,
-            ca: ca?,
+            ca,
             crl,
         },
         renew: renew.unwrap_or(false),
@@ -211,6 +263,7 @@ pub(super) fn parse_peer(mut table: Table, problems: &mut Vec<String>) -> Option
     let receive = table.take("receive", Table::boolean, problems);
     let sites = table.take("sites", claims, problems);
     let plain = table.take("plain", Table::boolean, problems);
+    let pins = table.take("pin", pins, problems);
     table.finish(problems);
     Some(Peer {
         site: site?,
@@ -219,6 +272,7 @@ pub(super) fn parse_peer(mut table: Table, problems: &mut Vec<String>) -> Option
         receive: receive.unwrap_or(true),
         sites: sites.unwrap_or(Sites::These(BTreeSet::new())),
         plain: plain.unwrap_or(false),
+        pins: pins.unwrap_or_default(),
     })
 }
 
@@ -239,6 +293,21 @@ fn sites(value: program::config::Value) -> Result<Vec<SiteId>, String> {
         return Err("must name a site".to_owned());
     }
     let parse = |text: &String| SiteId::new(text).map_err(|error| format!("is wrong: {error}"));
+    texts.iter().map(parse).collect()
+}
+
+/// One key or several, as `sitecert pin` prints them. The fingerprint of a
+/// certificate has no word before it, and is something else.
+fn pins(value: program::config::Value) -> Result<Vec<Fingerprint>, String> {
+    const WRONG: &str = "must be `sha256:` and 64 hexadecimal digits, as `sitecert pin` prints";
+    let texts = Table::one_or_more(value)?;
+    if texts.is_empty() {
+        return Err("must name a key".to_owned());
+    }
+    let parse = |text: &String| match text.starts_with("sha256:") {
+        true => text.parse().map_err(|_| WRONG.to_owned()),
+        false => Err(WRONG.to_owned()),
+    };
     texts.iter().map(parse).collect()
 }
 

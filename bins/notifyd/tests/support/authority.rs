@@ -77,7 +77,14 @@ impl Authority {
     }
 }
 
-fn replace(site: &Site, name: &str, text: &str) {
+/// What others pin who know a site by the key of its certificate.
+pub(crate) fn pin(site: &Site) -> String {
+    let text = fs::read_to_string(site.path("site.crt")).unwrap();
+    let certificate = authority::Certificate::first_in(&text).unwrap();
+    certificate.pin.pin()
+}
+
+pub(crate) fn replace(site: &Site, name: &str, text: &str) {
     let aside = site.path(&format!("{name}.new"));
     fs::write(&aside, text).unwrap();
     fs::set_permissions(&aside, fs::Permissions::from_mode(0o600)).unwrap();

@@ -44,7 +44,7 @@ impl Authority {
         TlsFiles {
             certificate: self.path(&format!("{name}.crt")),
             key: self.path(&format!("{name}.key")),
-            ca: self.path("ca.crt"),
+            ca: Some(self.path("ca.crt")),
             crl: None,
         }
     }
@@ -65,6 +65,29 @@ impl Authority {
         std::fs::write(&files.key, key.serialize_pem()).unwrap();
         chmod(&files.key, 0o600);
         files
+    }
+
+    /// A key with a certificate that nobody has signed; it names `uri`, if anything.
+    pub(crate) fn self_signed(&self, name: &str, uri: Option<&str>) -> (TlsFiles, [u8; 32]) {
+        let mut params = CertificateParams::default();
+        let uri = uri.map(|uri| SanType::URI(uri.try_into().unwrap()));
+        params.subject_alt_names = uri.into_iter().collect();
+        // Whoever knows the key does not look at the dates.
+        params.not_after = rcgen::date_time_ymd(2002, 1, 1);
+        let key = KeyPair::generate().unwrap();
+        let files = TlsFiles {
+            ca: None,
+            ..self.files(name)
+        };
+        let certificate = params.self_signed(&key).unwrap();
+        std::fs::write(&files.certificate, certificate.pem()).unwrap();
+        std::fs::write(&files.key, key.serialize_pem()).unwrap();
+        chmod(&files.key, 0o600);
+        let hash = aws_lc_rs::digest::digest(
+            &aws_lc_rs::digest::SHA256,
+            &rcgen::PublicKeyData::subject_public_key_info(&key),
+        );
+        (files, hash.as_ref().try_into().unwrap())
     }
 
     /// A list with the certificates of `names`, which are files of this authority.
