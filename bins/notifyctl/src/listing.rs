@@ -127,7 +127,8 @@ impl Selection {
     /// What can be told without the body.
     fn takes(&self, message: &Message, now: UnixTime) -> bool {
         let waits_for = |target: &Target| {
-            let is_open = |state: &TargetState| state.target == *target && state.end.is_none();
+            let is_open =
+                |state: &TargetState| state.target.is_meant_by(target) && state.end.is_none();
             message.targets.iter().any(is_open)
         };
         let lane = self.lane.clone().map(Target::Lane);

@@ -97,7 +97,7 @@ fn retries(spool: &Path) -> Retries {
 fn next_try(entry: &Entry, target: &Target, retries: &Retries) -> Option<Option<f64>> {
     let key = (entry.message.id.to_string(), target.name().to_owned());
     match target {
-        Target::Lane(_) => retries.get(&key).copied(),
+        Target::Lane(_) | Target::Job(_) => retries.get(&key).copied(),
         Target::Peer(_) => None,
     }
 }

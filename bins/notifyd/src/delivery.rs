@@ -1,7 +1,34 @@
 //! One attempt to deliver one notification: what goes in, what comes out.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use bstr::BString;
 use objects::{Envelope, NotificationId, UnixTime};
+use rules::Told;
+use uuid::Uuid;
+
+/// What a lane's worker is given.
+#[derive(Debug, Clone)]
+pub(crate) enum Work {
+    One(Job),
+    /// Several of which one text is made.
+    #[expect(dead_code, reason = "no line puts several together yet")]
+    Together {
+        jobs: Vec<Job>,
+        why: Why,
+    },
+}
+
+/// Why several are delivered together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(dead_code, reason = "no line puts several together yet")]
+pub(crate) enum Why {
+    /// The configuration or the rules want it so.
+    Bulk,
+    /// There were too many for one each.
+    Digest,
+}
 
 /// A notification that a lane is to deliver now.
 #[derive(Debug, Clone)]
@@ -11,6 +38,18 @@ pub(crate) struct Job {
     pub(crate) attempt: u32,
     /// The stored body.
     pub(crate) body: String,
+    /// What the rules said of it.
+    pub(crate) told: Arc<Told>,
+}
+
+impl Job {
+    /// The same at every attempt, whatever happens in between: a mail's
+    /// `Message-ID`, a plugin's `NOTIFY_JOB_ID`.
+    pub(crate) fn id_in(&self, lane: &str) -> Uuid {
+        let contacts = self.told.names().map(|name| name.as_slice());
+        let parameters = &self.told.parameters;
+        self.id.job_id_with(lane, parameters, contacts)
+    }
 }
 
 /// How an attempt ended.
@@ -29,6 +68,8 @@ pub(crate) struct Outcome {
     pub(crate) verdict: Verdict,
     /// One line for people, then what the plugin printed, if anything.
     pub(crate) text: BString,
+    /// How long the other side wants to be left alone, if it says so.
+    pub(crate) retry_after: Option<Duration>,
 }
 
 impl Outcome {
@@ -36,6 +77,7 @@ impl Outcome {
         Self {
             verdict,
             text: text.into(),
+            retry_after: None,
         }
     }
 }

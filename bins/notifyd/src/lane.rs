@@ -6,25 +6,25 @@ use std::thread;
 use objects::SiteId;
 
 use crate::config::Lane;
-use crate::delivery::Job;
+use crate::delivery::Work;
 use crate::means::Means;
 use crate::owner::Request;
 use crate::stop::Stop;
 
-/// Delivers what comes in `jobs` until its sender is gone. `number` is the
+/// Delivers what comes in `work` until its sender is gone. `number` is the
 /// lane's place in the configuration.
 pub(crate) fn start(
     number: usize,
     lane: Lane,
     site: SiteId,
-    jobs: Receiver<Job>,
+    work: Receiver<Work>,
     owner: Sender<Request>,
     stop: Stop,
 ) -> std::io::Result<()> {
     let mut means = Means::of(lane, site);
-    let work = move || {
-        for job in jobs {
-            let outcome = means.deliver(&job, &stop);
+    let run = move || {
+        for work in work {
+            let outcome = means.deliver(&work, &stop);
             let finished = Request::Finished {
                 lane: number,
                 outcome,
@@ -36,6 +36,6 @@ pub(crate) fn start(
     };
     thread::Builder::new()
         .name("lane".to_owned())
-        .spawn(work)
+        .spawn(run)
         .map(drop)
 }

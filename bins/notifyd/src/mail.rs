@@ -46,8 +46,8 @@ impl Composer {
     pub(crate) fn compose(&self, job: &Job) -> Result<Mail, Outcome> {
         let permanent = |what: String| Outcome::new(Verdict::Permanent, what);
         let (envelope, context) = delivery::open(job)?;
-        let recipients = self.recipients(&context).map_err(permanent)?;
-        let job_id = envelope.id.job_id(&self.lane);
+        let recipients = self.recipients(job, &context).map_err(permanent)?;
+        let job_id = job.id_in(&self.lane);
         let now = std::time::SystemTime::now().into();
         let facts = facts::of(&envelope, &context, job.attempt, now);
         let rendered = self.templates.render(facts).map_err(permanent)?;
@@ -73,11 +73,19 @@ impl Composer {
         })
     }
 
-    fn recipients(&self, context: &Context) -> Result<Vec<Mailbox>, String> {
+    /// Those of the lane; else those whom the rules chose; else the one whom the
+    /// core chose.
+    fn recipients(&self, job: &Job, context: &Context) -> Result<Vec<Mailbox>, String> {
         if !self.recipients.is_empty() {
             return Ok(self.recipients.clone());
         }
-        let addresses = context.get("CONTACTEMAIL").map(ToString::to_string);
+        let addresses = match job.told.contacts.as_slice() {
+            [] => context.get("CONTACTEMAIL").map(ToString::to_string),
+            contacts => {
+                let emails = contacts.iter().map(|contact| contact.email.to_string());
+                Some(emails.collect::<Vec<_>>().join(","))
+            }
+        };
         let addresses = addresses.unwrap_or_default();
         let addresses = addresses
             .split(',')
@@ -90,8 +98,8 @@ impl Composer {
         let recipients: Vec<Mailbox> = addresses.map(read).collect::<Result<_, _>>()?;
         if recipients.is_empty() {
             return Err(
-                "nobody to send it to: neither the lane nor the notification \
-                        (NOTIFY_CONTACTEMAIL) names an address"
+                "nobody to send it to: neither the lane nor the contacts nor the \
+                        notification (NOTIFY_CONTACTEMAIL) name an address"
                     .to_owned(),
             );
         }

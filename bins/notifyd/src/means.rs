@@ -8,7 +8,7 @@ mod script;
 use objects::SiteId;
 
 use crate::config::{Destination, Lane, MailLane, Transport};
-use crate::delivery::{Job, Outcome, Verdict};
+use crate::delivery::{Job, Outcome, Verdict, Work};
 use crate::mail::{Composer, Smtp, Templates};
 use crate::stop::Stop;
 use maildir::Maildir;
@@ -51,7 +51,25 @@ impl Means {
     }
 
     /// One attempt.
-    pub(crate) fn deliver(&mut self, job: &Job, stop: &Stop) -> Outcome {
+    pub(crate) fn deliver(&mut self, work: &Work, stop: &Stop) -> Outcome {
+        match work {
+            Work::One(job) => self.deliver_one(job, stop),
+            // One after the other, up to the first that fails.
+            Work::Together { jobs, .. } => {
+                let outcomes = jobs.iter().map(|job| self.deliver_one(job, stop));
+                let mut last = Outcome::new(Verdict::Delivered, "");
+                for outcome in outcomes {
+                    last = outcome;
+                    if last.verdict != Verdict::Delivered {
+                        break;
+                    }
+                }
+                last
+            }
+        }
+    }
+
+    fn deliver_one(&mut self, job: &Job, stop: &Stop) -> Outcome {
         match self {
             Self::Script(script) => script.deliver(job, stop),
             Self::Maildir(maildir) => maildir.deliver(job),

@@ -35,7 +35,7 @@ use wire::{RefusalCode, Window};
 
 use crate::clock;
 use crate::config::{Configuration, Forward, Lane, Peer};
-use crate::delivery::{Job, Outcome};
+use crate::delivery::{Outcome, Work};
 use crate::figures::{Changes, QueueFigures, Stack};
 use crate::forward_line::Ages;
 use crate::intake::Intake;
@@ -97,7 +97,7 @@ pub(crate) enum Request {
 pub(crate) struct LaneChange {
     pub(crate) number: usize,
     /// Its settings and its new thread; none if there is no such lane any more.
-    pub(crate) now: Option<(Lane, Sender<Job>)>,
+    pub(crate) now: Option<(Lane, Sender<Work>)>,
 }
 
 /// What a link tells.
@@ -167,7 +167,7 @@ impl<S: Storage> Owner<S> {
         configuration: &Configuration,
         directory: SpoolDirectory,
         queue: Queue<S>,
-        jobs: Vec<Sender<Job>>,
+        jobs: Vec<Sender<Work>>,
         stop: Stop,
     ) -> Result<Self, spool::Error> {
         let lane = |(lane, jobs): (&Lane, _)| LaneWork::new(lane.clone(), jobs);
@@ -260,12 +260,13 @@ impl<S: Storage> Owner<S> {
             *orphans.entry(format!("peer {peer}")).or_default() += 1;
         }
         for target in message.targets.iter().filter(|target| target.end.is_none()) {
-            let Target::Lane(lane) = &target.target else {
+            let lane = &target.target;
+            if let Target::Peer(_) = lane {
                 continue;
-            };
+            }
             let (accepted, attempts) = (message.accepted, target.attempts);
             if !self.push_lane(lane, message.id, accepted, attempts, label) {
-                *orphans.entry(format!("lane {lane}")).or_default() += 1;
+                *orphans.entry(format!("lane {}", lane.name())).or_default() += 1;
             }
         }
         Ok(())
@@ -477,8 +478,12 @@ impl<S: Storage> Owner<S> {
         }
         self.queue.assign(id, &targets, now());
         for target in &targets {
-            if let Target::Lane(lane) = target {
-                self.push_lane(lane, id, now(), 0, route.label);
+            match target {
+                // It is in the line of its forward as soon as it is assigned.
+                Target::Peer(_) => {}
+                lane => {
+                    self.push_lane(lane, id, now(), 0, route.label);
+                }
             }
         }
     }

@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 
 use crate::access::Access;
 use crate::config::{Configuration, Lane, Listen};
-use crate::delivery::Job;
+use crate::delivery::Work;
 use crate::figures::Notices;
 use crate::link::{self, Network};
 use crate::owner::{LaneChange, Request};
@@ -177,7 +177,7 @@ impl Live {
                 self.lanes.push(new.clone());
                 self.lanes.len() - 1
             });
-            let (jobs, inbox) = channel::<Job>();
+            let (jobs, inbox) = channel::<Work>();
             let (site, owner) = (configuration.site.clone(), self.requests.clone());
             match lane::start(number, new.clone(), site, inbox, owner, self.stop.clone()) {
                 Ok(()) => {

@@ -310,7 +310,7 @@ fn start_lanes(
     configuration: &Configuration,
     requests: &Sender<Request>,
     stop: &Stop,
-) -> Result<Vec<Sender<crate::delivery::Job>>, Failure> {
+) -> Result<Vec<Sender<crate::delivery::Work>>, Failure> {
     let mut all = Vec::new();
     for (number, lane) in configuration.lanes.iter().enumerate() {
         let (jobs, inbox) = channel();

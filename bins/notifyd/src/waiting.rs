@@ -10,6 +10,7 @@ use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use objects::NotificationId;
+use spool::Job;
 
 use crate::config::Retry;
 use crate::object::Object;
@@ -29,6 +30,8 @@ pub(crate) struct LaneLine {
 #[derive(Debug)]
 struct Waiting {
     id: NotificationId,
+    /// Which of its jobs in this lane, if rules chose it.
+    job: Option<Job>,
     attempts: u32,
     expires: Instant,
 }
@@ -46,16 +49,23 @@ pub(crate) struct NextTry {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Turn {
     /// Try it; this is the number of the attempt.
-    Try { id: NotificationId, attempt: u32 },
+    Try {
+        id: NotificationId,
+        job: Option<Job>,
+        attempt: u32,
+    },
     /// Its time is over.
-    Expired { id: NotificationId },
+    Expired {
+        id: NotificationId,
+        job: Option<Job>,
+    },
 }
 
 impl LaneLine {
     /// At the end of the line of its object.
     pub(crate) fn push(
         &mut self,
-        id: NotificationId,
+        (id, job): (NotificationId, Option<Job>),
         object: Object,
         attempts: u32,
         due: Instant,
@@ -64,6 +74,7 @@ impl LaneLine {
         let line = self.objects.entry(object.clone()).or_default();
         line.push_back(Waiting {
             id,
+            job,
             attempts,
             expires,
         });
@@ -91,14 +102,14 @@ impl LaneLine {
         let (.., object) = self.due.pop_first()?;
         let first = self.objects.get_mut(&object)?.front_mut()?;
         if first.expires <= now {
-            let id = first.id;
+            let (id, job) = (first.id, first.job.clone());
             self.remove_first(object, now);
-            return Some(Turn::Expired { id });
+            return Some(Turn::Expired { id, job });
         }
         first.attempts += 1;
-        let (id, attempt) = (first.id, first.attempts);
+        let (id, job, attempt) = (first.id, first.job.clone(), first.attempts);
         self.processing = Some(object);
-        Some(Turn::Try { id, attempt })
+        Some(Turn::Try { id, job, attempt })
     }
 
     /// The attempt failed; the next one is after `pause`, or when it expires.
@@ -261,8 +272,8 @@ mod tests {
 
     fn tried(turn: Option<Turn>) -> Option<(u8, u32)> {
         match turn {
-            Some(Turn::Try { id, attempt }) => Some((id.as_bytes()[0], attempt)),
-            Some(Turn::Expired { id }) => Some((id.as_bytes()[0], 0)),
+            Some(Turn::Try { id, attempt, .. }) => Some((id.as_bytes()[0], attempt)),
+            Some(Turn::Expired { id, .. }) => Some((id.as_bytes()[0], 0)),
             None => None,
         }
     }
@@ -272,7 +283,7 @@ mod tests {
         let start = Instant::now();
         let mut line = LaneLine::default();
         for (n, name) in [(1, "a"), (2, "a"), (3, "b"), (4, "c"), (5, "c")] {
-            line.push(id(n), object(name), 0, start, start + HOUR);
+            line.push((id(n), None), object(name), 0, start, start + HOUR);
         }
         // 1 is tried and waits; 3 is being tried.
         assert_eq!(tried(line.take(start)), Some((1, 1)));
@@ -300,7 +311,7 @@ mod tests {
         let start = Instant::now();
         let mut line = LaneLine::default();
         for (n, name) in [(1, "a"), (2, "b"), (3, "c")] {
-            line.push(id(n), object(name), 0, start, start + HOUR);
+            line.push((id(n), None), object(name), 0, start, start + HOUR);
             if n < 3 {
                 assert!(line.take(start).is_some());
                 line.retry(start, MINUTE);
@@ -332,7 +343,7 @@ mod tests {
         let start = Instant::now();
         let mut line = LaneLine::default();
         for (n, name) in [(1, "a"), (2, "a"), (3, "b"), (4, "a")] {
-            line.push(id(n), object(name), 0, start, start + HOUR);
+            line.push((id(n), None), object(name), 0, start, start + HOUR);
         }
         assert_eq!(tried(line.take(start)), Some((1, 1)));
         assert_eq!(tried(line.take(start)), None, "one at a time");
@@ -357,8 +368,8 @@ mod tests {
     fn what_is_expired_is_not_tried() {
         let start = Instant::now();
         let mut line = LaneLine::default();
-        line.push(id(1), object("a"), 0, start, start + MINUTE);
-        line.push(id(2), object("a"), 0, start, start + HOUR);
+        line.push((id(1), None), object("a"), 0, start, start + MINUTE);
+        line.push((id(2), None), object("a"), 0, start, start + HOUR);
         assert_eq!(tried(line.take(start)), Some((1, 1)));
         line.retry(start, HOUR);
         assert_eq!(

@@ -88,6 +88,25 @@ impl NotificationId {
     pub fn job_id(&self, lane: &str) -> Uuid {
         Uuid::new_v5(&self.0, lane.as_bytes())
     }
+
+    /// The same where rules chose the delivery: who is told, and with which
+    /// parameters, are part of it. Without any it is [`NotificationId::job_id`].
+    pub fn job_id_with<'a>(
+        &self,
+        lane: &str,
+        parameters: &[(String, String)],
+        contacts: impl Iterator<Item = &'a [u8]>,
+    ) -> Uuid {
+        // No name of a lane, no parameter and no contact has a NUL in it.
+        let mut name = lane.as_bytes().to_vec();
+        for (key, value) in parameters {
+            name.extend([b"\0p", key.as_bytes(), b"\0", value.as_bytes()].concat());
+        }
+        for contact in contacts {
+            name.extend([b"\0c", contact].concat());
+        }
+        Uuid::new_v5(&self.0, &name)
+    }
 }
 
 impl fmt::Display for NotificationId {
@@ -506,6 +525,33 @@ mod tests {
         assert_eq!(
             uuid::Uuid::from_bytes(*id(1).as_bytes()).get_version_num(),
             7
+        );
+    }
+
+    #[test]
+    fn a_job_is_its_lane_its_parameters_and_its_contacts() {
+        let id = NotificationId::parse("0199d3a8-0000-7000-8000-000000000001").unwrap();
+        let job = |lane: &str, parameters: &[(&str, &str)], contacts: &[&str]| {
+            let parameters = parameters.iter();
+            let parameters: Vec<_> = parameters
+                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+                .collect();
+            id.job_id_with(lane, &parameters, contacts.iter().map(|c| c.as_bytes()))
+        };
+        assert_eq!(job("ops", &[], &[]), id.job_id("ops"));
+        let all = [
+            job("ops", &[], &[]),
+            job("ops", &[("A", "b")], &[]),
+            job("ops", &[("A", "c")], &[]),
+            job("ops", &[], &["A"]),
+            job("ops", &[], &["A", "b"]),
+            job("op", &[], &["A", "b"]),
+        ];
+        let distinct: std::collections::HashSet<_> = all.iter().collect();
+        assert_eq!(distinct.len(), all.len());
+        assert_eq!(
+            job("ops", &[("A", "b")], &["c"]),
+            job("ops", &[("A", "b")], &["c"])
         );
     }
 

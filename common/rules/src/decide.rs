@@ -51,6 +51,9 @@ pub(crate) struct Choice {
     pub(crate) of_event: bool,
 }
 
+/// What stands for the name of a rule where none fitted.
+const FALLBACK: &str = "fallback";
+
 /// What becomes of an event.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Decision {
@@ -65,6 +68,8 @@ pub struct Decision {
 pub struct Delivery {
     /// The lane that it goes through.
     pub lane: String,
+    /// The rules that chose it, by name, in their order; `fallback` for that.
+    pub rules: Vec<String>,
     /// What plugins see as `PARAMETER_*`, without that prefix, by name.
     pub parameters: Vec<(String, String)>,
     /// Who is told, by name; nobody where a lane knows its recipients itself.
@@ -74,11 +79,12 @@ pub struct Delivery {
 /// Deliveries while rules are still being followed. The lane's own recipients
 /// are no contacts, so that a rule that cancels contacts does not touch them.
 #[derive(Default)]
-struct Plan(BTreeMap<(String, Vec<(String, String)>), Told>);
+struct Plan(BTreeMap<(String, Vec<(String, String)>), Planned>);
 
 #[derive(Default)]
-struct Told {
+struct Planned {
     by_lane: bool,
+    rules: Vec<String>,
     contacts: BTreeMap<BString, Arc<Contact>>,
 }
 
@@ -102,14 +108,14 @@ impl Rules {
             }
             matched = true;
             let chosen = self.choose(&rule.choice, event);
-            plan.follow(rule.cancels, &rule.choice, &chosen);
+            plan.follow(&rule.name, rule.cancels, &rule.choice, &chosen);
             if self.mode == Mode::First {
                 break;
             }
         }
         if let (false, Some(fallback)) = (matched, &self.fallback) {
             let chosen = self.choose(fallback, event);
-            plan.follow(false, fallback, &chosen);
+            plan.follow(FALLBACK, false, fallback, &chosen);
         }
         Decision {
             deliveries: plan.deliveries(),
@@ -187,7 +193,7 @@ impl Choice {
 }
 
 impl Plan {
-    fn follow(&mut self, cancels: bool, choice: &Choice, chosen: &Chosen) {
+    fn follow(&mut self, rule: &str, cancels: bool, choice: &Choice, chosen: &Chosen) {
         if cancels {
             for ((lane, _), told) in &mut self.0 {
                 if choice.lanes.is_empty() || choice.lanes.contains(lane) {
@@ -200,6 +206,9 @@ impl Plan {
             let key = (lane.clone(), choice.parameters.clone());
             let told = self.0.entry(key).or_default();
             told.by_lane |= !chosen.by_contacts;
+            if !chosen.by_contacts || !chosen.contacts.is_empty() {
+                told.rules.push(rule.to_owned());
+            }
             for contact in &chosen.contacts {
                 told.contacts
                     .insert(contact.name.clone(), Arc::clone(contact));
@@ -210,8 +219,9 @@ impl Plan {
     fn deliveries(self) -> Vec<Delivery> {
         let told = self.0.into_iter();
         let told = told.filter(|(_, told)| told.by_lane || !told.contacts.is_empty());
-        let delivery = |((lane, parameters), told): (_, Told)| Delivery {
+        let delivery = |((lane, parameters), told): (_, Planned)| Delivery {
             lane,
+            rules: told.rules,
             parameters,
             contacts: told.contacts.into_values().collect(),
         };
@@ -219,7 +229,7 @@ impl Plan {
     }
 }
 
-impl Told {
+impl Planned {
     /// Takes away the chosen contacts; all and the lane's own if none are named.
     fn cancel(&mut self, chosen: &Chosen) {
         if chosen.by_contacts {

@@ -17,8 +17,10 @@ mod parameters;
 mod pattern;
 mod period;
 mod read;
+mod told;
 
 pub use contact::Contact;
 pub use decide::{Decision, Delivery, Rules};
 pub use event::{Event, State, Type};
 pub use explain::{Explanation, Outcome};
+pub use told::Told;

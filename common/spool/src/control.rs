@@ -133,8 +133,9 @@ impl Question {
                 let mut question = with_hand(action.word(), hand);
                 question["ids"] = ids(of).into();
                 match target {
-                    Some(Target::Lane(lane)) => question["lane"] = lane.as_str().into(),
                     Some(Target::Peer(peer)) => question["peer"] = peer.as_str().into(),
+                    // People name lanes, and mean all of their jobs.
+                    Some(lane) => question["lane"] = lane.name().into(),
                     None => {}
                 }
                 question

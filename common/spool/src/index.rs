@@ -10,6 +10,7 @@ mod messages;
 mod ring;
 mod slots;
 mod states;
+mod targets;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -25,6 +26,7 @@ pub(crate) use messages::{Entry, Whereabouts};
 use messages::Messages;
 use ring::Ring;
 use states::{State, States};
+use targets::Targets;
 
 /// A message that has not ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,8 +73,8 @@ impl From<Place> for Whereabouts {
 pub(crate) struct Index {
     messages: Messages,
     states: States,
-    /// Targets and peers are few and long-lived: states name them by number.
-    targets: Vec<Target>,
+    /// States name targets and peers by number. Peers are few and long-lived.
+    targets: Targets,
     peers: Vec<SiteId>,
     rings: BTreeMap<Option<SiteId>, Ring>,
     next_order: u64,
@@ -97,7 +99,7 @@ impl Index {
         Self {
             messages: Messages::new(),
             states: States::default(),
-            targets: Vec::new(),
+            targets: Targets::default(),
             peers: Vec::new(),
             rings: BTreeMap::new(),
             next_order: 1,
@@ -182,7 +184,11 @@ impl Index {
                 }
             }
             Event::Assigned { targets } => {
-                let numbers: Vec<u32> = targets.iter().map(|t| self.target_number(t)).collect();
+                if self.messages.order(&id).is_none() {
+                    return;
+                }
+                let numbers = targets.iter().map(|target| self.targets.number(target));
+                let numbers: Vec<u32> = numbers.collect();
                 self.change_state(id, |state| {
                     for target in numbers {
                         state.at(target);
@@ -206,10 +212,13 @@ impl Index {
     }
 
     fn apply_standing(&mut self, id: NotificationId, standing: &Standing) {
+        if self.messages.order(&id).is_none() {
+            return;
+        }
         let targets = &standing.targets;
         let numbers = targets
             .iter()
-            .map(|(target, ..)| self.target_number(target));
+            .map(|(target, ..)| self.targets.number(target));
         let numbers: Vec<u32> = numbers.collect();
         self.change_state(id, |state| {
             state.held = standing.held;
@@ -276,6 +285,7 @@ impl Index {
             }
             if let Some(entry) = self.messages.remove(order) {
                 self.states.leave(entry.state());
+                self.forget_targets();
                 self.count_live(entry.at(), entry.body_len(), -1);
             }
         }
@@ -294,6 +304,14 @@ impl Index {
             let before = entry.state();
             entry.set_state(number);
             self.states.leave(before);
+            self.forget_targets();
+        }
+    }
+
+    /// Those that the last change left without a message.
+    fn forget_targets(&mut self) {
+        while let Some(target) = self.states.pop_unused() {
+            self.targets.forget(target);
         }
     }
 
@@ -303,7 +321,7 @@ impl Index {
         target: &Target,
         change: impl FnOnce(&mut states::Progress),
     ) {
-        let Some(number) = self.known_target(target) else {
+        let Some(number) = self.targets.find(target) else {
             return;
         };
         self.change_state(id, |state| {
@@ -357,15 +375,6 @@ impl Index {
         };
         let ring = self.rings.entry(peer.cloned());
         ring.or_insert_with(|| Ring::new(capacity))
-    }
-
-    fn target_number(&mut self, target: &Target) -> u32 {
-        number_of(&mut self.targets, target)
-    }
-
-    fn known_target(&self, target: &Target) -> Option<u32> {
-        let at = self.targets.iter().position(|t| t == target)?;
-        Some(at as u32)
     }
 
     fn state(&self, id: NotificationId) -> Option<&State> {
@@ -423,7 +432,7 @@ impl Index {
         let entry = self.messages.get(order)?;
         let state = self.states.get(entry.state());
         let targets = state.targets.iter().map(|progress| TargetState {
-            target: self.targets[progress.target as usize].clone(),
+            target: self.targets.get(progress.target).clone(),
             attempts: progress.attempts,
             end: progress.end,
         });
@@ -458,7 +467,7 @@ impl Index {
 
     /// How one target of an open message stands: the end, if it has one.
     pub(crate) fn end_at(&self, id: NotificationId, target: &Target) -> Option<Option<End>> {
-        let number = self.known_target(target)?;
+        let number = self.targets.find(target)?;
         Some(self.state(id)?.find(number)?.end)
     }
 
@@ -500,14 +509,15 @@ impl Index {
     fn numbers(&self, targets: &[Target]) -> Vec<u32> {
         let numbers = targets
             .iter()
-            .filter_map(|target| self.known_target(target));
+            .filter_map(|target| self.targets.find(target));
         numbers.collect()
     }
 
-    /// How many messages a target still needs, but for those held.
+    /// How many messages a target still needs, but for those held: each once for
+    /// every job of a lane.
     pub(crate) fn waiting_for(&self, target: &Target) -> u64 {
-        let number = self.known_target(target);
-        number.map_or(0, |number| self.states.waiting(number))
+        let meant = self.targets.meant_by(target);
+        meant.map(|number| self.states.waiting(number)).sum()
     }
 
     /// The gravest end of a message that is settled at all its targets.

@@ -43,7 +43,7 @@ pub use index::{Message, TargetState};
 pub use journal::{Damage, Options, Recovery};
 pub use label::Label;
 pub use queue::{Accepted, Commit, Figures, Known, Queue, Settled};
-pub use record::{End, Target, Verdict};
+pub use record::{End, Job, Target, Verdict};
 pub use space::{Room, Space};
 pub use storage::{DirectoryStorage, Storage};
 pub use totals::Totals;

@@ -6,7 +6,7 @@ use objects::{NotificationId, SiteId, UnixTime};
 
 use crate::index::{Entry, Index, Whereabouts};
 use crate::journal::{Draft, Journal, Options, Place, Recovery};
-use crate::record::{ACCEPTED, ENDED, End, Event, Record, Standing, Target, Verdict};
+use crate::record::{ACCEPTED, ENDED, End, Event, MAX_DETAILS, Record, Standing, Target, Verdict};
 use crate::segment::{COPY, Frame, MAX_RECORD};
 use crate::trace::Trace;
 use crate::{Error, Label, Message, Space, Storage, Totals};
@@ -107,8 +107,8 @@ const COPY_AT_ONCE: usize = 256;
 const MOST_SEGMENTS: usize = 64;
 /// What a record has beside the body, most of the time.
 const RECORD_AROUND_BODY: usize = 128;
-/// Longest body.
-const MAX_BODY: usize = MAX_RECORD - 1024;
+/// Longest body: the details of its jobs go with it into a copy.
+const MAX_BODY: usize = MAX_RECORD - MAX_DETAILS - 1024;
 
 impl<S: Storage> Queue<S> {
     /// Reads the journal. If the disk refuses to take what recovery has to
@@ -196,12 +196,13 @@ impl<S: Storage> Queue<S> {
     }
 
     /// Adds targets to an open message; those it has already stay as they are.
-    /// `false` if there is no such open message.
+    /// `false` if there is no such open message, or if the details of the jobs are
+    /// longer than [`MAX_DETAILS`].
     ///
     /// With all its targets settled a message ends: assign all at once, or
     /// before the first of them is settled.
     pub fn assign(&mut self, id: NotificationId, targets: &[Target], time: UnixTime) -> bool {
-        if self.index.order(id).is_none() {
+        if self.index.order(id).is_none() || self.details_with(id, targets) > MAX_DETAILS {
             return false;
         }
         let mut targets = targets.to_vec();
@@ -210,6 +211,19 @@ impl<S: Storage> Queue<S> {
             self.record(id, time, Event::Assigned { targets });
         }
         true
+    }
+
+    /// How long the details of all its jobs would be with these.
+    fn details_with(&self, id: NotificationId, targets: &[Target]) -> usize {
+        let new: usize = targets.iter().map(Target::detail_len).sum();
+        if new == 0 {
+            return 0;
+        }
+        let known = self.message(id).map_or(Vec::new(), |known| known.targets);
+        let known = known
+            .iter()
+            .filter(|state| !targets.contains(&state.target));
+        new + known.map(|state| state.target.detail_len()).sum::<usize>()
     }
 
     /// Records that delivery number `number` (from 1) starts. Commit before starting it.

@@ -10,7 +10,7 @@
 //! | kind | name | then |
 //! |---|---|---|
 //! | 1 | accepted | `u64` order of acceptance, `u8` length and peer it came from (empty: submitted here), `u32` length of what stands before the notification, the notification |
-//! | 2 | assigned | `u16` number of targets, each `u8` sort (1 peer, 2 lane), `u8` length, name |
+//! | 2 | assigned | `u16` number of targets |
 //! | 3 | attempt | target, `u32` number |
 //! | 4 | result | target, `u32` number, `u8` verdict, `u16` length and text |
 //! | 5 | settled | target, `u8` end, `u16` length and detail |
@@ -21,8 +21,14 @@
 //! | 128 | checkpoint | (no id, no time) `u8` length and peer (empty: the ring over all), `u32` number of ids, ids, oldest first |
 //! | 129 | totals | (no id, no time) `u64` next order of acceptance, `u64` notifications submitted here, `u64` received from peers, `u8` number of ends, each `u8` end, `u64` how many ended so; `u8` 1 if not all before could be read |
 //!
+//! A target is a `u8` sort (1 peer, 2 lane, 3 and 4 job of a lane), `u8` length
+//! and name of the site or lane. Behind the name of a job stand, where it is
+//! assigned and in a copy (sort 3), a `u32` length and its detail, and where it is
+//! only named (sort 4), the sixteen bytes that [`Job`] makes of lane and detail.
+//!
 //! Before the notification stands how far it had come, which is not empty in a
-//! copy at the head of the journal only: `u16` number of targets, each target, `u32` attempts, `u8` end or
+//! copy at the head of the journal only: `u16` number of targets, each target,
+//! `u32` attempts, `u8` end or
 //! 0; then `u8` 1 if it is held. Body and standing are one record, because a copy
 //! of one without the other would be taken for both. Behind that stands its label:
 //! `u8` 1, `u32` what it is about, `u32` how many seconds it may live, 2^32-1 if it
@@ -33,6 +39,7 @@
 //! to notify.
 
 mod body;
+mod job;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -42,12 +49,16 @@ use objects::{NotificationId, SiteId, UnixTime};
 use crate::Label;
 use crate::totals::Totals;
 
+pub use job::Job;
+
 /// Longest name of a lane, in bytes.
 pub const MAX_LANE: usize = 255;
 /// Longest text of a result or detail kept, in bytes; the rest is cut off.
 pub const MAX_TEXT: usize = 4096;
 /// Most targets of one notification.
 pub const MAX_TARGETS: usize = 4096;
+/// Most that the details of all jobs of one notification have together, in bytes.
+pub const MAX_DETAILS: usize = 1 << 20;
 
 /// Where a notification is to go.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -56,6 +67,9 @@ pub enum Target {
     Peer(SiteId),
     /// To a plugin or mailbox here. Names longer than [`MAX_LANE`] are cut.
     Lane(String),
+    /// The same, with a detail of what is to be done there. A notification can
+    /// have several in one lane.
+    Job(Job),
 }
 
 impl Target {
@@ -64,6 +78,24 @@ impl Target {
         match self {
             Self::Peer(site) => site.as_str(),
             Self::Lane(lane) => lane,
+            Self::Job(job) => job.lane(),
+        }
+    }
+
+    /// Whether somebody who says `named` means this target: a lane means all of
+    /// its jobs.
+    pub fn is_meant_by(&self, named: &Self) -> bool {
+        match (self, named) {
+            (Self::Job(job), Self::Lane(lane)) => job.lane() == lane,
+            (target, named) => target == named,
+        }
+    }
+
+    /// How many bytes of detail it has.
+    pub(crate) fn detail_len(&self) -> usize {
+        match self {
+            Self::Job(job) => job.detail().map_or(0, str::len),
+            Self::Peer(_) | Self::Lane(_) => 0,
         }
     }
 }
@@ -73,6 +105,7 @@ impl fmt::Display for Target {
         match self {
             Self::Peer(site) => write!(f, "peer {site}"),
             Self::Lane(lane) => write!(f, "lane {lane}"),
+            Self::Job(job) => write!(f, "lane {} (job {})", job.lane(), job.short()),
         }
     }
 }

@@ -30,8 +30,8 @@
 //! All numbers are little-endian. The epoch in the checksum makes the old
 //! records of a recycled segment invalid.
 
-/// Format number that this release writes.
-pub const FORMAT: u32 = 1;
+/// Format number that this release writes. Before 2 there were no jobs.
+pub const FORMAT: u32 = 2;
 /// Length of the block in front of the records.
 pub const BLOCK: usize = 4096;
 /// Length of a record's header.

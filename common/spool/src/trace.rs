@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use objects::{NotificationId, UnixTime};
 
-use crate::record::{Event, Record, Standing};
+use crate::record::{Event, Record, Standing, Target};
 use crate::segment::Frame;
 
 /// Collects what a journal says about one message. Copies of the same record
@@ -48,7 +48,28 @@ impl Trace {
         }
     }
 
-    pub(crate) fn into_events(self) -> Vec<(UnixTime, Event<'static>)> {
+    /// Jobs have their details in all of them, if any record still has it.
+    pub(crate) fn into_events(mut self) -> Vec<(UnixTime, Event<'static>)> {
+        let mut whole = HashSet::new();
+        for (_, event) in &self.events {
+            match event {
+                Event::Assigned { targets } => whole.extend(targets.iter().cloned()),
+                Event::Standing(standing) => {
+                    whole.extend(standing.targets.iter().map(|(target, ..)| target.clone()));
+                }
+                _ => {}
+            }
+        }
+        for (_, event) in &mut self.events {
+            if let Event::Attempt { target, .. }
+            | Event::Result { target, .. }
+            | Event::Settled { target, .. } = event
+                && let Target::Job(_) = target
+                && let Some(known) = whole.get(target)
+            {
+                *target = known.clone();
+            }
+        }
         self.events
     }
 }

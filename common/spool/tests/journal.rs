@@ -261,18 +261,18 @@ fn a_newer_format_is_refused_and_left_alone() {
     let segment = last_segment(&disk);
     let mut bytes = disk.content(&segment).unwrap();
     for copy in [0, 2048] {
-        bytes[copy + 8] = 2;
+        bytes[copy + 8] = 3;
         let crc = crc32c::crc32c(&bytes[copy..copy + 52]);
         bytes[copy + 52..copy + 56].copy_from_slice(&crc.to_le_bytes());
     }
     let newer = SimulatedDisk::new();
     newer.put(&segment, &bytes);
     let error = Queue::recover(newer.clone(), options()).err().unwrap();
-    assert!(matches!(error, Error::NewerFormat { format: 2, .. }));
+    assert!(matches!(error, Error::NewerFormat { format: 3, .. }));
     assert!(
         error
             .to_string()
-            .contains("format 2, this release knows up to 1")
+            .contains("format 3, this release knows up to 2")
     );
     assert_eq!(newer.content(&segment).unwrap(), bytes);
     assert_eq!(newer.list().unwrap(), [segment]);

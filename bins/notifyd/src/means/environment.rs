@@ -89,6 +89,7 @@ mod tests {
             id,
             attempt: 2,
             body: body.clone(),
+            told: Default::default(),
         };
         let envelope = Envelope::parse(&body).unwrap();
         let context = envelope.context().unwrap();

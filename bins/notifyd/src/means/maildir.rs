@@ -108,6 +108,7 @@ mod tests {
                 "{{\"v\":1,\"id\":\"{ID}\",\"kind\":\"raw\",\"created_us\":1795217983000000,\
                  \"site\":\"remote1\",\"path\":[\"remote1\",\"central\"],\"context\":{context}}}"
             ),
+            told: Default::default(),
         }
     }
 

@@ -76,6 +76,7 @@ mod tests {
                 "{{\"v\":1,\"id\":\"{id}\",\"kind\":\"raw\",\"created_us\":1,\"site\":\"a\",\
                  \"context\":{{\"HOSTNAME\":\"db1\",\"RAW\":\"\\udcff\"}}}}"
             ),
+            told: Default::default(),
         };
         // Another test's fork may hold the script open for writing for a moment.
         loop {
@@ -118,6 +119,7 @@ mod tests {
             body: "{\"v\":1,\"id\":\"0199d3a8-0000-7000-8000-000000000001\",\"kind\":\"raw\",\
                    \"created_us\":1,\"site\":\"a\",\"context\":{}}"
                 .into(),
+            told: Default::default(),
         };
         let outcome = run(
             Path::new("/nowhere/plugin"),

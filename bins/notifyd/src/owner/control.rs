@@ -137,7 +137,7 @@ impl<S: Storage> Owner<S> {
         target: Option<&Target>,
     ) {
         for lane in &mut self.lanes {
-            if target.is_none_or(|target| *target == lane.target) {
+            if target.is_none_or(|target| target.is_meant_by(&lane.target)) {
                 lane.take_out(ids, objects, clock::instant());
             }
         }
@@ -162,9 +162,14 @@ impl<S: Storage> Owner<S> {
             Some(Target::Peer(peer)) => {
                 self.settle_forward(id, peer, End::Dropped, detail) != Settled::Unknown
             }
+            // All of its jobs.
             Some(lane) => {
-                let settled = self.queue.settle(id, lane, End::Dropped, detail, now());
-                settled != Settled::Unknown
+                let targets = self.queue.message(id).map_or(Vec::new(), |m| m.targets);
+                let meant = targets.iter().filter(|t| t.target.is_meant_by(lane));
+                let mut settle =
+                    |target| self.queue.settle(id, target, End::Dropped, detail, now());
+                let settled = meant.filter(|t| settle(&t.target) != Settled::Unknown);
+                settled.count() > 0
             }
         }
     }

@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 use bstr::ByteSlice;
 use objects::{NotificationId, UnixTime};
 use program::exit::chain;
+use rules::Told;
 use spool::{End, Label, Storage, Target};
 
 use super::{Owner, now};
 use crate::clock;
 use crate::config::{Lane, Retry};
-use crate::delivery::{Job, Outcome, Verdict};
+use crate::delivery::{Job, Outcome, Verdict, Work};
 use crate::figures::Line;
 use crate::object::Object;
 use crate::waiting::{self, LaneLine, NextTry, Turn};
@@ -24,29 +25,33 @@ pub(super) struct LaneWork {
     pub(super) target: Target,
     retry: Retry,
     line: LaneLine,
-    jobs: Sender<Job>,
+    jobs: Sender<Work>,
     state: State,
     /// It is not in the configuration any more: what waits for it stays.
     pub(super) retired: bool,
 }
 
 /// What the lane's thread is doing.
+#[derive(Clone)]
 enum State {
     Idle,
     /// The attempt is recorded, and starts after the commit.
-    Starting {
-        id: NotificationId,
-        attempt: u32,
-    },
+    Starting(Running),
     /// The attempt runs.
-    Running {
-        id: NotificationId,
-        attempt: u32,
-    },
+    Running(Running),
+}
+
+/// An attempt.
+#[derive(Clone)]
+struct Running {
+    id: NotificationId,
+    /// The lane, or one of its jobs.
+    target: Target,
+    attempt: u32,
 }
 
 impl LaneWork {
-    pub(super) fn new(lane: Lane, jobs: Sender<Job>) -> Self {
+    pub(super) fn new(lane: Lane, jobs: Sender<Work>) -> Self {
         Self {
             target: Target::Lane(lane.name.clone()),
             name: lane.name,
@@ -60,7 +65,7 @@ impl LaneWork {
 
     /// It has other settings now, and another thread. An attempt that runs ends
     /// as it would have.
-    pub(super) fn change(&mut self, lane: Lane, jobs: Sender<Job>) {
+    pub(super) fn change(&mut self, lane: Lane, jobs: Sender<Work>) {
         self.retry = lane.retry;
         self.jobs = jobs;
         self.retired = false;
@@ -110,6 +115,10 @@ impl LaneWork {
         }
     }
 
+    fn target_of(&self, job: Option<spool::Job>) -> Target {
+        job.map_or_else(|| self.target.clone(), Target::Job)
+    }
+
     /// The moment at which a notification accepted at `accepted` expires. Told
     /// by durations: clocks of two sites differ, and clocks jump.
     fn expires(&self, accepted: UnixTime, label: Label) -> Instant {
@@ -126,22 +135,27 @@ impl LaneWork {
 }
 
 impl<S: Storage> Owner<S> {
-    /// Puts a notification into the lane's line; `false` if there is no such
-    /// lane any more.
+    /// Puts a notification into the line of `target`, which is a lane or a job of
+    /// one; `false` if there is no such lane any more.
     pub(super) fn push_lane(
         &mut self,
-        name: &str,
+        target: &Target,
         id: NotificationId,
         accepted: UnixTime,
         attempts: u32,
         label: Label,
     ) -> bool {
-        let Some(lane) = self.lanes.iter_mut().find(|lane| lane.name == name) else {
+        let is_it = |lane: &&mut LaneWork| target.is_meant_by(&lane.target);
+        let Some(lane) = self.lanes.iter_mut().find(is_it) else {
             return false;
         };
         let expires = lane.expires(accepted, label);
+        let job = match target {
+            Target::Job(job) => Some(job.clone()),
+            Target::Peer(_) | Target::Lane(_) => None,
+        };
         lane.line
-            .push(id, label.into(), attempts, clock::instant(), expires);
+            .push((id, job), label.into(), attempts, clock::instant(), expires);
         true
     }
 
@@ -154,16 +168,21 @@ impl<S: Storage> Owner<S> {
         {
             while let Some(turn) = lane.line.take(clock::instant()) {
                 match turn {
-                    Turn::Expired { id } => {
+                    Turn::Expired { id, job } => {
+                        let target = lane.target_of(job);
                         tracing::warn!(%id, lane = lane.name, "expired undelivered");
                         self.counters.failed += 1;
                         let detail = "not delivered in time";
-                        self.queue
-                            .settle(id, &lane.target, End::Expired, detail, now());
+                        self.queue.settle(id, &target, End::Expired, detail, now());
                     }
-                    Turn::Try { id, attempt } => {
-                        if self.queue.attempt(id, &lane.target, attempt, now()) {
-                            lane.state = State::Starting { id, attempt };
+                    Turn::Try { id, job, attempt } => {
+                        let target = lane.target_of(job);
+                        if self.queue.attempt(id, &target, attempt, now()) {
+                            lane.state = State::Starting(Running {
+                                id,
+                                target,
+                                attempt,
+                            });
                             break;
                         }
                         lane.line.end(clock::instant());
@@ -176,22 +195,36 @@ impl<S: Storage> Owner<S> {
     /// Starts the attempts that are recorded now.
     pub(super) fn start_jobs(&mut self) {
         for at in 0..self.lanes.len() {
-            let State::Starting { id, attempt } = self.lanes[at].state else {
+            let State::Starting(running) = self.lanes[at].state.clone() else {
                 continue;
             };
-            self.lanes[at].state = State::Running { id, attempt };
-            match self.stored_text(id) {
-                Ok(body) => {
-                    let job = Job { id, attempt, body };
+            let id = running.id;
+            let job = self.job(&running);
+            self.lanes[at].state = State::Running(running);
+            match job {
+                Ok(job) => {
                     // A lane's thread ends with the daemon only.
-                    let _ = self.lanes[at].jobs.send(job);
+                    let _ = self.lanes[at].jobs.send(Work::One(job));
                 }
                 Err(why) => {
-                    tracing::error!(%id, "stored body cannot be read: {why}");
+                    tracing::error!(%id, "what is stored cannot be read: {why}");
                     self.handle_finished(at, Outcome::new(Verdict::Temporary, why));
                 }
             }
         }
+    }
+
+    fn job(&self, running: &Running) -> Result<Job, String> {
+        let detail = match &running.target {
+            Target::Job(job) => job.detail().ok_or("what the rules said of it is gone")?,
+            Target::Peer(_) | Target::Lane(_) => "{}",
+        };
+        Ok(Job {
+            id: running.id,
+            attempt: running.attempt,
+            body: self.stored_text(running.id)?,
+            told: Told::parse(detail)?.into(),
+        })
     }
 
     fn stored_text(&self, id: NotificationId) -> Result<String, String> {
@@ -205,10 +238,16 @@ impl<S: Storage> Owner<S> {
     /// Records how an attempt went, and what follows from it.
     pub(super) fn handle_finished(&mut self, at: usize, outcome: Outcome) {
         let lane = &self.lanes[at];
-        let State::Running { id, attempt } = lane.state else {
+        let State::Running(running) = lane.state.clone() else {
             return;
         };
-        let (target, pause) = (lane.target.clone(), waiting::pause(lane.retry, attempt, id));
+        let Running {
+            id,
+            target,
+            attempt,
+        } = running;
+        let pause = waiting::pause(lane.retry, attempt, id);
+        let pause = outcome.retry_after.unwrap_or(pause);
         let verdict = match outcome.verdict {
             Verdict::Delivered => spool::Verdict::Success,
             Verdict::Temporary => spool::Verdict::Temporary,

@@ -95,9 +95,9 @@ impl<S: Storage> Owner<S> {
         let Some(label) = message.label else { return };
         let (id, accepted) = (message.id, message.accepted);
         for state in message.targets.iter().filter(|state| state.end.is_none()) {
-            let is_new = |at: &usize| self.lanes[*at].target == state.target;
-            if lanes.iter().any(is_new) {
-                self.push_lane(state.target.name(), id, accepted, state.attempts, label);
+            let is_it = |at: &usize| state.target.is_meant_by(&self.lanes[*at].target);
+            if lanes.iter().any(is_it) {
+                self.push_lane(&state.target, id, accepted, state.attempts, label);
             }
         }
     }

@@ -74,6 +74,10 @@ pub(super) struct States {
     waiting: HashMap<u32, u64>,
     /// How many messages are held.
     held: usize,
+    /// For each target: how many states have it.
+    users: HashMap<u32, u32>,
+    /// Targets that no state has any more.
+    unused: Vec<u32>,
 }
 
 impl States {
@@ -88,6 +92,9 @@ impl States {
                 *count += 1;
             }
             return *number;
+        }
+        for progress in &state.targets {
+            *self.users.entry(progress.target).or_default() += 1;
         }
         let state = Arc::new(state);
         let number = self.free.pop().unwrap_or_else(|| {
@@ -110,11 +117,37 @@ impl States {
             }
         }
         *count -= 1;
-        if *count == 0 {
-            self.numbers.remove(&**state);
-            *slot = None;
-            self.free.push(number);
+        if *count > 0 {
+            return;
         }
+        self.numbers.remove(&**state);
+        if let Some((state, _)) = slot.take() {
+            self.let_targets_go(&state);
+        }
+        self.free.push(number);
+    }
+
+    fn let_targets_go(&mut self, state: &State) {
+        for target in state.targets.iter().map(|progress| progress.target) {
+            if let Some(users) = self.users.get_mut(&target) {
+                *users -= 1;
+                if *users == 0 {
+                    self.users.remove(&target);
+                    self.waiting.remove(&target);
+                    self.unused.push(target);
+                }
+            }
+        }
+    }
+
+    /// A target that no message has any more.
+    pub(super) fn pop_unused(&mut self) -> Option<u32> {
+        while let Some(target) = self.unused.pop() {
+            if !self.users.contains_key(&target) {
+                return Some(target);
+            }
+        }
+        None
     }
 
     pub(super) fn get(&self, number: u32) -> &State {

@@ -7,8 +7,8 @@ use objects::{NotificationId, SiteId, UnixTime};
 use crate::Label;
 
 use super::{
-    CHECKPOINT, End, Event, FIRST_GLOBAL_KIND, MAX_LANE, MAX_TARGETS, MAX_TEXT, Record, Standing,
-    TOTALS, Target, Totals, Verdict,
+    CHECKPOINT, End, Event, FIRST_GLOBAL_KIND, Job, MAX_DETAILS, MAX_LANE, MAX_TARGETS, MAX_TEXT,
+    Record, Standing, TOTALS, Target, Totals, Verdict,
 };
 
 impl<'a> Record<'a> {
@@ -102,7 +102,7 @@ fn encode_event(event: &Event<'_>, out: &mut Vec<u8>) {
             let targets = &targets[..targets.len().min(MAX_TARGETS)];
             out.extend_from_slice(&(targets.len() as u16).to_le_bytes());
             for target in targets {
-                put_target(out, target);
+                put_whole_target(out, target);
             }
         }
         Event::Attempt { target, number } => {
@@ -217,7 +217,7 @@ fn put_standing(out: &mut Vec<u8>, standing: &Standing) {
     let targets = &standing.targets[..standing.targets.len().min(MAX_TARGETS)];
     out.extend_from_slice(&(targets.len() as u16).to_le_bytes());
     for (target, attempts, end) in targets {
-        put_target(out, target);
+        put_whole_target(out, target);
         out.extend_from_slice(&attempts.to_le_bytes());
         out.push(end.map_or(0, |end| end as u8));
     }
@@ -244,12 +244,30 @@ fn put_totals(out: &mut Vec<u8>, totals: &Totals) {
     }
 }
 
+/// A target where it becomes one. Of a job without its detail only the name is
+/// known, and stays.
+fn put_whole_target(out: &mut Vec<u8>, target: &Target) {
+    match target {
+        Target::Job(job) if let Some(detail) = job.detail() => {
+            out.push(3);
+            put_short(out, job.lane().as_bytes());
+            out.extend_from_slice(&(detail.len() as u32).to_le_bytes());
+            out.extend_from_slice(detail.as_bytes());
+        }
+        target => put_target(out, target),
+    }
+}
+
 fn put_target(out: &mut Vec<u8>, target: &Target) {
     out.push(match target {
         Target::Peer(_) => 1,
         Target::Lane(_) => 2,
+        Target::Job(_) => 4,
     });
     put_short(out, cut(target.name(), MAX_LANE).as_bytes());
+    if let Target::Job(job) = target {
+        out.extend_from_slice(job.key());
+    }
 }
 
 /// What is left to decode.
@@ -306,6 +324,13 @@ impl<'a> Input<'a> {
         match sort {
             1 => SiteId::new(name).ok().map(Target::Peer),
             2 => Some(Target::Lane(name.to_owned())),
+            3 => {
+                let len = self.u32()? as usize;
+                let detail = self.take(len).filter(|_| len <= MAX_DETAILS)?;
+                let detail = std::str::from_utf8(detail).ok()?;
+                Some(Target::Job(Job::new(name, detail)))
+            }
+            4 => Some(Target::Job(Job::named(name, self.array()?))),
             _ => None,
         }
     }
@@ -380,6 +405,7 @@ mod tests {
         let site = SiteId::new("central").unwrap();
         let peer = Target::Peer(site.clone());
         let lane = Target::Lane("ops".into());
+        let job = Target::Job(Job::new("ops", "{\"rules\":[]}"));
         let mut totals = Totals::default();
         totals.submitted = 7;
         totals.received = u64::MAX;
@@ -424,7 +450,12 @@ mod tests {
                 body: b""[..].into(),
             }),
             message(Event::Assigned {
-                targets: vec![peer.clone(), lane.clone()],
+                targets: vec![peer.clone(), lane.clone(), job.clone()],
+            }),
+            message(Event::Settled {
+                target: job,
+                end: End::Delivered,
+                detail: b"x"[..].into(),
             }),
             message(Event::Attempt {
                 target: lane.clone(),
@@ -478,6 +509,49 @@ mod tests {
             record.encode(&mut body);
             assert_eq!(Record::decode(record.kind(), &body), Some(record));
         }
+    }
+
+    #[test]
+    fn the_detail_of_a_job_stands_where_it_is_assigned_and_nowhere_else() {
+        let detail = "who is told, by which means".repeat(40);
+        let job = Target::Job(Job::new("ops", &detail));
+        let encoded = |event| {
+            let mut body = Vec::new();
+            Record::Message {
+                id: NotificationId::from_bytes([7; 16]),
+                time: UnixTime::from_secs(1),
+                event,
+            }
+            .encode(&mut body);
+            body
+        };
+        let assigned = encoded(Event::Assigned {
+            targets: vec![job.clone()],
+        });
+        let attempt = encoded(Event::Attempt {
+            target: job.clone(),
+            number: 1,
+        });
+        assert!(assigned.len() > detail.len() && attempt.len() < 60);
+        let target = |kind, body: &[u8]| match Record::decode(kind, body) {
+            Some(Record::Message {
+                event: Event::Assigned { targets },
+                ..
+            }) => targets[0].clone(),
+            Some(Record::Message {
+                event: Event::Attempt { target, .. },
+                ..
+            }) => target,
+            other => panic!("{other:?}"),
+        };
+        let (whole, named) = (target(2, &assigned), target(3, &attempt));
+        assert_eq!(whole, job);
+        assert_eq!(named, job);
+        let detail_of = |target: &Target| match target {
+            Target::Job(job) => job.detail().map(str::to_owned),
+            _ => None,
+        };
+        assert_eq!((detail_of(&whole), detail_of(&named)), (Some(detail), None));
     }
 
     #[test]
