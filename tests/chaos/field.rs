@@ -210,7 +210,7 @@ impl Field {
     /// The usual end of a fault: healed, emptied, judged.
     pub(crate) fn finish(&mut self, promises: &Promises) -> Result<String, Problem> {
         self.heal();
-        self.wait_until_empty(Duration::from_secs(120))
+        self.wait_until_empty(Duration::from_secs(600))
             .map_err(Problem::Wrong)?;
         let verdict = self.judge(promises);
         if verdict.violations.is_empty() {

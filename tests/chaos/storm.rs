@@ -38,6 +38,10 @@ const ALL: [Weather; 5] = [
     Weather::Clock,
 ];
 
+/// How long everything may take to arrive afterwards, on a machine that does other
+/// work too.
+const PATIENCE: Duration = Duration::from_secs(600);
+
 /// Where connections were cut so far, over all storms of a run.
 static OFFSET: AtomicU64 = AtomicU64::new(0);
 
@@ -163,7 +167,7 @@ fn storm(seed: u64, weather: Weather, length: Duration) -> Result<Summary, Probl
     }
     field.heal();
     let promises = submitters.finish();
-    let finished = field.wait_until_empty(Duration::from_secs(120));
+    let finished = field.wait_until_empty(PATIENCE);
     let verdict = field.judge(&promises);
     summary.accepted = promises.count();
     summary.repeated = verdict.repeated;

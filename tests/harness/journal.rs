@@ -30,6 +30,42 @@ const COPY: u8 = 4;
 
 /// All notifications in the journal of `spool`, by their ids in hexadecimal.
 pub fn read(spool: &Path) -> BTreeMap<String, Told> {
+    let segments = segments(spool);
+    let mut all = BTreeMap::new();
+    let mut limit = u64::MAX;
+    for segment in segments.iter().rev() {
+        for record in &segment.records {
+            if record.sequence <= limit {
+                record.tell(&mut all);
+            }
+        }
+        if segment.effective {
+            limit = limit.min(segment.after);
+        }
+    }
+    all
+}
+
+/// How many notifications were accepted with each sync of the journal that
+/// accepted any.
+pub fn accepted_per_sync(spool: &Path) -> Vec<usize> {
+    let mut counts = Vec::new();
+    for record in segments(spool).iter().flat_map(|s| &s.records) {
+        if record.flags & FIRST != 0 {
+            counts.push(0);
+        }
+        if record.kind == 1
+            && let Some(count) = counts.last_mut()
+        {
+            *count += 1;
+        }
+    }
+    counts.retain(|count| *count > 0);
+    counts
+}
+
+/// The segments that are needed, in their order.
+fn segments(spool: &Path) -> Vec<Segment> {
     let mut segments: Vec<Segment> = std::fs::read_dir(spool.join("journal"))
         .map(|entries| entries.flatten().collect::<Vec<_>>())
         .unwrap_or_default()
@@ -45,19 +81,7 @@ pub fn read(spool: &Path) -> BTreeMap<String, Told> {
     let oldest = effective.map(|segment| segment.oldest).max().unwrap_or(0);
     segments.retain(|segment| segment.first >= oldest);
     segments.sort_by_key(|segment| segment.first);
-    let mut all = BTreeMap::new();
-    let mut limit = u64::MAX;
-    for segment in segments.iter().rev() {
-        for record in &segment.records {
-            if record.sequence <= limit {
-                record.tell(&mut all);
-            }
-        }
-        if segment.effective {
-            limit = limit.min(segment.after);
-        }
-    }
-    all
+    segments
 }
 
 /// Follows the journal of a daemon that runs, as it is written.

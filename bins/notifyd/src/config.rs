@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use authority::Settings;
+use net::Address;
 use objects::SiteId;
 use program::config::Table;
 
@@ -53,6 +54,8 @@ pub(crate) struct Configuration {
     pub(crate) forward: Option<Forward>,
     pub(crate) lanes: Vec<Lane>,
     pub(crate) state: State,
+    /// Where Prometheus fetches the metrics.
+    pub(crate) metrics: Option<Address>,
     pub(crate) stop_timeout: Duration,
 }
 
@@ -122,6 +125,9 @@ impl Configuration {
             Some(table) => parse_state(table, &spool, &mut problems),
             None => default_state(&spool),
         };
+        let metrics = root
+            .take("metrics", Table::table, &mut problems)
+            .and_then(|table| parse_metrics(table, &mut problems));
         root.finish(&mut problems);
         let (Some(site), true) = (site, problems.is_empty()) else {
             return Err(problems);
@@ -138,6 +144,7 @@ impl Configuration {
             forward,
             lanes,
             state,
+            metrics,
             stop_timeout: stop_timeout.unwrap_or(default::STOP_TIMEOUT),
         };
         configuration.check(file, &mut problems);
@@ -227,6 +234,21 @@ fn parse_state(mut table: Table, spool: &Path, problems: &mut Vec<String>) -> St
     }
 }
 
+/// Nobody beyond this machine reads them unless that is spelled out.
+fn parse_metrics(mut table: Table, problems: &mut Vec<String>) -> Option<Address> {
+    let listen: Option<Address> = table.require("listen", Table::parsed, problems);
+    let exposed = table.take("exposed", Table::boolean, problems);
+    if let Some(address) = &listen
+        && !address.is_local()
+        && !exposed.unwrap_or(false)
+    {
+        let what = format!("others can reach {address}: `exposed` must say that they may");
+        problems.push(table.problem(&what));
+    }
+    table.finish(problems);
+    listen
+}
+
 fn default_state(spool: &Path) -> State {
     State {
         file: spool.join(default::STATE_FILE),
@@ -245,8 +267,6 @@ fn positive(value: program::config::Value) -> Result<Duration, String> {
 
 #[cfg(test)]
 mod tests {
-    use net::Address;
-
     use super::*;
 
     const COMPLETE: &str = r#"
@@ -287,6 +307,8 @@ maildir = "/m"
 to = "ops@example.com"
 [state]
 file = "/x.state"
+[metrics]
+listen = "127.0.0.1:9655"
 "#;
 
     #[test]
@@ -313,6 +335,9 @@ file = "/x.state"
         assert_eq!(mail.recipients[0].to_string(), "ops@example.com");
         assert_eq!(mail.transport, Transport::Maildir("/m".into()));
         assert_eq!(c.state.file, Path::new("/x.state"));
+        assert_eq!(c.metrics.unwrap().to_string(), "127.0.0.1:9655");
+        let open = COMPLETE.replace("\"127.0.0.1:9655\"", "\"0.0.0.0:9655\"\nexposed = true");
+        assert!(Configuration::parse("n.toml", &open).is_ok());
     }
 
     #[test]
@@ -361,6 +386,11 @@ file = "/x.state"
                 "relative script",
                 change("/bin/true", "true"),
                 "absolute path",
+            ),
+            (
+                "metrics for all",
+                change("127.0.0.1:9655", "0.0.0.0:9655"),
+                "others can reach 0.0.0.0:9655",
             ),
             (
                 "no time",
@@ -511,14 +541,15 @@ file = "/x.state"
             "forward",
             "lane",
             "state",
+            "metrics",
         ];
         let mut keys = BTreeSet::new();
         for call in ["take(\"", "require(\""] {
             keys.extend(source.split(call).skip(1).map(read));
         }
         keys.retain(|key| !tables.contains(&key.as_str()));
-        // `[[peer]] site` is named as a table is.
-        keys.insert("site".to_owned());
+        // `[[peer]] site`, `[state] metrics` and `[metrics] listen` are named as tables are.
+        keys.extend(["site", "metrics", "listen"].map(str::to_owned));
         let page = include_str!("../../../man/notifyd.toml.5");
         let items = page.lines().filter_map(|line| line.strip_prefix(".It Ic "));
         let documented = items.filter_map(|item| item.split(' ').next());

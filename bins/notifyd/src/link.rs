@@ -8,7 +8,7 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use net::{Address, Backoff, Listener, Presented, Stream, Visitor};
+use net::{Address, Backoff, Listener, Presented, ReadAhead, Stream, Visitor};
 use objects::{SiteId, UnixTime};
 use program::exit::chain;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -22,7 +22,7 @@ use crate::config::{Change, Configuration, Listen, Peer};
 use crate::figures::{LinkState, Links, Notices};
 use crate::flood::Flood;
 use crate::join::Desk;
-use crate::owner::{FromLink, LaneChange, Request};
+use crate::owner::{FromLink, LaneChange, Request, Said};
 
 /// What a peer may have in doubt here, one of so many. The more may be, the more
 /// share a sync; but four times as many ids of each peer are remembered, and
@@ -266,14 +266,16 @@ impl Network {
         hearing.plain = claim.chain.is_none() && claim.over_tcp;
         let known = Arc::clone(&hearing.known);
         let mut retry_after = Duration::ZERO;
-        let driving = net::drive(stream, session, inbox, |event| {
-            if let Event::GoAway {
-                retry_after: wish, ..
-            } = &event
-            {
-                retry_after = (*wish).min(LONGEST_PAUSE);
+        let driving = net::drive(stream, session, inbox, |events| {
+            for event in &events {
+                if let Event::GoAway {
+                    retry_after: wish, ..
+                } = event
+                {
+                    retry_after = (*wish).min(LONGEST_PAUSE);
+                }
             }
-            hearing.hear(event);
+            hearing.hear(events);
         });
         let ended = {
             let mut driving = pin!(driving);
@@ -437,23 +439,33 @@ struct Hearing {
 }
 
 impl Hearing {
-    fn hear(&mut self, event: Event) {
-        if let Event::PeerHello(hello) = &event {
-            self.introduced(hello);
-            return;
+    fn hear(&mut self, events: Vec<Event>) {
+        let mut said = Vec::with_capacity(events.len());
+        for event in events {
+            match event {
+                Event::PeerHello(hello) => self.introduced(&hello),
+                // Nothing is heard from those that are not let in.
+                _ if self.peer.is_none() => {}
+                event => said.push(Said::of(event, &self.network.site)),
+            }
         }
-        let Some(peer) = self.peer.clone() else {
+        let Some(peer) = self.peer.clone().filter(|_| !said.is_empty()) else {
             return;
         };
-        if let Event::Resumed { window, .. } | Event::Window(window) = &event {
-            let paused = window.msgs == 0 || window.bytes == 0;
-            self.network.links.pause(&peer, paused);
+        self.count(&peer, &said);
+        for said in &said {
+            match said {
+                Said::Other(Event::Resumed { window, .. } | Event::Window(window)) => {
+                    let paused = window.msgs == 0 || window.bytes == 0;
+                    self.network.links.pause(&peer, paused);
+                }
+                Said::Other(Event::GoAway { reason, .. }) => {
+                    self.goodbye = Some(format!("peer said: {reason}"));
+                }
+                _ => {}
+            }
         }
-        self.count(&peer, &event);
-        if let Event::GoAway { reason, .. } = &event {
-            self.goodbye = Some(format!("peer said: {reason}"));
-        }
-        self.tell(peer, FromLink::Event(event));
+        self.tell(peer, FromLink::Said(said));
     }
 
     fn tell(&self, peer: SiteId, what: FromLink) {
@@ -534,15 +546,19 @@ impl Hearing {
         Ok(())
     }
 
-    fn count(&self, peer: &SiteId, event: &Event) {
+    fn count(&self, peer: &SiteId, said: &[Said]) {
         let now: UnixTime = SystemTime::now().into();
         self.network.links.update(peer, |link| {
             link.last_incoming = now;
-            match event {
-                Event::Message { .. } => link.received += 1,
-                Event::Acknowledged { ids } => link.sent += ids.len() as u64,
-                Event::Ping { .. } | Event::Pong { .. } => link.last_heartbeat = now,
-                _ => {}
+            for said in said {
+                match said {
+                    Said::Message { .. } => link.received += 1,
+                    Said::Other(Event::Acknowledged { ids }) => link.sent += ids.len() as u64,
+                    Said::Other(Event::Ping { .. } | Event::Pong { .. }) => {
+                        link.last_heartbeat = now;
+                    }
+                    Said::Other(_) => {}
+                }
             }
         });
     }
@@ -641,7 +657,7 @@ async fn welcome(network: &Arc<Network>, stream: Stream, plain: bool, hearing: H
 async fn introduce(
     network: &Network,
     tcp: tokio::net::TcpStream,
-) -> Result<Visitor<Stream>, String> {
+) -> Result<Visitor<ReadAhead<Stream>>, String> {
     let access = network.access();
     let mut first = [0; 32];
     let peeked = tokio::time::timeout(FIRST_BYTES_TIMEOUT, tcp.peek(&mut first)).await;
@@ -656,7 +672,7 @@ async fn introduce(
             first.escape_ascii()
         ));
     }
-    access.accept(Stream::Tcp(tcp)).await
+    access.accept(ReadAhead::new(Stream::Tcp(tcp))).await
 }
 
 /// Keeps a link to `peer` at `address` until the daemon stops, or the peer is
@@ -721,7 +737,7 @@ async fn connect_once(network: &Arc<Network>, peer: &SiteId, address: &Address) 
     let Some(identity) = &settings.access.identity else {
         return failed(net::Error::NotTls);
     };
-    match identity.connect(peer, stream).await {
+    match identity.connect(peer, ReadAhead::new(stream)).await {
         Ok(stream) => {
             let claim = claim(Presented::of(stream.get_ref().1.peer_certificates()));
             network.drive(stream, claim, hearing).await

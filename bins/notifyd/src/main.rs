@@ -26,6 +26,7 @@ mod reload;
 mod report;
 mod route;
 mod run;
+mod scrape;
 mod state_file;
 mod stop;
 mod submit;

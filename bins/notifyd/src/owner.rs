@@ -42,15 +42,15 @@ use crate::intake::Intake;
 use crate::link::window;
 use crate::route::{Incoming, Refusal, Route};
 use crate::stop::Stop;
-use crate::submit::Reply;
+use crate::submit::{Reply, Submitted};
 
 use control::Asked;
 use forwards::ForwardWork;
 use lanes::LaneWork;
 use peers::PeerWork;
-use submitters::{Held, Submitted};
+use submitters::{Answered, Held};
 
-/// Most requests answered by one commit.
+/// Most notifications, or other requests, answered by one commit.
 const GROUP: usize = 4096;
 /// While the disk refuses, it is asked again after this long.
 const DISK_RETRY: Duration = Duration::from_secs(1);
@@ -62,11 +62,10 @@ const SPACE_LOOK: Duration = Duration::from_secs(1);
 pub(crate) enum Request {
     /// Something may have been dropped.
     LookIntoDropBox,
-    /// From a submitter.
+    /// From one submitter.
     Submitted {
-        number: u64,
-        body: Vec<u8>,
-        reply: UnboundedSender<Reply>,
+        submissions: Vec<Submitted>,
+        reply: UnboundedSender<Vec<Reply>>,
     },
     /// From the link with this number to this peer.
     Link {
@@ -110,8 +109,48 @@ pub(crate) enum FromLink {
         /// Whether the peer takes messages.
         accepts: bool,
     },
-    Event(wire::Event),
+    Said(Vec<Said>),
     Down,
+}
+
+/// What a peer said.
+pub(crate) enum Said {
+    /// A message, as it is to be stored; the link has looked at it already, so
+    /// that this is not done one by one between two syncs.
+    Message {
+        seq: u64,
+        id: NotificationId,
+        read: Result<Incoming, Refusal>,
+    },
+    Other(wire::Event),
+}
+
+impl Said {
+    /// What `event` means to site `own`.
+    pub(crate) fn of(event: wire::Event, own: &SiteId) -> Self {
+        match event {
+            wire::Event::Message { seq, id, body } => Self::Message {
+                seq,
+                id,
+                read: Incoming::read(&body, own),
+            },
+            other => Self::Other(other),
+        }
+    }
+}
+
+impl Request {
+    /// How many notifications it is about, more or less.
+    fn weight(&self) -> usize {
+        match self {
+            Self::Submitted { submissions, .. } => submissions.len(),
+            Self::Link {
+                what: FromLink::Said(said),
+                ..
+            } => said.len(),
+            _ => 1,
+        }
+    }
 }
 
 /// Everything the thread has.
@@ -133,7 +172,7 @@ pub(crate) struct Owner<S: Storage = DirectoryStorage> {
     /// Submissions that wait for the drop box to be read.
     held: Vec<Held>,
     /// Who is answered after the next commit.
-    submitted: Vec<Submitted>,
+    submitted: Vec<Answered>,
     asked: Vec<Asked>,
     /// While the disk refuses commits: when it is asked again.
     failing: Option<Instant>,
@@ -297,13 +336,19 @@ impl<S: Storage> Owner<S> {
         loop {
             let pause = self.next_due().saturating_duration_since(clock::instant());
             let held = self.held.len();
-            match requests.recv_timeout(pause) {
-                Ok(request) => self.handle(request),
-                Err(RecvTimeoutError::Timeout) => {}
+            let mut next = match requests.recv_timeout(pause) {
+                Ok(request) => Some(request),
+                Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => return,
-            }
-            for request in requests.try_iter().take(GROUP) {
+            };
+            let mut weight = 0;
+            while let Some(request) = next {
+                weight += request.weight();
                 self.handle(request);
+                next = match weight < GROUP {
+                    true => requests.try_recv().ok(),
+                    false => None,
+                };
             }
             if self.held.len() > held {
                 self.intake.wake_if_changed(clock::instant());
@@ -359,11 +404,7 @@ impl<S: Storage> Owner<S> {
     fn handle(&mut self, request: Request) {
         match request {
             Request::LookIntoDropBox => self.intake.wake(clock::instant()),
-            Request::Submitted {
-                number,
-                body,
-                reply,
-            } => self.hold_submitted(number, body, reply),
+            Request::Submitted { submissions, reply } => self.hold_submitted(submissions, reply),
             Request::Link { peer, number, what } => self.handle_link(&peer, number, what),
             Request::Reconfigure {
                 peers,

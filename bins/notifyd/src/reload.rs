@@ -20,6 +20,7 @@ use crate::delivery::Work;
 use crate::figures::Notices;
 use crate::link::{self, Network};
 use crate::owner::{LaneChange, Request};
+use crate::scrape::{self, Door};
 use crate::stop::Stop;
 use crate::{lane, run};
 
@@ -32,6 +33,8 @@ pub(crate) struct Live {
     stop: Stop,
     /// Dropped, the listener ends.
     listeners: Vec<(Listen, watch::Sender<()>)>,
+    /// Where the metrics are.
+    door: watch::Sender<Door>,
     connectors: BTreeMap<SiteId, (Address, JoinHandle<()>)>,
     /// Every lane there has been since the start, by its number.
     lanes: Vec<Lane>,
@@ -42,6 +45,7 @@ impl Live {
     pub(crate) fn start(
         path: PathBuf,
         listeners: Vec<Bound>,
+        door: watch::Sender<Door>,
         network: Arc<Network>,
         notices: Notices,
         requests: Sender<Request>,
@@ -55,6 +59,7 @@ impl Live {
             requests,
             stop,
             listeners: Vec::new(),
+            door,
             connectors: BTreeMap::new(),
             lanes: configuration.lanes.clone(),
         };
@@ -70,10 +75,13 @@ impl Live {
             Err(problems) => problems,
             Ok((configuration, access)) => match self.check(&configuration) {
                 Err(problem) => vec![problem],
-                Ok(()) => match bind(&configuration, &self.bound()).await {
+                Ok(()) => match self.open(&configuration).await {
                     Err(problem) => vec![problem],
-                    Ok(listeners) => {
+                    Ok((listeners, door)) => {
                         self.apply(configuration, access, listeners);
+                        if let Some(door) = door {
+                            self.door.send_replace(door);
+                        }
                         tracing::info!("the configuration has been read again");
                         Vec::new()
                     }
@@ -91,6 +99,18 @@ impl Live {
             .map(|problem| format!("the configuration has not been read again: {problem}"));
         self.notices.set("configuration", shown.collect());
         self.network.look_again();
+    }
+
+    /// Binds what is new: for peers, and where metrics are fetched if that has
+    /// changed.
+    async fn open(&self, new: &Configuration) -> Result<(Vec<Bound>, Option<Door>), String> {
+        let listeners = bind(new, &self.bound()).await?;
+        let old = &self.network.settings().configuration.metrics;
+        let door = match *old == new.metrics {
+            true => None,
+            false => Some(scrape::open(new.metrics.as_ref()).await?),
+        };
+        Ok((listeners, door))
     }
 
     fn bound(&self) -> Vec<Listen> {

@@ -24,6 +24,8 @@ pub(crate) enum Report {
     Show,
     /// To tell what would stand in it.
     Tell(oneshot::Sender<Answer>),
+    /// To tell the metrics.
+    Measure(oneshot::Sender<String>),
 }
 
 /// How often it is looked whether something has changed.
@@ -58,32 +60,35 @@ impl Reporter {
             self.write(&mut last, &mut complaint);
             let due = Instant::now() + self.state.interval;
             // Many links may change at the same time.
-            let mut pause = LOOK.min(self.state.interval);
-            let why = loop {
+            let mut look = Instant::now() + LOOK.min(self.state.interval);
+            loop {
+                let pause = look.saturating_duration_since(Instant::now());
                 match woken.recv_timeout(pause) {
-                    Err(RecvTimeoutError::Timeout)
-                        if (changes.count(), self.notices.warnings()) == seen
-                            && Instant::now() < due =>
-                    {
-                        pause = LOOK.min(due.saturating_duration_since(Instant::now()));
+                    Ok(Report::Show) => {
+                        self.ask(&mut last);
+                        tracing::info!("{}", summary(&last, &self.links));
+                        break;
                     }
-                    why => break why,
-                }
-            };
-            match why {
-                Ok(Report::Show) => {
-                    self.ask(&mut last);
-                    tracing::info!("{}", summary(&last, &self.links));
-                }
-                Ok(Report::Tell(to)) => {
-                    // Who asked may have given up waiting.
-                    self.ask(&mut last);
-                    let _ = to.send(Answer::Told(self.state(&last).print_json()));
-                }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => {
-                    self.write(&mut last, &mut complaint);
-                    return;
+                    // Who asks does not make it write; he may have given up waiting.
+                    Ok(Report::Tell(to)) => {
+                        self.ask(&mut last);
+                        let _ = to.send(Answer::Told(self.state(&last).print_json()));
+                    }
+                    Ok(Report::Measure(to)) => {
+                        self.ask(&mut last);
+                        let _ = to.send(metrics::print(&self.state(&last)));
+                    }
+                    Err(RecvTimeoutError::Timeout) => {
+                        let now = Instant::now();
+                        if now >= due || (changes.count(), self.notices.warnings()) != seen {
+                            break;
+                        }
+                        look = due.min(now + LOOK);
+                    }
+                    Err(RecvTimeoutError::Disconnected) => {
+                        self.write(&mut last, &mut complaint);
+                        return;
+                    }
                 }
             }
         }

@@ -24,7 +24,7 @@ use crate::owner::{Owner, Request};
 use crate::reload::{self, Live};
 use crate::report::{Report, Reporter};
 use crate::stop::Stop;
-use crate::{drop_watch, lane, submit, upkeep};
+use crate::{drop_watch, lane, scrape, submit, upkeep};
 
 /// Files that a killed submitter left in `tmp/` are removed at this age.
 const LEFTOVERS: Duration = Duration::from_secs(3600);
@@ -214,6 +214,9 @@ impl Parts {
         let listeners = reload::bind(configuration, &[])
             .await
             .map_err(|why| Failure::new(Status::TryAgain, why))?;
+        let door = scrape::open(configuration.metrics.as_ref())
+            .await
+            .map_err(|why| Failure::new(Status::TryAgain, why))?;
         let submitters = submit::bind(directory.path()).await;
         let controllers = control::bind(directory.path()).await;
         let (requests, inbox) = channel();
@@ -238,7 +241,8 @@ impl Parts {
         let (end, stopping) = watch::channel(false);
         if let Some(listener) = submitters {
             let (owner, stopping) = (requests.clone(), stopping.clone());
-            tokio::spawn(submit::listen(listener, owner, stopping));
+            let site = configuration.site.clone();
+            tokio::spawn(submit::listen(listener, site, owner, stopping));
         }
         let network = Arc::new(Network::new(
             configuration,
@@ -256,10 +260,14 @@ impl Parts {
             };
             tokio::spawn(control.listen(listener, network.stopping.clone()));
         }
+        let door = watch::Sender::new(door);
+        let stopping = network.stopping.clone();
+        tokio::spawn(scrape::serve(door.subscribe(), wake.clone(), stopping));
         tokio::spawn(upkeep::run(Arc::clone(&network)));
         let live = Live::start(
             path,
             listeners,
+            door,
             Arc::clone(&network),
             notices,
             requests.clone(),

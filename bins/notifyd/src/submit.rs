@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use net::{Address, Listener, Stream};
+use objects::SiteId;
 use program::exit::chain;
 use spool::submission::{Answer, SOCKET, Submission, SubmissionError, SubmissionReader};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
@@ -16,6 +17,7 @@ use tokio::time::timeout;
 
 use crate::flood::Flood;
 use crate::owner::Request;
+use crate::route::{Incoming, Refusal};
 
 /// Most connections at a time; more wait in the kernel.
 const CONNECTIONS: usize = 256;
@@ -29,6 +31,26 @@ const READ: usize = 64 * 1024;
 /// Who does not read its answers, or stops in the middle of a submission, for
 /// this long is not waited for any more.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// One submission, as it is to be stored; it has been looked at already.
+pub(crate) struct Submitted {
+    /// The submitter's number for it.
+    pub(crate) number: u64,
+    /// How long its body was.
+    pub(crate) len: usize,
+    pub(crate) read: Result<Incoming, Refusal>,
+}
+
+impl Submitted {
+    /// What site `own` makes of it.
+    pub(crate) fn new(Submission { number, body }: Submission, own: &SiteId) -> Self {
+        Self {
+            number,
+            len: body.len(),
+            read: Incoming::read(&body, own),
+        }
+    }
+}
 
 /// The answer to one submission.
 pub(crate) struct Reply {
@@ -55,6 +77,7 @@ pub(crate) async fn bind(spool: &Path) -> Option<Listener> {
 /// Serves submitters until the daemon stops.
 pub(crate) async fn listen(
     listener: Listener,
+    site: SiteId,
     owner: Sender<Request>,
     mut stopping: watch::Receiver<bool>,
 ) {
@@ -71,7 +94,7 @@ pub(crate) async fn listen(
         };
         match accepted {
             Ok((stream, _)) => {
-                let mut submitter = Submitter::new(stream, owner.clone());
+                let mut submitter = Submitter::new(stream, site.clone(), owner.clone());
                 let complaints = Arc::clone(&complaints);
                 let mut stopping = stopping.clone();
                 tokio::spawn(async move {
@@ -108,9 +131,11 @@ struct Submitter {
     reading: ReadHalf<Stream>,
     writing: WriteHalf<Stream>,
     reader: SubmissionReader,
+    /// Our own.
+    site: SiteId,
     owner: Sender<Request>,
-    reply: UnboundedSender<Reply>,
-    replies: UnboundedReceiver<Reply>,
+    reply: UnboundedSender<Vec<Reply>>,
+    replies: UnboundedReceiver<Vec<Reply>>,
     /// What the owner has not answered: how many, and their bytes.
     unanswered: usize,
     unanswered_bytes: usize,
@@ -119,13 +144,14 @@ struct Submitter {
 }
 
 impl Submitter {
-    fn new(stream: Stream, owner: Sender<Request>) -> Self {
+    fn new(stream: Stream, site: SiteId, owner: Sender<Request>) -> Self {
         let (reading, writing) = tokio::io::split(stream);
         let (reply, replies) = unbounded_channel();
         Self {
             reading,
             writing,
             reader: SubmissionReader::default(),
+            site,
             owner,
             reply,
             replies,
@@ -148,9 +174,8 @@ impl Submitter {
             // Reading never waits for writing: who writes much before it reads
             // the first answer would wait for us, and we for it.
             tokio::select! {
-                reply = self.replies.recv() => {
-                    let first = reply.expect("this side keeps a sender");
-                    self.answer(first);
+                replies = self.replies.recv() => {
+                    self.answer(replies.expect("this side keeps a sender"));
                 }
                 written = self.writing.write(&self.out), if !self.out.is_empty() => match written {
                     Ok(len) => {
@@ -183,37 +208,44 @@ impl Submitter {
     }
 
     async fn take_submissions(&mut self) -> Result<(), String> {
+        let mut submissions = Vec::new();
+        let mut wrong = None;
         while let Some(submission) = self.reader.next() {
             match submission {
-                Ok(submission) => self.hand_over(submission),
+                Ok(submission) => submissions.push(Submitted::new(submission, &self.site)),
                 Err(error) => {
-                    self.tell_off(&error).await;
-                    return Err(error.to_string());
+                    wrong = Some(error);
+                    break;
                 }
             }
         }
-        Ok(())
+        if !submissions.is_empty() {
+            self.hand_over(submissions);
+        }
+        match wrong {
+            None => Ok(()),
+            Some(error) => {
+                self.tell_off(&error).await;
+                Err(error.to_string())
+            }
+        }
     }
 
-    fn hand_over(&mut self, Submission { number, body }: Submission) {
-        self.unanswered += 1;
-        self.unanswered_bytes += body.len();
+    fn hand_over(&mut self, submissions: Vec<Submitted>) {
+        self.unanswered += submissions.len();
+        self.unanswered_bytes += submissions.iter().map(|s| s.len).sum::<usize>();
         // The owner outlives this but for the last moments of a stop.
         let _ = self.owner.send(Request::Submitted {
-            number,
-            body,
+            submissions,
             reply: self.reply.clone(),
         });
     }
 
-    /// Prints this reply and those that are there already.
-    fn answer(&mut self, first: Reply) {
-        let mut next = Some(first);
-        while let Some(reply) = next {
+    fn answer(&mut self, replies: Vec<Reply>) {
+        for reply in replies {
             reply.answer.print(reply.number, &mut self.out);
             self.unanswered -= 1;
             self.unanswered_bytes -= reply.len;
-            next = self.replies.try_recv().ok();
         }
     }
 

@@ -49,13 +49,15 @@ async fn idle_peer(identity: Arc<Identity>, name: String, port: u16) {
         Instant::now(),
     );
     let (to_session, commands) = tokio::sync::mpsc::unbounded_channel();
-    let ended = net::drive(stream, session, commands, |event| {
-        let answer = match event {
-            Event::PeerHello(_) => Command::Resume(Vec::new()),
-            Event::Ping { .. } => Command::Pong(Health::default()),
-            _ => return,
-        };
-        let _ = to_session.send(answer);
+    let ended = net::drive(stream, session, commands, |events| {
+        for event in events {
+            let answer = match event {
+                Event::PeerHello(_) => Command::Resume(Vec::new()),
+                Event::Ping { .. } => Command::Pong(Health::default()),
+                _ => continue,
+            };
+            let _ = to_session.send(answer);
+        }
     });
     let _ = ended.await;
 }

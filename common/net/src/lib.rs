@@ -15,6 +15,7 @@ pub mod error;
 pub mod link;
 mod pem;
 pub mod pins;
+mod read_ahead;
 pub mod server;
 pub mod tls;
 
@@ -22,6 +23,7 @@ pub use address::{Address, Listener, Stream};
 pub use backoff::Backoff;
 pub use enrolment::{Enrolment, Visitor};
 pub use error::Error;
-pub use link::{Command, drive};
+pub use link::{Command, Messages, drive};
 pub use pins::Pins;
+pub use read_ahead::ReadAhead;
 pub use tls::{Identity, Presented, TlsFiles};

@@ -1,5 +1,6 @@
 //! Drives a session over a stream.
 
+use std::iter;
 use std::time::{Duration, Instant};
 
 use objects::NotificationId;
@@ -9,8 +10,11 @@ use wire::{Cause, Event, Health, RefusalCode, Session, Window};
 
 use crate::error::Error;
 
-/// Bytes read at once.
-const READ_BUFFER: usize = 128 << 10;
+/// Bytes read at once, of a link where much comes.
+const READ_MOST: usize = 64 << 10;
+/// Bytes read at once, of one where little comes: of most there is only a
+/// heartbeat now and then, and there may be a thousand.
+const READ_LEAST: usize = 1 << 10;
 /// Commands taken at once.
 const COMMANDS: usize = 1024;
 /// The last words of a connection, and the peer's close, are waited for this long.
@@ -22,13 +26,8 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 pub enum Command {
     /// The answer to [`Event::PeerHello`].
     Resume(Vec<NotificationId>),
-    /// A message for the peer.
-    Send {
-        /// Its id.
-        id: NotificationId,
-        /// Its body.
-        body: Vec<u8>,
-    },
+    /// Messages for the peer.
+    Send(Messages),
     /// All messages up to this number are durable, but for those refused.
     Stored(u64),
     /// This message will never be taken.
@@ -60,7 +59,11 @@ impl Command {
     pub fn obey(self, session: &mut Session, now: Instant) -> Result<(), wire::Error> {
         match self {
             Self::Resume(have) => session.resume(&have)?,
-            Self::Send { id, body } => session.send(id, &body)?,
+            Self::Send(messages) => {
+                for (id, body) in messages.iter() {
+                    session.send(id, body)?;
+                }
+            }
             Self::Stored(seq) => session.stored(seq)?,
             Self::Refuse { seq, code, text } => session.refuse(seq, code, &text)?,
             Self::Settled(ids) => ids.into_iter().for_each(|id| session.settled(id)),
@@ -75,18 +78,59 @@ impl Command {
     }
 }
 
+/// Messages in their order, the bodies one behind the other in one piece of memory.
+#[derive(Debug, Default)]
+pub struct Messages {
+    bodies: Vec<u8>,
+    /// Of each its id, and where its body ends.
+    ends: Vec<(NotificationId, usize)>,
+}
+
+impl Messages {
+    /// Adds one at the end.
+    pub fn push(&mut self, id: NotificationId, body: &[u8]) {
+        self.bodies.extend_from_slice(body);
+        self.ends.push((id, self.bodies.len()));
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Bytes of all bodies.
+    pub fn bytes(&self) -> usize {
+        self.bodies.len()
+    }
+
+    /// Each with its body.
+    pub fn iter(&self) -> impl Iterator<Item = (NotificationId, &[u8])> {
+        let mut start = 0;
+        self.ends.iter().map(move |(id, end)| {
+            let body = &self.bodies[start..*end];
+            start = *end;
+            (*id, body)
+        })
+    }
+}
+
 /// Drives `session` over `stream` until either end closes it: `Ok` after a
 /// GOAWAY, or the error that ended it.
 ///
-/// `on_event` hears what happens and must not block: it hands on to the owner
-/// of the journal. Neither its channel nor `commands` needs a bound of its own,
+/// `on_events` hears what happened since it was called last, in order, and must
+/// not block: it hands on to the owner of the journal. Neither its channel nor `commands` needs a bound of its own,
 /// because the windows of both ends bound what can be in them. When the senders
 /// of `commands` are gone, the peer is told to go away.
 pub async fn drive<S>(
     stream: S,
     session: Session,
     commands: UnboundedReceiver<Command>,
-    on_event: impl FnMut(Event),
+    on_events: impl FnMut(Vec<Event>),
 ) -> Result<(), Error>
 where
     S: AsyncRead + AsyncWrite,
@@ -98,7 +142,7 @@ where
         session,
         flushed: true,
     };
-    let result = link.run(commands, on_event).await;
+    let result = link.run(commands, on_events).await;
     if let Err(Error::Session(error)) = &result
         && error.cause() == Cause::Stranger
     {
@@ -122,17 +166,18 @@ impl<S: AsyncRead + AsyncWrite> Link<S> {
     async fn run(
         &mut self,
         mut commands: UnboundedReceiver<Command>,
-        mut on_event: impl FnMut(Event),
+        mut on_events: impl FnMut(Vec<Event>),
     ) -> Result<(), Error> {
-        let mut input = vec![0; READ_BUFFER];
+        let mut input = Input::default();
         let mut waiting = Vec::new();
         let mut has_owner = true;
         let mut armed = now();
         let timer = tokio::time::sleep_until(armed.into());
         tokio::pin!(timer);
         loop {
-            while let Some(event) = self.session.poll_event() {
-                on_event(event);
+            let events: Vec<Event> = iter::from_fn(|| self.session.poll_event()).collect();
+            if !events.is_empty() {
+                on_events(events);
             }
             if self.session.is_finished() {
                 return Ok(());
@@ -149,9 +194,12 @@ impl<S: AsyncRead + AsyncWrite> Link<S> {
             let (idle, flushed) = (output.is_empty(), self.flushed);
             // All branches at once: reading never waits for writing.
             tokio::select! {
-                len = self.reader.read(&mut input) => match len {
+                len = self.reader.read(&mut input.bytes) => match len {
                     Ok(0) => self.session.handle_end()?,
-                    Ok(len) => self.session.handle_input(&input[..len], now())?,
+                    Ok(len) => {
+                        self.session.handle_input(&input.bytes[..len], now())?;
+                        input.read(len);
+                    }
                     // TLS calls it so when the peer was killed or cut off.
                     Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
                         self.session.handle_end()?;
@@ -181,6 +229,7 @@ impl<S: AsyncRead + AsyncWrite> Link<S> {
                 () = timer.as_mut() => {
                     let now = now();
                     self.session.handle_timeout(now)?;
+                    input.rest();
                     // Without a deadline the session is finished.
                     armed = self.session.poll_timeout().unwrap_or(now);
                     timer.as_mut().reset(armed.into());
@@ -205,6 +254,40 @@ impl<S: AsyncRead + AsyncWrite> Link<S> {
         let mut rest = [0; 4096];
         while self.reader.read(&mut rest).await? > 0 {}
         Ok(())
+    }
+}
+
+/// Where bytes are read to. It grows while much comes.
+struct Input {
+    bytes: Vec<u8>,
+    /// The longest read since the last rest.
+    longest: usize,
+}
+
+impl Default for Input {
+    fn default() -> Self {
+        Self {
+            bytes: vec![0; READ_LEAST],
+            longest: 0,
+        }
+    }
+}
+
+impl Input {
+    /// So many bytes were read.
+    fn read(&mut self, len: usize) {
+        self.longest = self.longest.max(len);
+        if len == self.bytes.len() && len < READ_MOST {
+            self.bytes = vec![0; 4 * len];
+        }
+    }
+
+    /// Some time has passed.
+    fn rest(&mut self) {
+        if self.longest <= READ_LEAST && self.bytes.len() > READ_LEAST {
+            *self = Self::default();
+        }
+        self.longest = 0;
     }
 }
 

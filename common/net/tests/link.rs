@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use net::{Command, Error, drive};
+use net::{Command, Error, Messages, drive};
 use objects::{NotificationId, SiteId, UnixTime};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
 use tokio::sync::mpsc;
@@ -41,8 +41,10 @@ where
     let (to_link, commands) = mpsc::unbounded_channel();
     let (to_owner, mut events) = mpsc::unbounded_channel();
     let session = Session::new(config, now());
-    let link = tokio::spawn(drive(stream, session, commands, move |event| {
-        let _ = to_owner.send(event);
+    let link = tokio::spawn(drive(stream, session, commands, move |events| {
+        events.into_iter().for_each(|event| {
+            let _ = to_owner.send(event);
+        });
     }));
     let mut owner = Owner {
         to_link: Some(to_link),
@@ -96,11 +98,15 @@ impl Owner {
             Event::Ping { .. } => self.tell(Command::Pong(Health::default())),
             _ => {}
         }
+        let mut messages = Messages::default();
         while self.room > 0
             && let Some((id, body)) = self.waiting.pop_front()
         {
             self.room -= 1;
-            self.tell(Command::Send { id, body });
+            messages.push(id, &body);
+        }
+        if !messages.is_empty() {
+            self.tell(Command::Send(messages));
         }
     }
 }
@@ -252,8 +258,8 @@ async fn reading_goes_on_while_the_peer_reads_nothing() {
     let (_to_link, commands) = mpsc::unbounded_channel();
     let (to_owner, mut events) = mpsc::unbounded_channel();
     let session = Session::new(config("b"), now());
-    tokio::spawn(drive(other, session, commands, move |event| {
-        let _ = to_owner.send(event);
+    tokio::spawn(drive(other, session, commands, move |events| {
+        let _ = to_owner.send(events);
     }));
     let mut peer = Session::new(config("a"), now());
     let mut hello = Vec::new();
@@ -263,7 +269,8 @@ async fn reading_goes_on_while_the_peer_reads_nothing() {
         peer.output_written(len);
     }
     stream.write_all(&hello).await.unwrap();
-    assert!(matches!(events.recv().await, Some(Event::PeerHello(_))));
+    let events = events.recv().await.unwrap();
+    assert!(matches!(events[..], [Event::PeerHello(_)]));
 }
 
 /// An authority in memory, and files of what it signs.

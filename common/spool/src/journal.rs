@@ -26,6 +26,7 @@
 //! Segments are longer than what is in them: zeros are written ahead, so that
 //! most commits change bytes and no length, which is one write of the disk less.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
@@ -86,6 +87,10 @@ const READ_FROM_DISK: usize = 2;
 /// A group that is longer than this part of what is written ahead has its length
 /// made durable with it: zeros would only be written twice.
 const LONG_GROUP: u64 = 8;
+/// A longer group is not kept in memory.
+const KEPT_GROUP: usize = 2 << 20;
+/// How much is read at once where one record after the other is asked for.
+const READ_AHEAD: usize = 256 << 10;
 /// How many segments the journal may have room for at least, before they get shorter.
 const LEAST_SEGMENTS: u64 = 32;
 /// No segment is made shorter than this.
@@ -229,6 +234,10 @@ pub struct Journal<S: Storage> {
     /// What is damaged stays until the caller could copy it.
     recovering: bool,
     random: RandomState,
+    /// The last group: what was accepted in it is asked for next.
+    written: Piece,
+    /// What was read last, with some of what comes after it.
+    read: RefCell<Piece>,
 }
 
 impl<S: Storage> Journal<S> {
@@ -270,6 +279,8 @@ impl<S: Storage> Journal<S> {
             superseded: replay.unfinished,
             recovering: true,
             random: RandomState::new(),
+            written: Piece::default(),
+            read: RefCell::default(),
         };
         if options.limit.is_none() {
             journal.fit_into_room()?;
@@ -319,7 +330,14 @@ impl<S: Storage> Journal<S> {
         let left = self.segment_size.saturating_sub(segment.len);
         let count = fitting(drafts, left).max(together).max(1);
         let drafts = &drafts[..count.min(drafts.len())];
-        let (bytes, places) = encode_group(drafts, head.segment, segment, self.next_sequence);
+        let mut bytes = std::mem::take(&mut self.written).into_buffer();
+        let places = encode_group(
+            drafts,
+            head.segment,
+            segment,
+            self.next_sequence,
+            &mut bytes,
+        );
         self.next_sequence += places.len() as u64;
         let path = self.storage.path(&segment.name);
         let written = segment
@@ -336,7 +354,15 @@ impl<S: Storage> Journal<S> {
             }
             return Err(error);
         }
+        let offset = segment.len;
         segment.len += bytes.len() as u64;
+        if bytes.len() <= KEPT_GROUP {
+            self.written = Piece {
+                segment: head.segment,
+                offset,
+                bytes,
+            };
+        }
         self.last = self.next_sequence - 1;
         self.head = Some(Head { used: true, ..head });
         Ok(places)
@@ -542,6 +568,54 @@ impl<S: Storage> Journal<S> {
         Ok(Draft { kind, copy, body })
     }
 
+    /// Shows the record at `offset` of a segment. `likely` is how long it is, more
+    /// or less.
+    pub fn look_at<T>(
+        &self,
+        segment: u32,
+        offset: u64,
+        likely: usize,
+        look: impl FnOnce(&Frame<'_>) -> T,
+    ) -> Result<T, Error> {
+        let number = segment;
+        let segment = &self.segments[&number];
+        if let Some(frame) = self.written.frame(number, offset, segment.epoch) {
+            return Ok(look(&frame));
+        }
+        let mut read = self.read.borrow_mut();
+        if let Some(frame) = read.frame(number, offset, segment.epoch) {
+            return Ok(look(&frame));
+        }
+        // Who asks for one behind the last piece goes on to the next ones.
+        let wanted = match read.is_before(number, offset) {
+            true => likely.max(READ_AHEAD),
+            false => likely,
+        };
+        let left = usize::try_from(segment.len.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let mut bytes = std::mem::take(&mut *read).into_buffer();
+        let result = self.read_more(segment, offset, &mut bytes, wanted.min(left));
+        if result.is_ok() {
+            *read = Piece {
+                segment: number,
+                offset,
+                bytes,
+            };
+            if let Some(frame) = read.frame(number, offset, segment.epoch) {
+                return Ok(look(&frame));
+            }
+        }
+        drop(read);
+        // Longer than likely, or damaged; or the disk does not give all of that.
+        let draft = self.read_draft(number, offset, likely)?;
+        Ok(look(&Frame {
+            offset: 0,
+            sequence: 0,
+            kind: draft.kind,
+            flags: 0,
+            body: &draft.body,
+        }))
+    }
+
     /// Reads on from `offset` until `wanted` bytes are there, or there are no more.
     fn read_more(
         &self,
@@ -601,6 +675,39 @@ impl<S: Storage> Journal<S> {
     /// Hands all records to `visit`, as they are on the disk now.
     pub fn visit(&self, visit: &mut dyn FnMut(Place, &Frame<'_>)) -> Result<(), Error> {
         replay(&self.storage, visit).map(drop)
+    }
+}
+
+/// Some bytes of a segment, as they are on the disk, or are in its cache.
+#[derive(Default)]
+struct Piece {
+    segment: u32,
+    offset: u64,
+    bytes: Vec<u8>,
+}
+
+impl Piece {
+    /// The record at `offset` of a segment, if it is here whole.
+    fn frame(&self, segment: u32, offset: u64, epoch: u64) -> Option<Frame<'_>> {
+        if segment != self.segment {
+            return None;
+        }
+        let at = usize::try_from(offset.checked_sub(self.offset)?).ok()?;
+        Frame::decode(&self.bytes, at, epoch)
+    }
+
+    /// Whether what is at `offset` of a segment begins in this piece, or soon
+    /// behind it.
+    fn is_before(&self, segment: u32, offset: u64) -> bool {
+        let end = self.offset + self.bytes.len() as u64;
+        let near = self.offset..=end + READ_AHEAD as u64;
+        segment == self.segment && !self.bytes.is_empty() && near.contains(&offset)
+    }
+
+    /// Its memory, for others.
+    fn into_buffer(mut self) -> Vec<u8> {
+        self.bytes.clear();
+        self.bytes
     }
 }
 
@@ -669,8 +776,9 @@ fn encode_group(
     number: u32,
     segment: &Segment,
     first_sequence: u64,
-) -> (Vec<u8>, Vec<Place>) {
-    let mut bytes = Vec::new();
+    bytes: &mut Vec<u8>,
+) -> Vec<Place> {
+    bytes.reserve(drafts.iter().map(|draft| room(draft.body.len())).sum());
     let mut places = Vec::with_capacity(drafts.len());
     for (i, draft) in drafts.iter().enumerate() {
         let flag = |set: bool, flag: u8| if set { flag } else { 0 };
@@ -687,9 +795,9 @@ fn encode_group(
             offset: segment.len + bytes.len() as u64,
             len: frame.len() as u32,
         });
-        frame.encode(segment.epoch, &mut bytes);
+        frame.encode(segment.epoch, bytes);
     }
-    (bytes, places)
+    places
 }
 
 fn write_all(storage: &impl Storage, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {

@@ -387,16 +387,32 @@ impl<S: Storage> Queue<S> {
 
     /// The body of an open message; none if it is not open.
     pub fn body(&self, id: NotificationId) -> Result<Option<Vec<u8>>, Error> {
+        self.look_at_body(id, <[u8]>::to_vec)
+    }
+
+    /// Shows the body of an open message; none if it is not open.
+    pub fn look_at_body<T>(
+        &self,
+        id: NotificationId,
+        look: impl FnOnce(&[u8]) -> T,
+    ) -> Result<Option<T>, Error> {
         let Some(entry) = self.index.entry(id) else {
             return Ok(None);
         };
-        let draft = self.draft_of(entry)?;
-        match Record::decode(ACCEPTED, &draft.body) {
+        let look = |record: &[u8]| match Record::decode(ACCEPTED, record) {
             Some(Record::Message {
                 event: Event::Accepted { body, .. },
                 ..
-            }) => Ok(Some(body.into_owned())),
-            _ => Ok(None),
+            }) => Some(look(&body)),
+            _ => None,
+        };
+        match entry.at() {
+            Whereabouts::Stored { segment, offset } => {
+                let likely = entry.body_len() + RECORD_AROUND_BODY;
+                let look = |frame: &Frame<'_>| look(frame.body);
+                self.journal.look_at(segment, offset, likely, look)
+            }
+            Whereabouts::Pending(number) => Ok(look(&self.pending(number).draft.body)),
         }
     }
 
@@ -741,10 +757,7 @@ impl<S: Storage> Queue<S> {
                 let likely = entry.body_len() + RECORD_AROUND_BODY;
                 self.journal.read_draft(segment, offset, likely)
             }
-            Whereabouts::Pending(number) => {
-                let at = (number - self.first_pending) as usize;
-                Ok(self.pending[at].draft.clone())
-            }
+            Whereabouts::Pending(number) => Ok(self.pending(number).draft.clone()),
         }
     }
 
@@ -763,6 +776,10 @@ impl<S: Storage> Queue<S> {
             return draft(&record, true);
         }
         copy
+    }
+
+    fn pending(&self, number: u64) -> &Pending {
+        &self.pending[(number - self.first_pending) as usize]
     }
 
     fn write_all(&mut self, drafts: &[Draft]) -> Result<Vec<Place>, Error> {
@@ -819,7 +836,7 @@ fn counts(drafts: &[&Draft]) -> (Totals, Option<u64>) {
 }
 
 fn draft(record: &Record<'_>, copy: bool) -> Draft {
-    let mut body = Vec::new();
+    let mut body = Vec::with_capacity(record.likely_len());
     record.encode(&mut body);
     let kind = record.kind();
     Draft { kind, copy, body }

@@ -90,7 +90,9 @@ fn each_job_of_a_lane_has_its_own_attempts_and_its_own_end() {
     assert_eq!(stands(&queue, 1), want);
     // So many that its records are copied, and those before them are gone.
     for number in 1000..2000 {
-        queue.accept(id(number), None, None, &[b'x'; 100], now()).unwrap();
+        queue
+            .accept(id(number), None, None, &[b'x'; 100], now())
+            .unwrap();
         queue.end(id(number), End::Dropped, "", now());
         queue.commit().unwrap();
     }

@@ -168,6 +168,11 @@ impl Incoming {
         self.largest_window = self.largest_window.max(window);
     }
 
+    /// Gives back memory that nothing uses now.
+    pub(crate) fn rest(&mut self) {
+        self.waiting.shrink_to_fit();
+    }
+
     /// Whether there is anything to acknowledge.
     pub(crate) fn owes_ack(&self) -> bool {
         self.decided > self.told || self.window != self.told_window

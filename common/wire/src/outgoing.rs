@@ -188,6 +188,14 @@ impl Outgoing {
         }
     }
 
+    /// Gives back memory that nothing uses now.
+    pub(crate) fn rest(&mut self) {
+        self.spare = Vec::new();
+        self.slots.shrink_to_fit();
+        self.batches.shrink_to_fit();
+        self.held.shrink_to_fit();
+    }
+
     /// Forgets what is held for the window: the window will not open any more.
     pub(crate) fn drop_held(&mut self) {
         self.held.clear();

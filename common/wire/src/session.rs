@@ -140,6 +140,7 @@ impl Session {
 
     /// The time [`Self::poll_timeout`] told has come.
     pub fn handle_timeout(&mut self, now: Instant) -> Result<(), Error> {
+        self.rest();
         let result = match &mut self.state {
             State::Preface | State::Hello if now >= self.started + HELLO_TIMEOUT => {
                 Err(Error::HelloTimeout)
@@ -154,6 +155,20 @@ impl Session {
             _ => Ok(()),
         };
         result.map_err(|error| self.fail(error))
+    }
+
+    /// Gives back what much traffic made grow and nothing uses now: of a thousand
+    /// connections most have nothing to say most of the time.
+    fn rest(&mut self) {
+        if self.input.is_empty() {
+            self.input = Vec::new();
+        }
+        self.events.shrink_to_fit();
+        self.output.control.shrink_to_fit();
+        if let State::Linked(linked) = &mut self.state {
+            linked.outgoing.rest();
+            linked.incoming.rest();
+        }
     }
 
     /// When to call [`Self::handle_timeout`] unless something else happens

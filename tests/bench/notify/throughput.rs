@@ -41,6 +41,9 @@ struct Figure {
     per_second: f64,
     /// Seconds of both daemons for 100,000.
     cpu: f64,
+    /// Notifications that shared a sync when they were accepted: of the sender's
+    /// journal, and of the receiver's.
+    per_sync: [f64; 2],
 }
 
 pub(super) fn measure(report: &mut Report, disk: &Disk) {
@@ -54,12 +57,14 @@ pub(super) fn measure(report: &mut Report, disk: &Disk) {
         for (way, figures) in WAYS.iter().zip(&mut ours) {
             let directory = directory.join("spools");
             std::fs::create_dir(&directory).expect("cannot make a directory");
-            let figure = way.measure(&directory);
+            let mut figure = way.measure(&directory);
+            figure.per_sync = ["remote1", "central"].map(|site| per_sync(&directory.join(site)));
             eprintln!(
-                "bench: round {round}: {}: {:.0}/s, {:.2} s CPU per 100,000",
+                "bench: round {round}: {}: {:.0}/s, {:.2} s CPU per 100,000, {:.0?} per sync",
                 way.words(),
                 figure.per_second,
-                figure.cpu
+                figure.cpu,
+                figure.per_sync
             );
             figures.push(figure);
             std::fs::remove_dir_all(&directory).expect("own directory");
@@ -113,6 +118,20 @@ pub(super) fn measure(report: &mut Report, disk: &Disk) {
             note,
         );
     }
+    for (way, figures) in WAYS.iter().zip(&ours) {
+        for (at, whose) in ["submission", "link"].into_iter().enumerate() {
+            let mean = median(figures.iter().map(|figure| figure.per_sync[at]).collect());
+            let note = format!("{}, mean of a run; {note}", way.words());
+            let work = format!("notifications per sync, {whose}");
+            add(&work, OURS, "", Better::Higher, mean, note);
+        }
+    }
+}
+
+/// The mean over the syncs that accepted anything.
+fn per_sync(spool: &Path) -> f64 {
+    let counts = harness::journal::accepted_per_sync(spool);
+    counts.iter().sum::<usize>() as f64 / counts.len().max(1) as f64
 }
 
 impl Way {
@@ -174,6 +193,7 @@ impl Figure {
         Self {
             per_second: count as f64 / took,
             cpu: cpu * 1e5 / count as f64,
+            per_sync: [f64::NAN; 2],
         }
     }
 }

@@ -245,14 +245,13 @@ impl<S: Storage> Owner<S> {
                 let Some(id) = forward.line.take(old, &waits) else {
                     break;
                 };
-                match self.queue.body(id) {
-                    Ok(Some(body)) => {
-                        if forward.peers.len() > 1 {
-                            let target = Target::Peer(peer.clone());
-                            self.queue.assign(id, &[target], now());
-                        }
-                        work.send(id, body);
+                let sent = self.queue.look_at_body(id, |body| work.send(id, body, at));
+                match sent {
+                    Ok(Some(())) if forward.peers.len() > 1 => {
+                        let target = Target::Peer(peer.clone());
+                        self.queue.assign(id, &[target], now());
                     }
+                    Ok(Some(())) => {}
                     Ok(None) => forward.line.end(id),
                     Err(error) if error.is_temporary() => {
                         let why = program::exit::chain(&error);
@@ -269,6 +268,7 @@ impl<S: Storage> Owner<S> {
                     }
                 }
             }
+            work.send_rest();
         }
     }
 

@@ -4,18 +4,20 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use net::Command;
+use net::{Command, Messages};
 use objects::{NotificationId, SiteId};
 use spool::{End, Space, Storage};
 use tokio::sync::mpsc::UnboundedSender;
 use wire::{Disk, Event, Health, RefusalCode, Window};
 
 use super::pace::Pace;
-use super::{FromLink, Owner, now};
+use super::{FromLink, Owner, Said, now};
 use crate::clock;
 use crate::config::Peer;
 use crate::route::{Incoming, Refusal};
 
+/// Bytes of messages that a link is told of at once.
+const AT_ONCE: usize = 128 << 10;
 /// The pause we ask a peer to make whose second connection we close.
 const DUPLICATE_PAUSE: Duration = Duration::from_secs(60);
 
@@ -37,6 +39,8 @@ struct Link {
     in_doubt: HashMap<NotificationId, (u64, Instant)>,
     /// The sum of those.
     bytes_in_doubt: u64,
+    /// Those of them that the link has not been told of.
+    sending: Messages,
     pace: Pace,
     stored: Option<u64>,
     refused: Vec<(u64, Refusal)>,
@@ -59,12 +63,23 @@ impl Link {
         })
     }
 
-    fn send(&mut self, id: NotificationId, body: Vec<u8>) {
+    fn send(&mut self, id: NotificationId, body: &[u8], now: Instant) {
         let len = body.len() as u64;
         // It may be in doubt here from before another peer took over.
-        let before = self.in_doubt.insert(id, (len, clock::instant()));
+        let before = self.in_doubt.insert(id, (len, now));
         self.bytes_in_doubt += len - before.map_or(0, |(len, _)| len);
-        self.tell(Command::Send { id, body });
+        self.sending.push(id, body);
+        // While these are under way the next ones are read.
+        if self.sending.bytes() >= AT_ONCE {
+            self.tell_sending();
+        }
+    }
+
+    fn tell_sending(&mut self) {
+        if !self.sending.is_empty() {
+            let messages = std::mem::take(&mut self.sending);
+            self.tell(Command::Send(messages));
+        }
     }
 
     /// Frees the places of what is recorded now.
@@ -147,9 +162,17 @@ impl PeerWork {
         self.link.as_ref().is_some_and(Link::has_room)
     }
 
-    pub(super) fn send(&mut self, id: NotificationId, body: Vec<u8>) {
+    /// Sends it, with those before it, or at the latest when told to
+    /// [`Self::send_rest`].
+    pub(super) fn send(&mut self, id: NotificationId, body: &[u8], now: Instant) {
         if let Some(link) = &mut self.link {
-            link.send(id, body);
+            link.send(id, body, now);
+        }
+    }
+
+    pub(super) fn send_rest(&mut self) {
+        if let Some(link) = &mut self.link {
+            link.tell_sending();
         }
     }
 }
@@ -168,39 +191,55 @@ impl<S: Storage> Owner<S> {
         let Some(work) = self.peers.get_mut(peer) else {
             return;
         };
-        let Some(link) = work.link.as_mut().filter(|link| link.number == number) else {
+        if work.link.as_ref().is_none_or(|link| link.number != number) {
             return;
-        };
+        }
         match what {
             FromLink::Up { .. } => {}
             FromLink::Down => {
                 work.link = None;
                 self.restart_line(peer);
             }
-            FromLink::Event(event) => match event {
-                Event::Resumed { have, window } => {
-                    link.window = Some(window);
-                    self.restart_line(peer);
-                    if let Some(forward) = self.forwards.iter_mut().find(|f| f.goes_to(peer)) {
-                        have.iter().for_each(|id| forward.line.end(*id));
-                    }
-                    self.stored_by_peer(peer, have);
+            FromLink::Said(said) => {
+                for said in said {
+                    self.handle_said(peer, said);
                 }
-                Event::Acknowledged { ids } => {
-                    if let Some(forward) = self.forwards.iter_mut().find(|f| f.goes_to(peer)) {
-                        ids.iter().for_each(|id| forward.line.end(*id));
-                    }
-                    self.stored_by_peer(peer, ids);
+            }
+        }
+    }
+
+    fn handle_said(&mut self, peer: &SiteId, said: Said) {
+        let event = match said {
+            Said::Message { seq, id, read } => return self.message_from(peer, seq, id, read),
+            Said::Other(event) => event,
+        };
+        let work = self.peers.get_mut(peer);
+        let Some(link) = work.and_then(|work| work.link.as_mut()) else {
+            return;
+        };
+        match event {
+            Event::Resumed { have, window } => {
+                link.window = Some(window);
+                self.restart_line(peer);
+                if let Some(forward) = self.forwards.iter_mut().find(|f| f.goes_to(peer)) {
+                    have.iter().for_each(|id| forward.line.end(*id));
                 }
-                Event::Refused { id, code, text } => self.refused_by_peer(peer, id, &code, &text),
-                Event::Message { seq, id, body } => self.message_from(peer, seq, id, &body),
-                Event::Window(window) => link.window = Some(window),
-                Event::Ping { .. } => link.ping = true,
-                Event::PeerHello(_)
-                | Event::PeerSettled { .. }
-                | Event::Pong { .. }
-                | Event::GoAway { .. } => {}
-            },
+                self.stored_by_peer(peer, have);
+            }
+            Event::Acknowledged { ids } => {
+                if let Some(forward) = self.forwards.iter_mut().find(|f| f.goes_to(peer)) {
+                    ids.iter().for_each(|id| forward.line.end(*id));
+                }
+                self.stored_by_peer(peer, ids);
+            }
+            Event::Refused { id, code, text } => self.refused_by_peer(peer, id, &code, &text),
+            Event::Window(window) => link.window = Some(window),
+            Event::Ping { .. } => link.ping = true,
+            Event::PeerHello(_)
+            | Event::Message { .. }
+            | Event::PeerSettled { .. }
+            | Event::Pong { .. }
+            | Event::GoAway { .. } => {}
         }
     }
 
@@ -226,6 +265,7 @@ impl<S: Storage> Owner<S> {
             window: None,
             in_doubt: HashMap::new(),
             bytes_in_doubt: 0,
+            sending: Messages::default(),
             pace: Pace::default(),
             stored: None,
             refused: Vec::new(),
@@ -298,8 +338,14 @@ impl<S: Storage> Owner<S> {
         }
     }
 
-    fn message_from(&mut self, peer: &SiteId, seq: u64, id: NotificationId, body: &[u8]) {
-        let refusal = match Incoming::read(body, &self.site) {
+    fn message_from(
+        &mut self,
+        peer: &SiteId,
+        seq: u64,
+        id: NotificationId,
+        read: Result<Incoming, Refusal>,
+    ) {
+        let refusal = match read {
             Ok(incoming) if incoming.id != id => Some(Refusal {
                 code: RefusalCode::Corrupt,
                 why: format!("its body has the id {}", incoming.id),

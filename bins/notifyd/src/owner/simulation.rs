@@ -15,16 +15,16 @@ use objects::notification::{Context, Kind};
 use objects::{Notification, NotificationId, SiteId};
 use spool::record::Event as Recorded;
 use spool::sim::{Chance, SimulatedDisk, Wrong};
-use spool::submission::Answer;
+use spool::submission::{Answer, Submission};
 use spool::{Options, Queue, SpoolDirectory};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use wire::{Event, Session, Window};
 
-use super::{FromLink, Owner, Request};
+use super::{FromLink, Owner, Request, Said};
 use crate::clock;
 use crate::config::Configuration;
 use crate::stop::Stop;
-use crate::submit::Reply;
+use crate::submit::{Reply, Submitted};
 
 const WINDOW: u32 = 4;
 const MESSAGES: usize = 24;
@@ -166,7 +166,7 @@ struct Node {
     inbox: VecDeque<Request>,
     /// Submitted and not answered: asked again after a crash, as `notify` would.
     asking: BTreeMap<u64, Notification>,
-    replies: (UnboundedSender<Reply>, UnboundedReceiver<Reply>),
+    replies: (UnboundedSender<Vec<Reply>>, UnboundedReceiver<Vec<Reply>>),
     next_submission: u64,
     accepted: Vec<NotificationId>,
 }
@@ -587,11 +587,10 @@ impl Node {
 
     fn ask(&mut self, number: u64) {
         let body = self.asking[&number].print().unwrap().into_bytes();
-        let reply = self.replies.0.clone();
+        let submission = Submission { number, body };
         self.inbox.push_back(Request::Submitted {
-            number,
-            body,
-            reply,
+            submissions: vec![Submitted::new(submission, &self.site)],
+            reply: self.replies.0.clone(),
         });
     }
 
@@ -605,7 +604,8 @@ impl Node {
         if self.disk.is_killed() {
             return;
         }
-        while let Ok(reply) = self.replies.1.try_recv() {
+        let replies = std::iter::from_fn(|| self.replies.1.try_recv().ok());
+        for reply in replies.flatten().collect::<Vec<_>>() {
             match reply.answer {
                 Answer::Stored(id) | Answer::Known(id) => {
                     if self.asking.remove(&reply.number).is_some() {
@@ -670,7 +670,7 @@ impl Link {
         if session.poll_timeout().is_some_and(|due| due <= now) {
             over |= session.handle_timeout(now).is_err();
         }
-        let inbox = &mut nodes[end.node].inbox;
+        let Node { inbox, site, .. } = &mut nodes[end.node];
         let mut tell = |what| {
             inbox.push_back(Request::Link {
                 peer: end.peer.clone(),
@@ -678,6 +678,7 @@ impl Link {
                 what,
             });
         };
+        let mut said = Vec::new();
         while let Some(event) = session.poll_event() {
             match event {
                 Event::PeerHello(hello) => {
@@ -688,8 +689,11 @@ impl Link {
                         accepts: hello.hello.accepts,
                     });
                 }
-                event => tell(FromLink::Event(event)),
+                event => said.push(Said::of(event, site)),
             }
+        }
+        if !said.is_empty() {
+            tell(FromLink::Said(said));
         }
         over |= session.is_finished();
         let mut output = Vec::new();

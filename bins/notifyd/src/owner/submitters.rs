@@ -6,40 +6,30 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::Owner;
 use crate::clock;
-use crate::route::Incoming;
-use crate::submit::Reply;
+use crate::submit::{Reply, Submitted};
 
-/// An answer that is true as soon as the next commit is done.
-pub(super) struct Submitted {
-    reply: Reply,
-    to: UnboundedSender<Reply>,
+/// Answers that are true as soon as the next commit is done.
+pub(super) struct Answered {
+    replies: Vec<Reply>,
+    to: UnboundedSender<Vec<Reply>>,
 }
 
-impl Submitted {
-    fn send(self) {
-        // Who has gone away finds out by asking again with the same id.
-        let _ = self.to.send(self.reply);
-    }
-}
-
-/// A submission that came in.
+/// Submissions that came in.
 pub(super) struct Held {
-    number: u64,
-    body: Vec<u8>,
-    to: UnboundedSender<Reply>,
+    submissions: Vec<Submitted>,
+    to: UnboundedSender<Vec<Reply>>,
 }
 
 impl<S: Storage> Owner<S> {
-    /// Keeps a submission until what was dropped before it has been read: who
+    /// Keeps submissions until what was dropped before them has been read: who
     /// submits one of an object after the other may have used the drop box for
     /// the first, and their order counts.
     pub(super) fn hold_submitted(
         &mut self,
-        number: u64,
-        body: Vec<u8>,
-        to: UnboundedSender<Reply>,
+        submissions: Vec<Submitted>,
+        to: UnboundedSender<Vec<Reply>>,
     ) {
-        self.held.push(Held { number, body, to });
+        self.held.push(Held { submissions, to });
     }
 
     /// Takes in what was held.
@@ -48,32 +38,36 @@ impl<S: Storage> Owner<S> {
         if absorbs && !self.intake.is_read(clock::instant()) {
             return;
         }
-        for Held { number, body, to } in std::mem::take(&mut self.held) {
-            self.handle_submitted(number, &body, to);
+        let refuses = match () {
+            () if self.stopping => Some("stopping"),
+            () if self.space == Space::Full => Some("no space is left"),
+            () if self.failing.is_some() => Some("the disk refuses records"),
+            () => None,
+        };
+        for Held { submissions, to } in std::mem::take(&mut self.held) {
+            let submissions = submissions.into_iter();
+            match refuses {
+                // At once: there may be no commit for long.
+                Some(why) => {
+                    let later = |Submitted { number, len, .. }| Reply {
+                        number,
+                        len,
+                        answer: Answer::Later(why.to_owned()),
+                    };
+                    // Who has gone away finds out by asking again with the same id.
+                    let _ = to.send(submissions.map(later).collect());
+                }
+                None => {
+                    let replies = submissions.map(|submitted| self.take_in(submitted));
+                    let replies = replies.collect();
+                    self.submitted.push(Answered { replies, to });
+                }
+            }
         }
     }
 
-    /// Takes a notification in, or says at once why not now.
-    fn handle_submitted(&mut self, number: u64, body: &[u8], to: UnboundedSender<Reply>) {
-        let submitted = |answer| Submitted {
-            reply: Reply {
-                number,
-                len: body.len(),
-                answer,
-            },
-            to,
-        };
-        let later = |why: &str| Answer::Later(why.to_owned());
-        if self.stopping {
-            return submitted(later("stopping")).send();
-        }
-        if self.space == Space::Full {
-            return submitted(later("no space is left")).send();
-        }
-        if self.failing.is_some() {
-            return submitted(later("the disk refuses records")).send();
-        }
-        let accepted = Incoming::read(body, &self.site).and_then(|incoming| {
+    fn take_in(&mut self, Submitted { number, len, read }: Submitted) -> Reply {
+        let accepted = read.and_then(|incoming| {
             let id = incoming.id;
             Ok((id, self.accept(incoming, None)?))
         });
@@ -82,13 +76,17 @@ impl<S: Storage> Owner<S> {
             Ok((id, Accepted::Duplicate(_))) => Answer::Known(id),
             Err(refusal) => Answer::Refused(refusal.why),
         };
-        self.submitted.push(submitted(answer));
+        Reply {
+            number,
+            len,
+            answer,
+        }
     }
 
     /// What was submitted is durable.
     pub(super) fn answer_submitters(&mut self) {
-        for submitted in self.submitted.drain(..) {
-            submitted.send();
+        for Answered { replies, to } in self.submitted.drain(..) {
+            let _ = to.send(replies);
         }
     }
 }

@@ -40,6 +40,19 @@ impl<'a> Record<'a> {
         }
     }
 
+    /// How long the body is, or a little less.
+    pub(crate) fn likely_len(&self) -> usize {
+        const AROUND: usize = 96;
+        match self {
+            Self::Message {
+                event: Event::Accepted { body, .. },
+                ..
+            } => body.len() + AROUND,
+            Self::Checkpoint { ids, .. } => ids.len() * 16 + AROUND,
+            _ => AROUND,
+        }
+    }
+
     /// Decodes the body of a valid record. What this release cannot read is
     /// of a later one.
     pub fn read(kind: u8, body: &'a [u8]) -> Self {
