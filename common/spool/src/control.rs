@@ -269,9 +269,9 @@ impl Answer {
                 not: parse_ids(&answer["not"]).ok()?,
             });
         }
-        match answer["told"].take() {
-            Value::Null => None,
-            told => Some(Self::Told(told)),
+        match answer.get_mut("told").map(Value::take) {
+            None | Some(Value::Null) => None,
+            Some(told) => Some(Self::Told(told)),
         }
     }
 }
@@ -406,6 +406,17 @@ mod tests {
                 Some(&answer),
                 "{line}"
             );
+        }
+        for line in [
+            "",
+            "7",
+            "[]",
+            "null",
+            "{}",
+            "{\"told\":null}",
+            "{\"done\":1}",
+        ] {
+            assert_eq!(Answer::parse(line.as_bytes()), None, "{line}");
         }
     }
 
