@@ -201,7 +201,7 @@ impl Passed {
     fn entry(&self, about: u32) -> usize {
         // Numbers of similar names may have their lower bits in common.
         let spread = about.wrapping_mul(0x9e37_79b1);
-        (u64::from(spread) * self.last.len() as u64 >> 32) as usize
+        ((u64::from(spread) * self.last.len() as u64) >> 32) as usize
     }
 
     fn add(&mut self, about: u32, place: u64) {
