@@ -2,6 +2,7 @@
 //! of it. All problems are found, not only the first.
 
 mod certificates;
+mod flow;
 mod lanes;
 mod links;
 
@@ -15,7 +16,10 @@ use objects::SiteId;
 use program::config::Table;
 
 pub(crate) use certificates::Change;
-pub(crate) use lanes::{Destination, Lane, MailLane, Retry, ScriptLane, Transport};
+pub(crate) use flow::{
+    Bulk, By, Flow, Late, Limit, MOST_TOGETHER, OnUnknown, Retry, Storm, WhatIfLate,
+};
+pub(crate) use lanes::{Destination, Lane, MailLane, ScriptLane, Transport};
 use lanes::{absolute, parse_lane};
 pub(crate) use links::{Forward, Listen, Peer, Tls};
 use links::{parse_forward, parse_listen, parse_peer, parse_tls};
@@ -163,6 +167,17 @@ impl Configuration {
         for lane in &self.lanes {
             if !names.insert(&lane.name) {
                 complain(format!("[[lane]] {:?} stands twice", lane.name));
+            }
+        }
+        for lane in &self.lanes {
+            let Some(other) = &lane.flow.on_failure else {
+                continue;
+            };
+            if *other == lane.name || !names.contains(other) {
+                complain(format!(
+                    "[[lane]] {:?}: `on_failure` must be another lane, not {other:?}",
+                    lane.name
+                ));
             }
         }
     }
@@ -544,7 +559,7 @@ listen = "127.0.0.1:9655"
             "metrics",
         ];
         let mut keys = BTreeSet::new();
-        for call in ["take(\"", "require(\""] {
+        for call in ["take(\"", "require(\"", "take_tables(\""] {
             keys.extend(source.split(call).skip(1).map(read));
         }
         keys.retain(|key| !tables.contains(&key.as_str()));

@@ -8,12 +8,18 @@ use objects::{Envelope, NotificationId, UnixTime};
 use rules::Told;
 use uuid::Uuid;
 
-/// What a lane's worker is given.
+/// What a lane's worker is given, with the number by which its line knows it.
+#[derive(Debug, Clone)]
+pub(crate) struct Task {
+    pub(crate) number: u64,
+    pub(crate) work: Work,
+}
+
+/// What is to be delivered at once.
 #[derive(Debug, Clone)]
 pub(crate) enum Work {
     One(Job),
     /// Several of which one text is made.
-    #[expect(dead_code, reason = "no line puts several together yet")]
     Together {
         jobs: Vec<Job>,
         why: Why,
@@ -22,11 +28,11 @@ pub(crate) enum Work {
 
 /// Why several are delivered together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(dead_code, reason = "no line puts several together yet")]
 pub(crate) enum Why {
     /// The configuration or the rules want it so.
     Bulk,
-    /// There were too many for one each.
+    /// There were too many for one each, they are late, or they are a problem and
+    /// its end.
     Digest,
 }
 
@@ -40,6 +46,8 @@ pub(crate) struct Job {
     pub(crate) body: String,
     /// What the rules said of it.
     pub(crate) told: Arc<Told>,
+    /// It is older than the lane's `late_after`.
+    pub(crate) is_late: bool,
 }
 
 impl Job {

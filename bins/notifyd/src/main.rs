@@ -20,7 +20,6 @@ mod link;
 mod mail;
 mod means;
 mod metrics;
-mod object;
 mod owner;
 mod reload;
 mod report;

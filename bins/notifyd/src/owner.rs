@@ -7,16 +7,20 @@
 //! is taken in; what was said so far is kept and committed when it heals.
 
 mod control;
+#[cfg(test)]
+mod crashes;
+mod failures;
 mod forwards;
 mod lanes;
 mod pace;
+mod pauses;
 mod peers;
 mod reconfigure;
 #[cfg(test)]
 mod simulation;
 mod submitters;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
@@ -28,6 +32,7 @@ use spool::drop_box::Dropped;
 use spool::ground::Ground;
 use spool::{
     Accepted, DirectoryStorage, End, Message, Queue, Space, SpoolDirectory, Storage, Target,
+    TargetState,
 };
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
@@ -35,7 +40,7 @@ use wire::{RefusalCode, Window};
 
 use crate::clock;
 use crate::config::{Configuration, Forward, Lane, Peer};
-use crate::delivery::{Outcome, Work};
+use crate::delivery::{Outcome, Task};
 use crate::figures::{Changes, QueueFigures, Stack};
 use crate::forward_line::Ages;
 use crate::intake::Intake;
@@ -45,8 +50,10 @@ use crate::stop::Stop;
 use crate::submit::{Reply, Submitted};
 
 use control::Asked;
+use failures::Told;
 use forwards::ForwardWork;
 use lanes::LaneWork;
+use pauses::Pauses;
 use peers::PeerWork;
 use submitters::{Answered, Held};
 
@@ -74,7 +81,12 @@ pub(crate) enum Request {
         what: FromLink,
     },
     /// A lane's attempt has ended.
-    Finished { lane: usize, outcome: Outcome },
+    Finished {
+        lane: usize,
+        /// What the lane's line calls it.
+        work: u64,
+        outcome: Outcome,
+    },
     /// The configuration has changed.
     Reconfigure {
         peers: Vec<Peer>,
@@ -95,8 +107,8 @@ pub(crate) enum Request {
 /// What becomes of a lane.
 pub(crate) struct LaneChange {
     pub(crate) number: usize,
-    /// Its settings and its new thread; none if there is no such lane any more.
-    pub(crate) now: Option<(Lane, Sender<Work>)>,
+    /// Its settings and its new threads; none if there is no such lane any more.
+    pub(crate) now: Option<(Lane, Sender<Task>)>,
 }
 
 /// What a link tells.
@@ -160,6 +172,12 @@ pub(crate) struct Owner<S: Storage = DirectoryStorage> {
     queue: Queue<S>,
     intake: Intake,
     lanes: Vec<LaneWork>,
+    pauses: Pauses,
+    /// What is told of after the next commit, and what is told of.
+    telling: Vec<Told>,
+    told: Vec<Told>,
+    /// At the start: attempts that the end of the earlier run interrupted.
+    interrupted: HashSet<(NotificationId, Target)>,
     peers: BTreeMap<SiteId, PeerWork>,
     forwards: Vec<ForwardWork>,
     /// How long what waits for them has waited.
@@ -201,21 +219,21 @@ fn now() -> UnixTime {
 
 impl<S: Storage> Owner<S> {
     /// Takes over a recovered queue: what is open in it gets its places in the
-    /// lines again. `jobs` leads to the thread of each lane.
+    /// lines again. `tasks` leads to the threads of each lane.
     pub(crate) fn new(
         configuration: &Configuration,
         directory: SpoolDirectory,
         queue: Queue<S>,
-        jobs: Vec<Sender<Work>>,
+        tasks: Vec<Sender<Task>>,
         stop: Stop,
     ) -> Result<Self, spool::Error> {
-        let lane = |(lane, jobs): (&Lane, _)| LaneWork::new(lane.clone(), jobs);
+        let lane = |(lane, tasks): (&Lane, _)| LaneWork::new(lane.clone(), tasks);
         let peers = configuration.peers.iter();
         let forwards = configuration.forwards().into_iter();
         let mut owner = Self {
             site: configuration.site.clone(),
             intake: Intake::new(directory.drop_box()?, clock::instant()),
-            lanes: configuration.lanes.iter().zip(jobs).map(lane).collect(),
+            lanes: configuration.lanes.iter().zip(tasks).map(lane).collect(),
             peers: peers
                 .map(|peer| (peer.site.clone(), PeerWork::new(peer.clone())))
                 .collect(),
@@ -240,11 +258,17 @@ impl<S: Storage> Owner<S> {
             stopping: false,
             counters: Counters::default(),
             changes: Changes::default(),
+            pauses: Pauses::load(directory.path()),
+            telling: Vec::new(),
+            told: Vec::new(),
+            interrupted: HashSet::new(),
             corrupt: directory.path().join("corrupt"),
             directory,
             queue,
         };
+        owner.apply_pauses();
         owner.queue.end_settled(now());
+        owner.find_interrupted()?;
         let mut orphans = BTreeMap::<String, usize>::new();
         let mut next = 0;
         while let Some(page) = owner.open_page(&mut next) {
@@ -255,6 +279,7 @@ impl<S: Storage> Owner<S> {
                 owner.restore(message, &mut orphans)?;
             }
         }
+        owner.interrupted = HashSet::new();
         for (target, count) in orphans {
             tracing::warn!(
                 "{count} notifications wait for {target}, which is not in the configuration"
@@ -287,24 +312,27 @@ impl<S: Storage> Owner<S> {
             }
             return Ok(());
         }
-        let label = match message.label {
-            Some(label) => label,
-            // An early release accepted it.
-            None => match self.stored_route(message.id)? {
-                Some(route) => route.label,
+        if self.hold_interrupted(message) {
+            return Ok(());
+        }
+        let is_open = |target: &&TargetState| target.end.is_none();
+        let is_lane = |target: &&TargetState| !matches!(target.target, Target::Peer(_));
+        let mut open = message.targets.iter().filter(is_open);
+        // Lanes have to know more of it than its label says.
+        let (label, route) = match message.label {
+            Some(label) if !open.any(|target| is_lane(&target)) => (label, None),
+            _ => match self.stored_route(message.id)? {
+                Some(route) => (route.label, Some(route)),
                 None => return Ok(()),
             },
         };
         for peer in self.restore_forwards(message, label) {
             *orphans.entry(format!("peer {peer}")).or_default() += 1;
         }
-        for target in message.targets.iter().filter(|target| target.end.is_none()) {
-            let lane = &target.target;
-            if let Target::Peer(_) = lane {
-                continue;
-            }
-            let (accepted, attempts) = (message.accepted, target.attempts);
-            if !self.push_lane(lane, message.id, accepted, attempts, label) {
+        let Some(route) = route else { return Ok(()) };
+        for target in message.targets.iter().filter(is_open).filter(is_lane) {
+            let (lane, accepted, attempts) = (&target.target, message.accepted, target.attempts);
+            if !self.push_lane(lane, message.id, accepted, attempts, &route) {
                 *orphans.entry(format!("lane {}", lane.name())).or_default() += 1;
             }
         }
@@ -356,7 +384,9 @@ impl<S: Storage> Owner<S> {
             self.look_at_space();
             self.round();
             let idle = self.peers.values().all(PeerWork::is_down)
-                && self.lanes.iter().all(LaneWork::is_idle);
+                && self.lanes.iter().all(LaneWork::is_idle)
+                && self.telling.is_empty()
+                && self.told.is_empty();
             if self.stopping && (idle || self.stop.is_over(clock::instant())) {
                 // What the last commit did not take, the next start finds
                 // where it came from.
@@ -377,6 +407,7 @@ impl<S: Storage> Owner<S> {
 
     /// Everything that follows from what was asked, and the commit.
     fn round(&mut self) {
+        self.end_told();
         self.work();
         self.take_submitted();
         self.commit();
@@ -384,6 +415,9 @@ impl<S: Storage> Owner<S> {
 
     fn next_due(&self) -> Instant {
         let now = clock::instant();
+        if !self.told.is_empty() && self.failing.is_none() {
+            return now;
+        }
         if self.failing.is_some() || self.stopping {
             return self.failing.unwrap_or(now + DISK_RETRY);
         }
@@ -398,7 +432,8 @@ impl<S: Storage> Owner<S> {
             Space::Low => self.intake.next_due(now).min(self.space_look),
             Space::Ok => self.intake.next_due(now),
         };
-        lanes.chain(forwards).fold(intake, Instant::min)
+        let all = lanes.chain(forwards).chain(self.pauses.next_end());
+        all.fold(intake, Instant::min)
     }
 
     fn handle(&mut self, request: Request) {
@@ -412,7 +447,11 @@ impl<S: Storage> Owner<S> {
                 lanes,
             } => self.reconfigure(peers, forwards, lanes),
             Request::Question { question, to } => self.handle_question(question, to),
-            Request::Finished { lane, outcome } => self.handle_finished(lane, outcome),
+            Request::Finished {
+                lane,
+                work,
+                outcome,
+            } => self.handle_finished(lane, work, outcome),
             Request::Figures(reply) => {
                 // Who asked may have given up waiting.
                 let _ = reply.send(self.figures());
@@ -434,6 +473,7 @@ impl<S: Storage> Owner<S> {
         {
             self.intake.failed(&error, clock::instant());
         }
+        self.end_pauses();
         self.take_turns();
     }
 
@@ -523,7 +563,7 @@ impl<S: Storage> Owner<S> {
                 // It is in the line of its forward as soon as it is assigned.
                 Target::Peer(_) => {}
                 lane => {
-                    self.push_lane(lane, id, now(), 0, route.label);
+                    self.push_lane(lane, id, now(), 0, route);
                 }
             }
         }
@@ -556,6 +596,7 @@ impl<S: Storage> Owner<S> {
                     tracing::info!("the disk takes records again");
                     self.grant_all();
                 }
+                self.told.append(&mut self.telling);
                 for file in std::mem::take(&mut self.absorbed) {
                     self.intake.absorbed(&file);
                 }
@@ -607,7 +648,7 @@ impl<S: Storage> Owner<S> {
             new,
             deferred,
             corrupted: files_in(&self.corrupt),
-            lanes: self.lanes.iter().map(LaneWork::figures).collect(),
+            lanes: self.lane_figures(),
             forwards: self.forward_figures(),
             totals: self.queue.totals(),
             open,
@@ -629,7 +670,7 @@ impl<S: Storage> Owner<S> {
 fn read_route(body: Vec<u8>) -> Result<Route, String> {
     let body = String::from_utf8(body).map_err(|error| error.to_string())?;
     let envelope = Envelope::parse(&body).map_err(|error| chain(&error))?;
-    Route::of(&envelope).map_err(|error| chain(&error))
+    Route::of(&envelope, body.len()).map_err(|error| chain(&error))
 }
 
 /// The files of a directory, but for the reasons beside them.

@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 
 use crate::access::Access;
 use crate::config::{Configuration, Lane, Listen};
-use crate::delivery::Work;
+use crate::delivery::Task;
 use crate::figures::Notices;
 use crate::link::{self, Network};
 use crate::owner::{LaneChange, Request};
@@ -197,14 +197,14 @@ impl Live {
                 self.lanes.push(new.clone());
                 self.lanes.len() - 1
             });
-            let (jobs, inbox) = channel::<Work>();
-            let (site, owner) = (configuration.site.clone(), self.requests.clone());
-            match lane::start(number, new.clone(), site, inbox, owner, self.stop.clone()) {
+            let (tasks, inbox) = channel::<Task>();
+            let (site, owner) = (&configuration.site, &self.requests);
+            match lane::start(number, new, site, inbox, owner, &self.stop) {
                 Ok(()) => {
                     self.lanes[number] = new.clone();
                     changes.push(LaneChange {
                         number,
-                        now: Some((new.clone(), jobs)),
+                        now: Some((new.clone(), tasks)),
                     });
                 }
                 Err(error) => tracing::error!("lane {} cannot start: {error}", new.name),

@@ -10,7 +10,7 @@ use spool::control::Answer;
 use tokio::sync::oneshot;
 
 use crate::config::State as StateConfig;
-use crate::figures::{LinkState, Links, Notices, QueueFigures};
+use crate::figures::{LaneFigures, LinkState, Links, Notices, QueueFigures};
 use crate::metrics;
 use crate::owner::Request;
 use crate::state_file::State;
@@ -124,7 +124,10 @@ impl Reporter {
             started: self.started,
             configuration: self.notices.configured().unwrap_or(self.started),
             certificate_expires: self.notices.expires(),
-            warnings: self.notices.warnings(),
+            warnings: {
+                let lanes = queue.lanes.iter().filter_map(LaneFigures::warning);
+                self.notices.warnings().into_iter().chain(lanes).collect()
+            },
             queue: queue.clone(),
             links: self.links.all().into_iter().collect(),
         }

@@ -2,12 +2,12 @@
 
 use std::borrow::Cow;
 
-use objects::notification::{self, Kind, MAX_BODY};
-use objects::{Envelope, NotificationId, SiteId};
+use objects::notification::{self, Context, Kind, MAX_BODY};
+use objects::{Envelope, NotificationId, SiteId, UnixTime};
 use spool::{Label, Target};
 use wire::RefusalCode;
 
-use crate::object::Object;
+use crate::waiting::Object;
 
 /// A notification fit to be stored.
 #[derive(Debug)]
@@ -21,12 +21,22 @@ pub(crate) struct Incoming {
 /// What decides where a stored notification goes.
 #[derive(Debug)]
 pub(crate) struct Route {
-    /// What is enough to put it into the lines of those.
+    pub(crate) object: Object,
+    /// What the journal keeps of it beside the body.
     pub(crate) label: Label,
+    /// All that is known of it.
+    pub(crate) context: Context,
+    /// Where it was submitted.
+    pub(crate) site: Vec<u8>,
+    pub(crate) created: UnixTime,
+    /// Of its body, in bytes.
+    pub(crate) size: u32,
     pub(crate) kind: Kind,
     pub(crate) path: Vec<SiteId>,
     /// The sites it says it is from: its own word, and that of the monitoring.
     pub(crate) origins: Vec<Vec<u8>>,
+    /// How long it may live, in microseconds, if it says so itself.
+    pub(crate) lifetime_us: Option<i64>,
 }
 
 /// Why a notification is never taken.
@@ -45,7 +55,7 @@ impl Incoming {
         }
         let text: Cow<'_, str> = notification::to_utf8(body);
         let envelope = Envelope::parse(&text)?;
-        let route = Route::of(&envelope)?;
+        let route = Route::of(&envelope, body.len())?;
         let body = envelope.append_hop(own)?;
         // It must still be readable with the hop in it.
         if body.len() > MAX_BODY {
@@ -60,25 +70,35 @@ impl Incoming {
 }
 
 impl Route {
-    /// Reads what decides from a body.
-    pub(crate) fn of(envelope: &Envelope<'_>) -> Result<Self, notification::Error> {
+    /// Reads what decides from a body of `size` bytes.
+    pub(crate) fn of(envelope: &Envelope<'_>, size: usize) -> Result<Self, notification::Error> {
         let context = envelope.context()?;
-        let lifetime = |expires: objects::UnixTime| {
-            let micros = expires.micros().saturating_sub(envelope.created.micros());
-            let seconds = u64::try_from(micros).unwrap_or(0).div_ceil(1_000_000);
-            u32::try_from(seconds).unwrap_or(u32::MAX)
-        };
+        let lifetime =
+            |expires: objects::UnixTime| expires.micros().saturating_sub(envelope.created.micros());
+        let object = Object::of(&context);
         let site = envelope.site.as_str().as_bytes().to_vec();
         let monitored = context.get("OMD_SITE").map(|site| site.to_vec());
         Ok(Self {
-            origins: std::iter::once(site).chain(monitored).collect(),
+            origins: std::iter::once(site.clone()).chain(monitored).collect(),
             label: Label {
-                about: Object::of(&context).number(),
-                lifetime_s: envelope.expires.map(lifetime),
+                about: object.number(),
             },
+            object,
+            context,
+            site,
+            created: envelope.created,
+            size: u32::try_from(size).unwrap_or(u32::MAX),
             kind: envelope.kind.clone(),
             path: envelope.path.clone(),
+            lifetime_us: envelope.expires.map(lifetime),
         })
+    }
+
+    /// Whom the core wants to be told, as it names him.
+    pub(crate) fn own_contact(&self) -> Object {
+        let entries = ["CONTACTNAME", "CONTACTEMAIL", "CONTACTPAGER"];
+        let entry = |name| self.context.get(name).map_or(&b""[..], |v| v.as_slice());
+        Object::named(entries.map(entry))
     }
 
     /// All targets among `peers` and `lanes`. No peer that has it already gets
@@ -168,18 +188,8 @@ mod tests {
     }
 
     #[test]
-    fn the_lifetime_is_a_duration_in_whole_seconds() {
-        for (expires, want) in [
-            ("", None),
-            (",\"expires_us\":10", Some(0)),
-            (",\"expires_us\":-7", Some(0)),
-            (",\"expires_us\":11", Some(1)),
-            (",\"expires_us\":1000010", Some(1)),
-            (",\"expires_us\":9223372036854775807", Some(u32::MAX)),
-        ] {
-            let incoming = Incoming::read(&body("raw", "[]", expires), &site("own"));
-            let label = incoming.unwrap().route.label;
-            assert_eq!(label.lifetime_s, want, "{expires}");
-        }
+    fn the_lifetime_is_a_duration() {
+        let incoming = Incoming::read(&body("raw", "[]", ",\"expires_us\":25"), &site("own"));
+        assert_eq!(incoming.unwrap().route.lifetime_us, Some(15));
     }
 }

@@ -258,7 +258,6 @@ impl Index {
             from: from.map(|from| number_of(&mut self.peers, from)),
             held: false,
             is_labelled: label.is_some(),
-            lifetime_s: label.and_then(|label| label.lifetime_s),
             targets: Vec::new(),
         };
         let state = self.states.enter(state);
@@ -450,10 +449,7 @@ impl Index {
 
     /// Gives an open message a label that was read from its body.
     pub(crate) fn set_label(&mut self, id: NotificationId, label: Label) {
-        self.change_state(id, |state| {
-            state.is_labelled = true;
-            state.lifetime_s = label.lifetime_s;
-        });
+        self.change_state(id, |state| state.is_labelled = true);
         let order = self.messages.order(&id);
         if let Some(entry) = order.and_then(|order| self.messages.get_mut(order)) {
             entry.about = label.about;
@@ -571,10 +567,8 @@ impl Index {
 }
 
 fn label_of(entry: &Entry, state: &State) -> Option<Label> {
-    state.is_labelled.then_some(Label {
-        about: entry.about,
-        lifetime_s: state.lifetime_s,
-    })
+    let about = entry.about;
+    state.is_labelled.then_some(Label { about })
 }
 
 fn number_of<T: PartialEq + Clone>(list: &mut Vec<T>, item: &T) -> u32 {

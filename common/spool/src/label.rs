@@ -6,6 +6,4 @@
 pub struct Label {
     /// What it is about, as a number: messages about the same have the same one.
     pub about: u32,
-    /// How long it may live, in seconds, if it says so itself.
-    pub lifetime_s: Option<u32>,
 }

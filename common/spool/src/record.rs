@@ -31,8 +31,8 @@
 //! `u32` attempts, `u8` end or
 //! 0; then `u8` 1 if it is held. Body and standing are one record, because a copy
 //! of one without the other would be taken for both. Behind that stands its label:
-//! `u8` 1, `u32` what it is about, `u32` how many seconds it may live, 2^32-1 if it
-//! does not say. Early releases wrote none: then the notification has to be read.
+//! `u8` 1, `u32` what it is about. Early releases wrote none: then the notification
+//! has to be read.
 //!
 //! Verdicts: 1 success, 2 temporary failure, 3 permanent failure. Ends: 1 stored
 //! by peer, 2 delivered, 3 refused, 4 expired, 5 superseded, 6 dropped, 7 nobody

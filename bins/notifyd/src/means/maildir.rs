@@ -109,6 +109,7 @@ mod tests {
                  \"site\":\"remote1\",\"path\":[\"remote1\",\"central\"],\"context\":{context}}}"
             ),
             told: Default::default(),
+            is_late: false,
         }
     }
 

@@ -4,12 +4,13 @@
 
 use std::collections::BTreeSet;
 
-use spool::{Message, Storage};
+use program::exit::chain;
+use spool::{Message, Storage, Target};
 
 use super::forwards::ForwardWork;
 use super::lanes::LaneWork;
 use super::peers::PeerWork;
-use super::{LaneChange, Owner};
+use super::{LaneChange, Owner, read_route};
 use crate::clock;
 use crate::config::{Forward, Peer};
 
@@ -23,6 +24,7 @@ impl<S: Storage> Owner<S> {
         self.change_peers(peers);
         self.change_forwards(forwards);
         let new_lanes = self.change_lanes(lanes);
+        self.apply_pauses();
         if new_lanes.is_empty() {
             return;
         }
@@ -76,11 +78,11 @@ impl<S: Storage> Owner<S> {
         let mut new = Vec::new();
         for LaneChange { number, now } in lanes {
             match (self.lanes.get_mut(number), now) {
-                (Some(work), Some((lane, jobs))) => work.change(lane, jobs),
+                (Some(work), Some((lane, tasks))) => work.change(lane, tasks),
                 (Some(work), None) => work.retired = true,
-                (None, Some((lane, jobs))) => {
+                (None, Some((lane, tasks))) => {
                     new.push(self.lanes.len());
-                    self.lanes.push(LaneWork::new(lane, jobs));
+                    self.lanes.push(LaneWork::new(lane, tasks));
                 }
                 (None, None) => {}
             }
@@ -90,15 +92,25 @@ impl<S: Storage> Owner<S> {
 
     /// An open message that one of these lanes has to get, and had not in this run.
     fn take_up(&mut self, message: &Message, lanes: &[usize]) {
-        // One of an early release whose body could not be read has no label; the
-        // next start reads it again.
-        let Some(label) = message.label else { return };
-        let (id, accepted) = (message.id, message.accepted);
-        for state in message.targets.iter().filter(|state| state.end.is_none()) {
-            let is_it = |at: &usize| state.target.is_meant_by(&self.lanes[*at].target);
-            if lanes.iter().any(is_it) {
-                self.push_lane(&state.target, id, accepted, state.attempts, label);
+        let open = message.targets.iter().filter(|target| target.end.is_none());
+        let is_it = |target: &Target| {
+            let mut lanes = lanes.iter().map(|at| &self.lanes[*at].target);
+            lanes.any(|lane| target.is_meant_by(lane))
+        };
+        let meant: Vec<_> = open.filter(|state| is_it(&state.target)).collect();
+        if meant.is_empty() {
+            return;
+        }
+        let body = self.queue.body(message.id).map_err(|error| chain(&error));
+        match body.and_then(|body| read_route(body.unwrap_or_default())) {
+            Ok(route) => {
+                for state in meant {
+                    let (accepted, attempts) = (message.accepted, state.attempts);
+                    self.push_lane(&state.target, message.id, accepted, attempts, &route);
+                }
             }
+            // The next start reads it again.
+            Err(why) => tracing::error!(id = %message.id, "stored body cannot be read: {why}"),
         }
     }
 }

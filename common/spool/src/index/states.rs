@@ -12,9 +12,8 @@ use crate::record::End;
 pub(super) struct State {
     pub(super) from: Option<u32>,
     pub(super) held: bool,
-    /// Whether it has a label; what it is about is not here, but the lifetime is.
+    /// Whether it has a label.
     pub(super) is_labelled: bool,
-    pub(super) lifetime_s: Option<u32>,
     pub(super) targets: Vec<Progress>,
 }
 

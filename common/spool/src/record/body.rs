@@ -237,14 +237,9 @@ fn put_standing(out: &mut Vec<u8>, standing: &Standing) {
     out.push(standing.held.into());
 }
 
-/// No lifetime of a label.
-const FOREVER: u32 = u32::MAX;
-
 fn put_label(out: &mut Vec<u8>, label: Label) {
     out.push(1);
     out.extend_from_slice(&label.about.to_le_bytes());
-    let lifetime = label.lifetime_s.map_or(FOREVER, |s| s.min(FOREVER - 1));
-    out.extend_from_slice(&lifetime.to_le_bytes());
 }
 
 fn put_totals(out: &mut Vec<u8>, totals: &Totals) {
@@ -367,11 +362,7 @@ impl<'a> Input<'a> {
         if self.u8()? != 1 {
             return None;
         }
-        let (about, lifetime) = (self.u32()?, self.u32()?);
-        Some(Label {
-            about,
-            lifetime_s: (lifetime != FOREVER).then_some(lifetime),
-        })
+        Some(Label { about: self.u32()? })
     }
 
     fn checkpoint(&mut self) -> Option<Record<'a>> {
@@ -440,10 +431,7 @@ mod tests {
                 order: 10,
                 from: None,
                 standing: Standing::default(),
-                label: Some(Label {
-                    about: 0x0102_0304,
-                    lifetime_s: None,
-                }),
+                label: Some(Label { about: 0x0102_0304 }),
                 body: b"{}"[..].into(),
             }),
             message(Event::Accepted {
@@ -456,10 +444,7 @@ mod tests {
                     ],
                     held: true,
                 },
-                label: Some(Label {
-                    about: u32::MAX,
-                    lifetime_s: Some(3600),
-                }),
+                label: Some(Label { about: u32::MAX }),
                 body: b""[..].into(),
             }),
             message(Event::Assigned {
