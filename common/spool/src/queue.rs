@@ -468,6 +468,11 @@ impl<S: Storage> Queue<S> {
         self.index.waiting_at_any(targets)
     }
 
+    /// The place of an open message in the order.
+    pub fn order(&self, id: NotificationId) -> Option<u64> {
+        self.index.order(id)
+    }
+
     /// The place in the order of the next message that is accepted.
     pub fn next_order(&self) -> u64 {
         self.index.next_order()

@@ -191,14 +191,24 @@ impl<S: Storage> Owner<S> {
                 Some(peer) => {
                     self.settle_forward(message.id, peer, End::StoredByPeer, "");
                 }
-                None => self.forwards[at].line.put_in(Waiting {
-                    place: message.order,
-                    id: message.id,
-                    about: label.about,
-                }),
+                None => self.put_in_forward(at, message.order, message.id, label),
             }
         }
         orphans
+    }
+
+    /// Lets a forward know of a message that waits for it, which may have come
+    /// before others that went already.
+    pub(super) fn put_in_forward(
+        &mut self,
+        at: usize,
+        place: u64,
+        id: NotificationId,
+        label: Label,
+    ) {
+        let about = label.about;
+        let line = &mut self.forwards[at].line;
+        line.put_in(Waiting { place, id, about });
     }
 
     /// Records an end at `peer`, which is one for all peers of the forward.
