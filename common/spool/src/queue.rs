@@ -374,9 +374,14 @@ impl<S: Storage> Queue<S> {
     }
 
     /// Looks how much room there is. To be asked every second or so: what is kept
-    /// for a full disk is made ready again here when there is room.
+    /// for a full disk is made ready again here when there is room. Where it is low,
+    /// what the journal does not need any more is given away.
     pub fn look_at_space(&mut self) -> Result<Space, Error> {
-        self.journal.look_at_space()
+        let space = self.journal.look_at_space()?;
+        if space == Space::Low && self.pending.is_empty() && self.give_away()? {
+            return self.journal.look_at_space();
+        }
+        Ok(space)
     }
 
     /// What [`Queue::look_at_space`] said last; full also since a commit found
@@ -699,6 +704,18 @@ impl<S: Storage> Queue<S> {
         Ok(rest)
     }
 
+    /// Makes a new segment, if an old one can go with it. Commits do the same in
+    /// passing; but as long as nothing is taken in there may be none.
+    fn give_away(&mut self) -> Result<bool, Error> {
+        self.tidy()?;
+        let oldest = self.journal.segments().next().map(|(number, _)| number);
+        if self.oldest_needed() == oldest {
+            return Ok(false);
+        }
+        self.write_to_new_segment(&[], 0)?;
+        Ok(true)
+    }
+
     /// The oldest segment that is needed beside a new one, if any is.
     fn oldest_needed(&self) -> Option<u32> {
         // On a full disk nothing is kept for tracing.
@@ -710,7 +727,7 @@ impl<S: Storage> Queue<S> {
         let enough = self.journal.segment_size() * keep as u64;
         let enough = enough.min(self.journal.limit() / 4);
         let mut left = self.journal.segments().len();
-        let mut bytes = self.journal.bytes();
+        let mut bytes = self.segment_bytes();
         for (number, len) in self.journal.segments() {
             let too_many = left > keep && (bytes > enough || left >= MOST_SEGMENTS);
             // What could not be read may be needed.
@@ -721,6 +738,12 @@ impl<S: Storage> Queue<S> {
             left -= 1;
         }
         None
+    }
+
+    /// What the segments take on the disk: with what was written ahead, and what
+    /// failed.
+    fn segment_bytes(&self) -> u64 {
+        self.journal.segments().map(|(_, bytes)| bytes).sum()
     }
 
     /// Copies open messages out of the oldest segment if there are too many
@@ -740,7 +763,7 @@ impl<S: Storage> Queue<S> {
             && !self.partial
             && crowded
             && self.index.live_count(oldest) > 0
-            && self.index.live_bytes() < self.journal.bytes() / 2
+            && self.index.live_bytes() < self.segment_bytes() / 2
         {
             self.copy_from(oldest)?;
         }
