@@ -8,6 +8,7 @@ use objects::SiteId;
 
 use crate::config::Lane;
 use crate::delivery::Task;
+use crate::mail::Partly;
 use crate::means::Means;
 use crate::owner::Request;
 use crate::stop::Stop;
@@ -23,8 +24,9 @@ pub(crate) fn start(
     stop: &Stop,
 ) -> std::io::Result<()> {
     let tasks = Arc::new(Mutex::new(tasks));
+    let partly = Partly::default();
     for _ in 0..lane.flow.places {
-        let mut means = Means::of(lane.clone(), site.clone());
+        let mut means = Means::of(lane.clone(), site.clone(), partly.clone());
         let (tasks, owner, stop) = (Arc::clone(&tasks), owner.clone(), stop.clone());
         let work = move || {
             while let Some(task) = next(&tasks) {
