@@ -15,7 +15,9 @@ mod rules;
 mod run;
 mod show;
 mod status;
+mod told;
 mod trace;
+mod waiting;
 mod words;
 
 use std::process::ExitCode;

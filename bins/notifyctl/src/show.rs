@@ -6,12 +6,15 @@ use std::path::Path;
 use objects::{Envelope, NotificationId, UnixTime};
 use program::{Failure, Status};
 use serde_json::{Value, json};
+use spool::Target;
 use spool::record::Event;
 
 use crate::cli::hand::Show;
 use crate::listing::cannot_read;
 use crate::place::Place;
 use crate::run::line;
+use crate::told;
+use crate::waiting::{Waiting, open_targets};
 use crate::words::{self, shown};
 
 /// Longest file that is read from the drop box.
@@ -22,6 +25,10 @@ struct Found {
     body: Vec<u8>,
     accepted: Option<UnixTime>,
     from: Option<String>,
+    /// Where it goes or went.
+    targets: Vec<Target>,
+    /// Those of them that still need it.
+    open: Vec<Target>,
     /// In words, without `ended: ` an open one.
     stands: String,
 }
@@ -53,7 +60,13 @@ pub(crate) fn show(
         .map_err(|error| Failure::caused(Status::Failed, "its body cannot be read", error))?;
     match json {
         true => line(out, &print_json(&found, &envelope).to_string())?,
-        false => print(&found, &envelope, out)?,
+        false => {
+            let waiting = match found.open.is_empty() {
+                true => Waiting::default(),
+                false => Waiting::ask(&place.spool),
+            };
+            print(&found, &envelope, &waiting, out)?;
+        }
     }
     Ok(Status::Done)
 }
@@ -64,12 +77,22 @@ fn in_journal(history: &[(UnixTime, Event<'static>)]) -> Option<Found> {
             body: body.to_vec(),
             accepted: Some(*time),
             from: from.as_ref().map(ToString::to_string),
+            targets: Vec::new(),
+            open: open_targets(history),
             stands: "open".to_owned(),
         }),
         _ => None,
     })?;
     for (_, event) in history {
         match event {
+            Event::Assigned { targets } => found.targets.extend(targets.iter().cloned()),
+            Event::Standing(standing) if found.targets.is_empty() => {
+                let targets = standing.targets.iter();
+                found.targets = targets.map(|(target, ..)| target.clone()).collect();
+                if standing.held {
+                    found.stands = "held".to_owned();
+                }
+            }
             Event::Held { .. } => found.stands = "held".to_owned(),
             Event::Standing(standing) if standing.held => found.stands = "held".to_owned(),
             Event::Released { .. } => found.stands = "open".to_owned(),
@@ -101,11 +124,18 @@ fn in_drop_box(spool: &Path, id: NotificationId) -> Option<Found> {
         body: std::fs::read(file.path()).ok().filter(|_| is_file)?,
         accepted: None,
         from: None,
+        targets: Vec::new(),
+        open: Vec::new(),
         stands: "in the drop box, not taken in yet".to_owned(),
     })
 }
 
-fn print(found: &Found, envelope: &Envelope<'_>, out: &mut dyn Write) -> Result<(), Failure> {
+fn print(
+    found: &Found,
+    envelope: &Envelope<'_>,
+    waiting: &Waiting,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
     let mut row = |name: &str, value: String| line(out, &format!("{name:<10} {value}"));
     row("id", envelope.id.to_string())?;
     row("stands", found.stands.clone())?;
@@ -125,6 +155,13 @@ fn print(found: &Found, envelope: &Envelope<'_>, out: &mut dyn Write) -> Result<
     let path: Vec<&str> = envelope.path.iter().map(objects::SiteId::as_str).collect();
     row("path", path.join(" -> "))?;
     row("bytes", found.body.len().to_string())?;
+    for target in &found.targets {
+        let mut text = format!("{target}{}", told::describe(target));
+        if found.open.contains(target) {
+            text.push_str(&waiting.words(envelope.id, target));
+        }
+        row("target", text)?;
+    }
     line(out, "")?;
     let context = envelope
         .context()
@@ -146,6 +183,7 @@ fn print_json(found: &Found, envelope: &Envelope<'_>) -> Value {
         "accepted": found.accepted.map(words::utc),
         "from": found.from,
         "bytes": found.body.len(),
+        "targets": found.targets.iter().map(told::json).collect::<Vec<_>>(),
         "notification": body,
     })
 }

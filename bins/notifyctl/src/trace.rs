@@ -13,6 +13,8 @@ use spool::{End, Target};
 use crate::listing::{cannot_read, object_of};
 use crate::place::Place;
 use crate::run::line;
+use crate::told;
+use crate::waiting::{self, Waiting};
 use crate::words::{self, shown};
 
 pub(crate) fn show(
@@ -39,11 +41,43 @@ pub(crate) fn show(
         };
         return line(out, &all).map(|()| Status::Done);
     }
+    print_now(&place.spool, id, &history, json, out)?;
     if history.is_empty() {
         let what = format!("{id} is not known here (or its records are gone already)");
         return Err(Failure::new(Status::Failed, what));
     }
     Ok(Status::Done)
+}
+
+/// A line for each target that still needs it: what is to come.
+fn print_now(
+    spool: &Path,
+    id: NotificationId,
+    history: &[(UnixTime, Event<'static>)],
+    json: bool,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    let open = waiting::open_targets(history);
+    if open.is_empty() {
+        return Ok(());
+    }
+    let waiting = Waiting::ask(spool);
+    for target in open {
+        let words = waiting.words(id, &target);
+        if words.is_empty() {
+            continue;
+        }
+        let text = format!("now  {target}{words}");
+        if json {
+            let mut all = json!({"id": id.to_string(), "event": "now", "text": text});
+            all["target"] = target.to_string().into();
+            waiting.add_to(&mut all, id, &target);
+            line(out, &all.to_string())?;
+        } else {
+            line(out, &text)?;
+        }
+    }
+    Ok(())
 }
 
 /// A line for each event.
@@ -101,8 +135,9 @@ fn describe(event: &Event<'_>) -> String {
             }
         }
         Event::Assigned { targets } => {
-            let targets: Vec<String> = targets.iter().map(ToString::to_string).collect();
-            format!("assigned to {}", targets.join(", "))
+            let one = |target: &Target| format!("{target}{}", told::describe(target));
+            let targets: Vec<String> = targets.iter().map(one).collect();
+            format!("assigned to {}", targets.join("; "))
         }
         Event::Attempt { target, number } => format!("{target}: attempt {number} started"),
         Event::Result {
@@ -122,8 +157,11 @@ fn describe(event: &Event<'_>) -> String {
         Event::RetryAsked { detail } => with("retry asked for".to_owned(), detail),
         Event::Standing(standing) => {
             let one = |(target, attempts, end): &(Target, u32, Option<End>)| match end {
-                Some(end) => format!("{target} {end}"),
-                None => format!("{target} open after {attempts} attempts"),
+                Some(end) => format!("{target}{} {end}", told::describe(target)),
+                None => format!(
+                    "{target}{} open after {attempts} attempts",
+                    told::describe(target)
+                ),
             };
             let mut all: Vec<String> = standing.targets.iter().map(one).collect();
             all.extend(standing.held.then(|| "held".to_owned()));
@@ -158,6 +196,9 @@ fn print_json(id: NotificationId, time: UnixTime, event: &Event<'_>, text: &str)
     match event {
         Event::Accepted { from, .. } => {
             all["from"] = json!(from.as_ref().map(ToString::to_string));
+        }
+        Event::Assigned { targets } => {
+            all["targets"] = targets.iter().map(told::json).collect();
         }
         Event::Attempt { target, number } => {
             all["target"] = target.to_string().into();

@@ -5,6 +5,7 @@ mod certificates;
 mod flow;
 mod lanes;
 mod links;
+mod rules;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -23,6 +24,8 @@ pub(crate) use lanes::{Destination, Lane, MailLane, ScriptLane, Transport};
 use lanes::{absolute, parse_lane};
 pub(crate) use links::{Forward, Listen, Peer, Tls};
 use links::{parse_forward, parse_listen, parse_peer, parse_tls};
+use rules::parse_rules;
+pub(crate) use rules::{Followed, Seen};
 
 /// All defaults of `notifyd.toml`.
 pub(crate) mod default {
@@ -57,6 +60,8 @@ pub(crate) struct Configuration {
     pub(crate) joined: BTreeSet<SiteId>,
     pub(crate) forward: Option<Forward>,
     pub(crate) lanes: Vec<Lane>,
+    /// Without them everything goes to every lane.
+    pub(crate) rules: Option<Followed>,
     pub(crate) state: State,
     /// Where Prometheus fetches the metrics.
     pub(crate) metrics: Option<Address>,
@@ -89,6 +94,7 @@ impl Configuration {
         let mut configuration = Self::parse(&file, &text)?;
         let mut problems = Vec::new();
         configuration.add_joined(&mut problems);
+        configuration.read_rules(&mut problems);
         match problems.is_empty() {
             true => Ok(configuration),
             false => Err(problems),
@@ -125,6 +131,9 @@ impl Configuration {
                 parse_lane(table, own, problems)
             })
         };
+        let rules = root
+            .take("rules", Table::table, &mut problems)
+            .and_then(|table| parse_rules(table, file, &mut problems));
         let state = match root.take("state", Table::table, &mut problems) {
             Some(table) => parse_state(table, &spool, &mut problems),
             None => default_state(&spool),
@@ -147,6 +156,7 @@ impl Configuration {
             joined: BTreeSet::new(),
             forward,
             lanes,
+            rules,
             state,
             metrics,
             stop_timeout: stop_timeout.unwrap_or(default::STOP_TIMEOUT),

@@ -1,11 +1,13 @@
 //! One attempt to deliver one notification: what goes in, what comes out.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bstr::BString;
+use objects::notification::Context;
 use objects::{Envelope, NotificationId, UnixTime};
-use rules::Told;
+use rules::{Contact, Told};
 use uuid::Uuid;
 
 /// What a lane's worker is given, with the number by which its line knows it.
@@ -58,6 +60,43 @@ impl Job {
         let parameters = &self.told.parameters;
         self.id.job_id_with(lane, parameters, contacts)
     }
+
+    /// Makes `context` what rules made of it: who is told is whom they chose, and
+    /// parameters are theirs. Values of several contacts stand between commas.
+    pub(crate) fn complete(&self, context: &mut Context) {
+        if !self.told.rules.is_empty() {
+            context.retain(|name, _| !name.starts_with("PARAMETER_"));
+        }
+        let parameters = self.told.parameters.iter();
+        context.extend(
+            parameters.map(|(name, value)| (format!("PARAMETER_{name}"), value.as_str().into())),
+        );
+        let contacts = &self.told.contacts;
+        if contacts.is_empty() {
+            return;
+        }
+        let is_of_contact = |name: &str| {
+            let rest = name.strip_prefix("CONTACT");
+            rest.is_some_and(|rest| {
+                matches!(rest, "NAME" | "ALIAS" | "EMAIL" | "PAGER") || rest.starts_with('_')
+            })
+        };
+        context.retain(|name, _| !is_of_contact(name));
+        let mut set = |name: String, value: &dyn Fn(&Contact) -> BString| {
+            let values: Vec<BString> = contacts.iter().map(|contact| value(contact)).collect();
+            context.insert(name, bstr::join(",", values).into());
+        };
+        set("CONTACTNAME".to_owned(), &|contact| contact.name.clone());
+        set("CONTACTALIAS".to_owned(), &|contact| contact.alias.clone());
+        set("CONTACTEMAIL".to_owned(), &|contact| contact.email.clone());
+        set("CONTACTPAGER".to_owned(), &|contact| contact.pager.clone());
+        let names: BTreeSet<&String> = contacts.iter().flat_map(|c| c.attributes.keys()).collect();
+        for name in names {
+            set(format!("CONTACT_{name}"), &|contact| {
+                contact.attributes.get(name).cloned().unwrap_or_default()
+            });
+        }
+    }
 }
 
 /// How an attempt ended.
@@ -92,12 +131,13 @@ impl Outcome {
 
 /// What a lane reads of a stored body. Bodies were checked when they were
 /// accepted, so a failure here is one of the disk or of a later release.
-pub(crate) fn open(job: &Job) -> Result<(Envelope<'_>, objects::notification::Context), Outcome> {
+pub(crate) fn open(job: &Job) -> Result<(Envelope<'_>, Context), Outcome> {
     let permanent = |error: objects::notification::Error| {
         Outcome::new(Verdict::Permanent, program::exit::chain(&error))
     };
     let envelope = Envelope::parse(&job.body).map_err(permanent)?;
-    let context = envelope.context().map_err(permanent)?;
+    let mut context = envelope.context().map_err(permanent)?;
+    job.complete(&mut context);
     Ok((envelope, context))
 }
 

@@ -110,6 +110,8 @@ pub(crate) struct QueueFigures {
     pub(crate) disk_error: Option<String>,
     /// What is to be said about the file system of the spool.
     pub(crate) disk_warning: Option<String>,
+    /// What waits because the rules cannot be followed, and why.
+    pub(crate) undecided: Option<String>,
 }
 
 /// Counts what is worth a new state file before its time.

@@ -42,6 +42,7 @@ impl Means {
             site,
             sender: mail.sender,
             recipients: mail.recipients,
+            usual: mail.usual,
             templates,
         };
         match mail.transport {

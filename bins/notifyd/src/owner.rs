@@ -6,11 +6,14 @@
 //! files. While the disk refuses commits nothing is answered and nothing more
 //! is taken in; what was said so far is kept and committed when it heals.
 
+mod assign;
 mod control;
 #[cfg(test)]
 mod crashes;
 mod failures;
 mod forwards;
+#[cfg(test)]
+mod kills;
 mod lanes;
 mod pace;
 mod pauses;
@@ -22,11 +25,13 @@ mod submitters;
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
 use objects::{Envelope, NotificationId, SiteId, UnixTime};
 use program::exit::chain;
+use rules::Rules;
 use spool::control::{Answer, Question};
 use spool::drop_box::Dropped;
 use spool::ground::Ground;
@@ -90,6 +95,7 @@ pub(crate) enum Request {
         peers: Vec<Peer>,
         forwards: Vec<Forward>,
         lanes: Vec<LaneChange>,
+        rules: Option<Arc<Rules>>,
     },
     /// From somebody at the control socket.
     Question {
@@ -178,6 +184,10 @@ pub(crate) struct Owner<S: Storage = DirectoryStorage> {
     interrupted: HashSet<(NotificationId, Target)>,
     peers: BTreeMap<SiteId, PeerWork>,
     forwards: Vec<ForwardWork>,
+    /// Without them everything goes to every lane.
+    rules: Option<Arc<Rules>>,
+    /// What is open and has no targets, as the rules cannot be followed, and why.
+    undecided: BTreeMap<NotificationId, String>,
     /// What a peer may have in doubt here.
     window: Window,
     stop: Stop,
@@ -236,6 +246,8 @@ impl<S: Storage> Owner<S> {
             forwards: forwards
                 .map(|forward| ForwardWork::new(forward, clock::instant()))
                 .collect(),
+            rules: configuration.followed(),
+            undecided: BTreeMap::new(),
             window: window(configuration.peers.len()),
             stop,
             absorbed: Vec::new(),
@@ -310,7 +322,7 @@ impl<S: Storage> Owner<S> {
         };
         if message.targets.is_empty() {
             // The records were torn apart between acceptance and assignment.
-            self.assign(message.id, &route);
+            self.assign(message.id, message.accepted, &route);
             return Ok(());
         }
         if self.hold_interrupted(message) {
@@ -419,7 +431,11 @@ impl<S: Storage> Owner<S> {
                 peers,
                 forwards,
                 lanes,
-            } => self.reconfigure(peers, forwards, lanes),
+                rules,
+            } => {
+                self.reconfigure(peers, forwards, lanes);
+                self.follow(rules);
+            }
             Request::Question { question, to } => self.handle_question(question, to),
             Request::Finished {
                 lane,
@@ -505,7 +521,7 @@ impl<S: Storage> Owner<S> {
             Accepted::New => {
                 self.counters.accepted += 1;
                 tracing::debug!(%id, "accepted");
-                self.assign(id, &route);
+                self.assign(id, now(), &route);
             }
             Accepted::Duplicate(_) => {
                 self.counters.duplicates += 1;
@@ -513,35 +529,6 @@ impl<S: Storage> Owner<S> {
             }
         }
         Ok(accepted)
-    }
-
-    fn assign(&mut self, id: NotificationId, route: &Route) {
-        let forwards = self.forwards.iter().filter(|f| f.wants(route));
-        let targets = route.targets(
-            forwards.map(ForwardWork::active),
-            self.lanes
-                .iter()
-                .filter(|lane| !lane.retired)
-                .map(|lane| lane.name.as_str()),
-        );
-        if targets.is_empty() {
-            self.queue.end(id, End::NobodyToNotify, "", now());
-            return;
-        }
-        self.queue.assign(id, &targets, now());
-        for target in &targets {
-            match target {
-                Target::Peer(peer) => {
-                    let mut forwards = self.forwards.iter();
-                    if let Some(at) = forwards.position(|f| f.active() == peer) {
-                        self.push_forward(at, id, now(), route);
-                    }
-                }
-                lane => {
-                    self.push_lane(lane, id, now(), 0, route);
-                }
-            }
-        }
     }
 
     /// Keeps the body of what can never be delivered, for people to look at.
@@ -633,6 +620,7 @@ impl<S: Storage> Owner<S> {
             delivered: self.counters.delivered,
             failed: self.counters.failed,
             disk_warning: self.disk_warning.clone(),
+            undecided: self.undecided_warning(),
             disk_error: match (self.queue.failing(), self.space) {
                 (Some(why), _) => Some(why.to_owned()),
                 (None, Space::Full) => Some("no space is left, nothing is taken in".to_owned()),

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::access::Access;
-use crate::config::{Configuration, Lane, Listen};
+use crate::config::{Configuration, Lane, Listen, Seen};
 use crate::delivery::Task;
 use crate::figures::Notices;
 use crate::lane::{self, Crew};
@@ -35,6 +35,8 @@ pub(crate) struct Live {
     /// Where the metrics are.
     door: watch::Sender<Door>,
     connectors: BTreeMap<SiteId, (Address, JoinHandle<()>)>,
+    /// The files of rules when they were read last, though perhaps in vain.
+    tried: Vec<Seen>,
     /// Every lane there has been since the start, by its number.
     lanes: Vec<Lane>,
 }
@@ -58,6 +60,7 @@ impl Live {
             listeners: Vec::new(),
             door,
             connectors: BTreeMap::new(),
+            tried: Vec::new(),
             lanes: configuration.lanes.clone(),
         };
         live.serve(listeners);
@@ -68,6 +71,8 @@ impl Live {
 
     /// Reads the configuration again.
     pub(crate) async fn reload(&mut self) {
+        let followed = self.network.settings().configuration.rules.clone();
+        self.tried = followed.and_then(|f| f.changes()).unwrap_or_default();
         let problems = match run::read(&self.path) {
             Err(problems) => problems,
             Ok((configuration, access)) => match self.check(&configuration) {
@@ -96,6 +101,23 @@ impl Live {
             .map(|problem| format!("the configuration has not been read again: {problem}"));
         self.notices.set("configuration", shown.collect());
         self.network.look_again();
+    }
+
+    /// Waits until a file that rules are read from is not what was read last; for
+    /// ever if that is not looked at.
+    pub(crate) async fn wait_for_new_rules(&self) {
+        let settings = self.network.settings();
+        let followed = settings.configuration.rules.as_ref();
+        let Some((followed, look)) = followed.and_then(|f| Some((f, f.look?))) else {
+            return std::future::pending().await;
+        };
+        loop {
+            tokio::time::sleep(look).await;
+            // What could not be used is not read again and again.
+            if followed.changes().is_some_and(|now| now != self.tried) {
+                return;
+            }
+        }
     }
 
     /// Binds what is new: for peers, and where metrics are fetched if that has

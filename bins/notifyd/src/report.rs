@@ -126,7 +126,8 @@ impl Reporter {
             certificate_expires: self.notices.expires(),
             warnings: {
                 let lanes = queue.lanes.iter().filter_map(LaneFigures::warning);
-                self.notices.warnings().into_iter().chain(lanes).collect()
+                let all = self.notices.warnings().into_iter().chain(lanes);
+                all.chain(queue.undecided.clone()).collect()
             },
             queue: queue.clone(),
             links: self.links.all().into_iter().collect(),

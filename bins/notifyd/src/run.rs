@@ -389,6 +389,7 @@ impl Signals {
                     let _ = wake.send(Report::Show);
                 }
                 _ = self.hangup.recv() => live.reload().await,
+                () = live.wait_for_new_rules() => live.reload().await,
                 // The log goes to standard error, which whoever opened it reopens.
                 _ = self.reopen.recv() => {}
             }

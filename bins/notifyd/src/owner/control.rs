@@ -108,6 +108,7 @@ impl<S: Storage> Owner<S> {
                 for lane in &mut self.lanes {
                     lane.line.hurry(Some(&done), clock::instant());
                 }
+                self.decide_again(done.iter().copied());
             }
             Action::Release => {}
         }

@@ -141,14 +141,18 @@ impl LaneWork {
     /// What keeps its order in this lane, or belongs together in it.
     fn stream(&self, aim: &Aim, route: &Route) -> Object {
         let Some(bulk) = &self.flow().bulk else {
-            return Object::named([&*route.site, route.object.as_bytes(), &aim.recipients]);
+            return Object::named([
+                route.site.as_str().as_bytes(),
+                route.object.as_bytes(),
+                &aim.recipients,
+            ]);
         };
         let rules = aim.told.rules.join(",");
         let entry = |name: &str| route.context.get(name).map_or(&b""[..], |v| v.as_slice());
         let part = |by: &By| match by {
             By::Host => entry("HOSTNAME"),
             By::Service => entry("SERVICEDESC"),
-            By::Site => &route.site,
+            By::Site => route.site.as_str().as_bytes(),
             // Those have their own in any case.
             By::Contact => b"",
             By::Rule => rules.as_bytes(),
@@ -476,10 +480,11 @@ impl<S: Storage> Owner<S> {
         self.lanes.iter().map(figures).collect()
     }
 
-    /// All that wait for another attempt, in any lane.
+    /// All that wait for another attempt, in any lane, or for rules.
     pub(super) fn deferred(&self) -> HashSet<NotificationId> {
         let lanes = self.lanes.iter();
-        lanes.flat_map(|lane| lane.line.deferred()).collect()
+        let lanes = lanes.flat_map(|lane| lane.line.deferred());
+        lanes.chain(self.undecided.keys().copied()).collect()
     }
 }
 
