@@ -284,7 +284,7 @@ fn delivery_is_paused_and_resumed_and_everything_says_so() {
         "they know",
     ];
     let said = place.ctl(&pause).success().text();
-    assert_eq!(said, "delivery by lane ops paused for 2 h\n");
+    assert_eq!(said, "delivery by lane ops paused for 2 h 0 min\n");
     let id = place.notify("db1");
     wait_until("it waits", || place.queue(&[]).len() == 1);
     let why = "paused for another";
@@ -314,7 +314,7 @@ fn delivery_is_paused_and_resumed_and_everything_says_so() {
         .success()
         .text();
     assert_eq!(again.trim_end(), r#"{"action":"resume","lane":null}"#);
-    place.ctl(&["pause", "delivery", "--lane", "nope"]).code(1);
-    place.ctl(&["pause", "everything"]).code(2);
+    place.ctl(&["pause", "delivery", "--lane", "nope"]).expect(1);
+    place.ctl(&["pause", "everything"]).expect(2);
     drop(running);
 }
