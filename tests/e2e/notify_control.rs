@@ -314,7 +314,9 @@ fn delivery_is_paused_and_resumed_and_everything_says_so() {
         .success()
         .text();
     assert_eq!(again.trim_end(), r#"{"action":"resume","lane":null}"#);
-    place.ctl(&["pause", "delivery", "--lane", "nope"]).expect(1);
+    place
+        .ctl(&["pause", "delivery", "--lane", "nope"])
+        .expect(1);
     place.ctl(&["pause", "everything"]).expect(2);
     drop(running);
 }
