@@ -164,7 +164,7 @@ fn attempts_without_an_end_are_known_after_a_restart() {
     let (ops, mail) = (Target::Lane("ops".into()), job("mail", "anna"));
     let targets = [ops, mail.clone()];
     for number in 1..=5 {
-        queue.accept(id(number), None, b"{}", now()).unwrap();
+        queue.accept(id(number), None, None, b"{}", now()).unwrap();
         queue.assign(id(number), &targets, now());
         queue.attempt(id(number), &mail, 1, now());
     }
