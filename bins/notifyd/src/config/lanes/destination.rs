@@ -4,7 +4,7 @@ use program::config::Table;
 
 use super::checkmk::CheckmkLane;
 use super::command::CommandLane;
-use super::mail::{self, MailLane};
+use super::mail::{self, MailLane, Transport};
 use super::script::ScriptLane;
 use super::syslog::SyslogLane;
 use super::webhook::WebhookLane;
@@ -54,6 +54,15 @@ impl Destination {
             _ => mail::parse(table, kind, site, problems)
                 .map(Box::new)
                 .map(Self::Mail),
+        }
+    }
+
+    /// Whether every delivery is a process of its own.
+    pub(crate) fn runs_processes(&self) -> bool {
+        match self {
+            Self::Script(_) | Self::Command(_) | Self::Checkmk(CheckmkLane::Command { .. }) => true,
+            Self::Mail(mail) => matches!(mail.transport, Transport::Sendmail { .. }),
+            Self::Webhook(_) | Self::Syslog(_) | Self::Checkmk(CheckmkLane::Spool(_)) => false,
         }
     }
 
