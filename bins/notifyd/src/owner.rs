@@ -20,6 +20,7 @@ mod pace;
 mod pauses;
 mod peers;
 mod reconfigure;
+mod results;
 #[cfg(test)]
 mod simulation;
 mod submitters;
@@ -30,6 +31,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
+use objects::notification::Kind;
 use objects::{Envelope, NotificationId, SiteId, UnixTime};
 use program::exit::chain;
 use rules::Rules;
@@ -127,6 +129,8 @@ pub(crate) enum FromLink {
         outgoing: bool,
         /// Whether the peer takes messages.
         accepts: bool,
+        /// Whether both ends know results.
+        results: bool,
     },
     Said(Vec<Said>),
     Down,
@@ -192,6 +196,8 @@ pub(crate) struct Owner<S: Storage = DirectoryStorage> {
     /// What is open and has no targets, as the rules cannot be followed, and why.
     undecided: BTreeMap<NotificationId, String>,
     fallback: Fallback,
+    /// Open results that are on their way to a peer.
+    results: HashSet<NotificationId>,
     /// What a peer may have in doubt here.
     window: Window,
     stop: Stop,
@@ -253,6 +259,7 @@ impl<S: Storage> Owner<S> {
             rules: configuration.followed(),
             undecided: BTreeMap::new(),
             fallback: Fallback::new(configuration),
+            results: HashSet::new(),
             window: window(configuration.peers.len()),
             stop,
             absorbed: Vec::new(),
@@ -332,6 +339,9 @@ impl<S: Storage> Owner<S> {
         }
         if self.hold_interrupted(message) {
             return Ok(());
+        }
+        if route.kind == Kind::Result {
+            self.results.insert(message.id);
         }
         for peer in self.restore_forwards(message, &route) {
             *orphans.entry(format!("peer {peer}")).or_default() += 1;

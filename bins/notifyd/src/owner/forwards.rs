@@ -27,6 +27,7 @@ pub(super) struct ForwardWork {
     /// In order of preference.
     peers: Vec<SiteId>,
     failover_after: Duration,
+    only_results: bool,
     pub(super) line: ForwardLine,
     /// The one in use, by its place in `peers`.
     active: usize,
@@ -47,6 +48,7 @@ impl ForwardWork {
             away: vec![Some(now); forward.to.len()],
             peers: forward.to,
             failover_after: forward.failover_after,
+            only_results: forward.only_results,
             line: ForwardLine::default(),
             active: 0,
             due: None,
@@ -62,6 +64,7 @@ impl ForwardWork {
     pub(super) fn with(self, forward: &Forward) -> Self {
         Self {
             failover_after: forward.failover_after,
+            only_results: forward.only_results,
             ..self
         }
     }
@@ -82,7 +85,7 @@ impl ForwardWork {
     /// Whether a notification that came this way is to go on here: not if one
     /// of these sites has had it.
     pub(super) fn wants(&self, route: &Route) -> bool {
-        !self.peers.iter().any(|peer| route.path.contains(peer))
+        !self.only_results && !self.peers.iter().any(|peer| route.path.contains(peer))
     }
 
     /// The peer that is to be fed now, if one is.
@@ -224,6 +227,12 @@ impl<S: Storage> Owner<S> {
                 let Some(id) = forward.line.take(at) else {
                     break;
                 };
+                if !work.wants_results() && self.results.remove(&id) {
+                    let why = format!("{peer} takes no results");
+                    self.queue.end(id, End::Dropped, &why, now());
+                    forward.line.end(id);
+                    continue;
+                }
                 let mark = self.fallback.is_used() && was_delivered(&self.queue, id);
                 let sent = self.queue.look_at_body(id, |body| {
                     let marked = mark.then(|| marked(body, &self.site)).flatten();
@@ -256,6 +265,8 @@ impl<S: Storage> Owner<S> {
     }
 
     pub(super) fn forward_figures(&self) -> Vec<Line> {
-        self.forwards.iter().map(ForwardWork::figures).collect()
+        let forwards = self.forwards.iter();
+        let shown = forwards.filter(|f| !f.only_results || f.line.counts() != (0, 0));
+        shown.map(ForwardWork::figures).collect()
     }
 }
