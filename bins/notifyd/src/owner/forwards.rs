@@ -11,21 +11,24 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use objects::{NotificationId, SiteId};
-use spool::{End, Message, Settled, Storage, Target};
+use spool::{End, Label, Message, Queue, Settled, Storage, Target};
 
 use super::fallback::{marked, was_delivered};
 use super::peers::PeerWork;
+use super::results::is_result;
 use super::{Owner, now};
 use crate::clock;
 use crate::config::Forward;
 use crate::figures::Line;
-use crate::forward_line::ForwardLine;
+use crate::forward_line::{Backlog, ForwardLine, Waiting};
 use crate::route::Route;
 
 /// One forward.
 pub(super) struct ForwardWork {
     /// In order of preference.
     peers: Vec<SiteId>,
+    /// The same, as the journal names them.
+    targets: Vec<Target>,
     failover_after: Duration,
     only_results: bool,
     pub(super) line: ForwardLine,
@@ -46,6 +49,7 @@ impl ForwardWork {
     pub(super) fn new(forward: Forward, now: Instant) -> Self {
         Self {
             away: vec![Some(now); forward.to.len()],
+            targets: forward.to.iter().cloned().map(Target::Peer).collect(),
             peers: forward.to,
             failover_after: forward.failover_after,
             only_results: forward.only_results,
@@ -126,8 +130,14 @@ impl ForwardWork {
         Some(self.peers[best].clone())
     }
 
-    fn figures(&self) -> Line {
-        let (waiting, processing) = self.line.counts();
+    /// How many wait, those on their way included.
+    pub(super) fn waiting<S: Storage>(&self, queue: &Queue<S>) -> u64 {
+        queue.waiting_at_any(&self.targets)
+    }
+
+    fn figures<S: Storage>(&self, queue: &Queue<S>) -> Line {
+        let processing = self.line.sent();
+        let waiting = self.waiting(queue).saturating_sub(processing);
         Line {
             name: self
                 .peers
@@ -141,10 +151,28 @@ impl ForwardWork {
     }
 }
 
+/// What waits for a forward, as the journal says.
+struct Waits<'a, S: Storage> {
+    queue: &'a Queue<S>,
+    targets: &'a [Target],
+}
+
+impl<S: Storage> Backlog for Waits<'_, S> {
+    fn from(&self, place: u64) -> impl Iterator<Item = Waiting> {
+        let waiting = self.queue.waiting_from(place, self.targets);
+        waiting.map(|(place, id, about)| Waiting { place, id, about })
+    }
+
+    fn len(&self) -> u64 {
+        self.queue.waiting_at_any(self.targets)
+    }
+}
+
 impl<S: Storage> Owner<S> {
-    /// Puts an open message of an earlier run into the lines of the forwards it
-    /// still has to go to; the targets that no forward leads to are returned.
-    pub(super) fn restore_forwards(&mut self, message: &Message, route: &Route) -> Vec<SiteId> {
+    /// An open message of an earlier run, or one that was held, waits for the
+    /// forwards it still has to go to; the targets that no forward leads to are
+    /// returned.
+    pub(super) fn restore_forwards(&mut self, message: &Message, label: Label) -> Vec<SiteId> {
         let peers = |ended: bool| {
             let targets = message.targets.iter();
             targets.filter_map(move |state| match &state.target {
@@ -168,24 +196,24 @@ impl<S: Storage> Owner<S> {
                 Some(peer) => {
                     self.settle_forward(message.id, peer, End::StoredByPeer, "");
                 }
-                None => self.push_forward(at, message.id, message.accepted, route),
+                None => self.put_in_forward(at, message.order, message.id, label),
             }
         }
         orphans
     }
 
-    /// Puts a notification at the end of the line of a forward.
-    pub(super) fn push_forward(
+    /// Lets a forward know of a message that waits for it, which may have come
+    /// before others that went already.
+    pub(super) fn put_in_forward(
         &mut self,
         at: usize,
+        place: u64,
         id: NotificationId,
-        accepted: objects::UnixTime,
-        route: &Route,
+        label: Label,
     ) {
-        let age = now().micros().saturating_sub(accepted.micros());
-        let age = Duration::from_micros(u64::try_from(age).unwrap_or(0));
+        let about = label.about;
         let line = &mut self.forwards[at].line;
-        line.push(id, &route.object, age, clock::instant());
+        line.put_in(Waiting { place, id, about });
     }
 
     /// Records an end at `peer`, which is one for all peers of the forward.
@@ -212,6 +240,7 @@ impl<S: Storage> Owner<S> {
     /// Hands the peers in use as much as their windows take.
     pub(super) fn feed_forwards(&mut self) {
         let at = clock::instant();
+        let old = self.ages.old(self.queue.next_order(), at);
         for forward in &mut self.forwards {
             if forward.pause.is_some_and(|until| at < until) {
                 continue;
@@ -224,26 +253,34 @@ impl<S: Storage> Owner<S> {
                 continue;
             };
             while work.has_room() {
-                let Some(id) = forward.line.take(at) else {
+                let waits = Waits {
+                    queue: &self.queue,
+                    targets: &forward.targets,
+                };
+                let Some(id) = forward.line.take(old, &waits) else {
                     break;
                 };
-                if !work.wants_results() && self.results.remove(&id) {
-                    let why = format!("{peer} takes no results");
-                    self.queue.end(id, End::Dropped, &why, now());
-                    forward.line.end(id);
-                    continue;
-                }
                 let mark = self.fallback.is_used() && was_delivered(&self.queue, id);
+                let takes_results = work.wants_results();
                 let sent = self.queue.look_at_body(id, |body| {
+                    if !takes_results && is_result(body) {
+                        return false;
+                    }
                     let marked = mark.then(|| marked(body, &self.site)).flatten();
                     work.send(id, marked.as_deref().unwrap_or(body), at);
+                    true
                 });
                 match sent {
-                    Ok(Some(())) if forward.peers.len() > 1 => {
+                    Ok(Some(false)) => {
+                        let why = format!("{peer} takes no results");
+                        self.queue.end(id, End::Dropped, &why, now());
+                        forward.line.end(id);
+                    }
+                    Ok(Some(true)) if forward.peers.len() > 1 => {
                         let target = Target::Peer(peer.clone());
                         self.queue.assign(id, &[target], now());
                     }
-                    Ok(Some(())) => {}
+                    Ok(Some(true)) => {}
                     Ok(None) => forward.line.end(id),
                     Err(error) if error.is_temporary() => {
                         let why = program::exit::chain(&error);
@@ -266,7 +303,8 @@ impl<S: Storage> Owner<S> {
 
     pub(super) fn forward_figures(&self) -> Vec<Line> {
         let forwards = self.forwards.iter();
-        let shown = forwards.filter(|f| !f.only_results || f.line.counts() != (0, 0));
-        shown.map(ForwardWork::figures).collect()
+        let is_shown = |work: &&ForwardWork| !work.only_results || work.waiting(&self.queue) > 0;
+        let shown = forwards.filter(is_shown);
+        shown.map(|work| work.figures(&self.queue)).collect()
     }
 }

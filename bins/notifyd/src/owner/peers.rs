@@ -242,7 +242,7 @@ impl<S: Storage> Owner<S> {
                 link.window = Some(window);
                 self.restart_line(peer);
                 if let Some(forward) = self.forwards.iter_mut().find(|f| f.goes_to(peer)) {
-                    forward.line.end_all(&have.iter().copied().collect());
+                    have.iter().for_each(|id| forward.line.end(*id));
                 }
                 self.stored_by_peer(peer, have);
             }
@@ -330,9 +330,6 @@ impl<S: Storage> Owner<S> {
         }
         let work = self.peers.get_mut(peer);
         if let Some(link) = work.and_then(|work| work.link.as_mut()) {
-            for id in &ids {
-                self.results.remove(id);
-            }
             link.settled.extend(ids);
         }
     }

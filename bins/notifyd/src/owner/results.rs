@@ -2,6 +2,8 @@
 //! from, as a notification of the kind `result`, hop by hop. It is durable with the
 //! end that it tells of, and its id is made of it: so it comes, and comes once.
 
+use std::time::Duration;
+
 use bstr::ByteSlice;
 use objects::notification::{Context, Kind};
 use objects::{Envelope, Notification, NotificationId, SiteId};
@@ -10,6 +12,7 @@ use rules::Told;
 use spool::{Accepted, End, Storage, Target};
 
 use super::{Owner, now, read_route};
+use crate::clock;
 use crate::route::Route;
 
 /// Longest answer of a lane that travels back, in bytes.
@@ -25,6 +28,15 @@ mod entry {
     pub(super) const ATTEMPT: &str = "RESULT_ATTEMPT";
     pub(super) const END: &str = "RESULT_END";
     pub(super) const ANSWER: &str = "RESULT_ANSWER";
+}
+
+/// Whether a body is a result. Nearly all that are none need not be taken apart.
+pub(super) fn is_result(body: &[u8]) -> bool {
+    body.contains_str(entry::NOTIFICATION)
+        && std::str::from_utf8(body)
+            .ok()
+            .and_then(|text| Envelope::parse(text).ok())
+            .is_some_and(|envelope| envelope.kind == Kind::Result)
 }
 
 impl<S: Storage> Owner<S> {
@@ -105,9 +117,12 @@ impl<S: Storage> Owner<S> {
         let body = envelope.append_hop(&self.site);
         let body = body.map_err(|error| chain(&error))?;
         let route = read_route(body.clone().into_bytes())?;
-        let accepted = self.queue.accept(result.id, None, body.as_bytes(), now());
+        let place = self.queue.next_order();
+        let (id, label) = (result.id, Some(route.label));
+        let accepted = self.queue.accept(id, None, label, body.as_bytes(), now());
         if let Accepted::New = accepted.map_err(|error| chain(&error))? {
-            self.pass_on(result.id, &route);
+            self.ages.push(place, Duration::ZERO, clock::instant());
+            self.pass_on(id, &route);
         }
         Ok(())
     }
@@ -134,8 +149,9 @@ impl<S: Storage> Owner<S> {
                     .and_then(|name| SiteId::new(name).ok());
                 if let (Some(forward), Some(peer)) = (forward, peer) {
                     self.queue.assign(id, &[Target::Peer(peer)], now());
-                    self.results.insert(id);
-                    self.push_forward(forward, id, now(), route);
+                    if let Some(place) = self.queue.order(id) {
+                        self.put_in_forward(forward, place, id, route.label);
+                    }
                     return;
                 }
                 let before = program::log::quote(before, 64);
