@@ -18,6 +18,7 @@ mod show;
 mod status;
 mod told;
 mod trace;
+mod waiting;
 mod words;
 
 use std::process::ExitCode;
