@@ -1,4 +1,5 @@
-//! `notifyctl hold`, `release`, `retry`, `drop`, `flush`, `reload`: what is asked
+//! `notifyctl hold`, `release`, `retry`, `drop`, `pause`, `resume`, `flush`,
+//! `reload`: what is asked
 //! of notifyd. Which notifications are meant is found out here, by reading the
 //! journal, so that it is what `notifyctl queue` lists with the same options.
 
@@ -15,6 +16,7 @@ use crate::control::Control;
 use crate::listing::Listing;
 use crate::place::Place;
 use crate::run::line;
+use crate::words;
 
 pub(crate) fn act(
     place: &Place,
@@ -57,6 +59,62 @@ pub(crate) fn flush(
         false => format!("links connect now; {done} deliveries are tried again now"),
     };
     line(out, &text).map(|()| Status::Done)
+}
+
+pub(crate) fn pause(
+    place: &Place,
+    args: &hand::Pause,
+    json: bool,
+    out: &mut dyn Write,
+) -> Result<Status, Failure> {
+    let hand::Pausable::Delivery = args.what;
+    let question = Question::Pause {
+        lane: args.lane.clone(),
+        length: args.length,
+        hand: by_whom(&args.why),
+    };
+    Control::require(&place.spool)?.ask(&question)?;
+    let lane = args.lane.as_deref();
+    let until = match args.length {
+        Some(length) => format!("for {}", words::duration(length.as_secs() as i64)),
+        None => "until it is resumed".to_owned(),
+    };
+    let text = match json {
+        true => {
+            let secs = args.length.map(|length| length.as_secs_f64());
+            json!({"action": "pause", "lane": lane, "for_s": secs}).to_string()
+        }
+        false => format!("{} paused {until}", delivery(lane)),
+    };
+    line(out, &text).map(|()| Status::Done)
+}
+
+pub(crate) fn resume(
+    place: &Place,
+    args: &hand::Resume,
+    json: bool,
+    out: &mut dyn Write,
+) -> Result<Status, Failure> {
+    let hand::Pausable::Delivery = args.what;
+    let question = Question::Resume {
+        lane: args.lane.clone(),
+        hand: by_whom(&args.why),
+    };
+    let answer = Control::require(&place.spool)?.ask(&question)?;
+    let lane = args.lane.as_deref();
+    let text = match (json, answer) {
+        (true, _) => json!({"action": "resume", "lane": lane}).to_string(),
+        (false, Answer::Done { done: 0, .. }) => format!("{} was not paused", delivery(lane)),
+        (false, _) => format!("{} goes on", delivery(lane)),
+    };
+    line(out, &text).map(|()| Status::Done)
+}
+
+fn delivery(lane: Option<&str>) -> String {
+    match lane {
+        Some(lane) => format!("delivery by lane {lane}"),
+        None => "delivery".to_owned(),
+    }
 }
 
 pub(crate) fn reload(

@@ -11,9 +11,9 @@ use clap::{Parser, Subcommand};
 /// Show and change what a notification spool holds and becomes of it
 ///
 /// status, queue, show and trace read the spool and the state file of notifyd,
-/// whether notifyd runs or not. hold, release, retry, drop, flush and reload ask
-/// notifyd, and are done, durably, when they end. import and export move
-/// notifications from and to a spool of Checkmk.
+/// whether notifyd runs or not. hold, release, retry, drop, pause, resume, flush
+/// and reload ask notifyd, and are done, durably, when they end. import and export
+/// move notifications from and to a spool of Checkmk.
 #[derive(Debug, Parser)]
 #[command(
     name = "notifyctl",
@@ -28,6 +28,7 @@ use clap::{Parser, Subcommand};
                   notifyctl --spool /var/spool/sitewire queue --host db1\n  \
                   notifyctl trace 0199d3a8-6f0c-7bb2-9d0e-51a7c3f0e1d2\n  \
                   notifyctl drop --host db1 --older-than 2h --why 'sold'\n  \
+                  notifyctl pause delivery --for 30m --why 'the network is being moved'\n  \
                   notifyctl test --wait 1m\n\n\
                   Exit status: 0 done, 1 failed or not found, 2 used wrongly, 3 incomplete,\n\
                   75 try again, 78 bad configuration; status --nagios: the state of\n\
@@ -82,6 +83,13 @@ pub(crate) enum Command {
     Retry(hand::Act),
     /// End notifications without delivering them; who and why is recorded
     Drop(hand::Drop),
+    /// Deliver nothing for a while: what comes is accepted, stored and forwarded
+    ///
+    /// What runs goes on. A pause survives a restart of notifyd, and ends by
+    /// itself if it has an end. What waits may expire meanwhile.
+    Pause(hand::Pause),
+    /// Deliver again what waits because of a pause
+    Resume(hand::Resume),
     /// Try everything now: deliveries that wait, links that are down, dropped files
     Flush(hand::Said),
     /// Make notifyd read its configuration again

@@ -15,6 +15,7 @@ mod rules;
 mod run;
 mod show;
 mod status;
+mod told;
 mod trace;
 mod words;
 

@@ -22,9 +22,17 @@ use crate::words;
 /// Most files of the drop box that are listed.
 const DROPPED: usize = 100_000;
 
-/// When deliveries that failed are tried again, by id and lane: seconds from now,
-/// none if one runs.
-type Retries = HashMap<(String, String), Option<f64>>;
+/// When something is tried next, by id and target.
+type Retries = HashMap<(String, String), NextTry>;
+
+/// When it is tried, and with what.
+#[derive(Clone)]
+struct NextTry {
+    /// From now; none if an attempt runs.
+    secs: Option<f64>,
+    /// What it is told in, if not alone.
+    together: Option<String>,
+}
 
 pub(crate) fn show(
     place: &Place,
@@ -39,8 +47,9 @@ pub(crate) fn show(
         true => dropped(&place.spool),
         false => Vec::new(),
     };
-    let failed = |entry: &Entry| entry.message.targets.iter().any(|t| t.attempts > 0);
-    let retries = match listing.entries.iter().any(failed) {
+    let is_in_lane = |t: &TargetState| t.end.is_none() && !matches!(t.target, Target::Peer(_));
+    let waits = |entry: &Entry| entry.message.targets.iter().any(is_in_lane);
+    let retries = match listing.entries.iter().any(waits) {
         true => retries(&place.spool),
         false => Retries::default(),
     };
@@ -88,16 +97,20 @@ fn retries(spool: &Path) -> Retries {
     };
     let text = |value: &Value| value.as_str().unwrap_or("").to_owned();
     let one = |retry: &Value| {
-        let key = (text(&retry["id"]), text(&retry["lane"]));
-        (key, retry["next_s"].as_f64())
+        let key = (text(&retry["id"]), text(&retry["target"]));
+        let next = NextTry {
+            secs: retry["next_s"].as_f64(),
+            together: retry["together"].as_str().map(str::to_owned),
+        };
+        (key, next)
     };
     all.iter().map(one).collect()
 }
 
-fn next_try(entry: &Entry, target: &Target, retries: &Retries) -> Option<Option<f64>> {
-    let key = (entry.message.id.to_string(), target.name().to_owned());
+fn next_try<'a>(entry: &Entry, target: &Target, retries: &'a Retries) -> Option<&'a NextTry> {
+    let key = (entry.message.id.to_string(), target.to_string());
     match target {
-        Target::Lane(_) | Target::Job(_) => retries.get(&key).copied(),
+        Target::Lane(_) | Target::Job(_) => retries.get(&key),
         Target::Peer(_) => None,
     }
 }
@@ -124,8 +137,9 @@ fn print_json(entry: &Entry, retries: &Retries, now: UnixTime) -> Value {
             "attempts": state.attempts,
             "end": state.end.map(spool::End::words),
             "last_result": entry.said.get(&state.target),
-            "next_try_s": next.flatten(),
-            "running": next == Some(None),
+            "next_try_s": next.and_then(|next| next.secs),
+            "running": next.is_some_and(|next| next.secs.is_none()),
+            "together": next.and_then(|next| next.together.as_deref()),
         })
     };
     json!({
@@ -152,13 +166,19 @@ fn print_targets(entry: &Entry, retries: &Retries) -> String {
             (None, 1) => text.push_str(": 1 attempt"),
             (None, n) => text.push_str(&format!(": {n} attempts")),
         }
-        match next_try(entry, &state.target, retries) {
-            Some(Some(secs)) => {
+        let next = next_try(entry, &state.target, retries);
+        match next {
+            Some(NextTry {
+                secs: Some(secs), ..
+            }) => {
                 let secs = words::duration(secs.ceil() as i64);
                 text.push_str(&format!(", next in {secs}"));
             }
-            Some(None) => text.push_str(", one runs"),
+            Some(NextTry { secs: None, .. }) => text.push_str(", one runs"),
             None => {}
+        }
+        if let Some(together) = next.and_then(|next| next.together.as_deref()) {
+            text.push_str(&format!(" ({together})"));
         }
         if state.end.is_none()
             && let Some(said) = entry.said.get(&state.target)

@@ -32,6 +32,8 @@ fn obey(args: &Args, out: &mut dyn Write) -> Result<Status, Failure> {
         Command::Release(act) => act::act(&place()?, Action::Release, act, json, out),
         Command::Retry(act) => act::act(&place()?, Action::Retry, act, json, out),
         Command::Drop(drop) => act::drop(&place()?, drop, json, out),
+        Command::Pause(pause) => act::pause(&place()?, pause, json, out),
+        Command::Resume(resume) => act::resume(&place()?, resume, json, out),
         Command::Flush(said) => act::flush(&place()?, said, json, out),
         Command::Reload(said) => act::reload(&place()?, said, json, out),
         Command::Test(test) => canary::test(&place()?, test, json, out),

@@ -6,12 +6,14 @@ use std::path::Path;
 use objects::{Envelope, NotificationId, UnixTime};
 use program::{Failure, Status};
 use serde_json::{Value, json};
+use spool::Target;
 use spool::record::Event;
 
 use crate::cli::hand::Show;
 use crate::listing::cannot_read;
 use crate::place::Place;
 use crate::run::line;
+use crate::told;
 use crate::words::{self, shown};
 
 /// Longest file that is read from the drop box.
@@ -22,6 +24,8 @@ struct Found {
     body: Vec<u8>,
     accepted: Option<UnixTime>,
     from: Option<String>,
+    /// Where it goes or went.
+    targets: Vec<Target>,
     /// In words, without `ended: ` an open one.
     stands: String,
 }
@@ -64,12 +68,21 @@ fn in_journal(history: &[(UnixTime, Event<'static>)]) -> Option<Found> {
             body: body.to_vec(),
             accepted: Some(*time),
             from: from.as_ref().map(ToString::to_string),
+            targets: Vec::new(),
             stands: "open".to_owned(),
         }),
         _ => None,
     })?;
     for (_, event) in history {
         match event {
+            Event::Assigned { targets } => found.targets.extend(targets.iter().cloned()),
+            Event::Standing(standing) if found.targets.is_empty() => {
+                let targets = standing.targets.iter();
+                found.targets = targets.map(|(target, ..)| target.clone()).collect();
+                if standing.held {
+                    found.stands = "held".to_owned();
+                }
+            }
             Event::Held { .. } => found.stands = "held".to_owned(),
             Event::Standing(standing) if standing.held => found.stands = "held".to_owned(),
             Event::Released { .. } => found.stands = "open".to_owned(),
@@ -101,6 +114,7 @@ fn in_drop_box(spool: &Path, id: NotificationId) -> Option<Found> {
         body: std::fs::read(file.path()).ok().filter(|_| is_file)?,
         accepted: None,
         from: None,
+        targets: Vec::new(),
         stands: "in the drop box, not taken in yet".to_owned(),
     })
 }
@@ -125,6 +139,9 @@ fn print(found: &Found, envelope: &Envelope<'_>, out: &mut dyn Write) -> Result<
     let path: Vec<&str> = envelope.path.iter().map(objects::SiteId::as_str).collect();
     row("path", path.join(" -> "))?;
     row("bytes", found.body.len().to_string())?;
+    for target in &found.targets {
+        row("target", format!("{target}{}", told::describe(target)))?;
+    }
     line(out, "")?;
     let context = envelope
         .context()
@@ -146,6 +163,7 @@ fn print_json(found: &Found, envelope: &Envelope<'_>) -> Value {
         "accepted": found.accepted.map(words::utc),
         "from": found.from,
         "bytes": found.body.len(),
+        "targets": found.targets.iter().map(told::json).collect::<Vec<_>>(),
         "notification": body,
     })
 }

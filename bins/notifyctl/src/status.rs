@@ -160,9 +160,16 @@ fn print(state: &Value, life: &str, age: i64, out: &mut dyn Write) -> Result<(),
         for one in array(&state[key]) {
             let (waiting, processing) = (&one["waiting"], &one["processing"]);
             let name = text(&one["name"]);
+            let collected = match one["collected"].as_u64() {
+                Some(count) if count > 0 => format!(" ({count} collected)"),
+                _ => String::new(),
+            };
+            let standing = standing(one, age).map_or_else(String::new, |text| format!("; {text}"));
             line(
                 out,
-                &format!("{what} {name}: {waiting} waiting, {processing} in work"),
+                &format!(
+                    "{what} {name}: {waiting} waiting{collected}, {processing} in work{standing}"
+                ),
             )?;
         }
     }
@@ -184,6 +191,32 @@ fn print(state: &Value, life: &str, age: i64, out: &mut dyn Write) -> Result<(),
         )?;
     }
     Ok(())
+}
+
+/// Why a lane delivers nothing, if it does not, as the state said it `age`
+/// seconds ago.
+pub(crate) fn standing(lane: &Value, age: i64) -> Option<String> {
+    let text = |value: &Value| value.as_str().unwrap_or("").to_owned();
+    let paused = &lane["paused"];
+    if paused.is_object() {
+        let until = match since_secs(&paused["until"]) {
+            Some(since) => format!("for another {}", words::duration((-since).max(0))),
+            None => "until it is resumed".to_owned(),
+        };
+        return Some(format!("paused {until}, {}", text(&paused["hand"])));
+    }
+    let breaker = &lane["breaker"];
+    if !breaker.is_object() {
+        return None;
+    }
+    let next = match breaker["next_s"].as_f64() {
+        Some(secs) => {
+            let secs = (secs.ceil() as i64 - age).max(0);
+            format!("the next try in {}", words::duration(secs))
+        }
+        None => "a try runs".to_owned(),
+    };
+    Some(format!("does not work, {next}: {}", text(&breaker["why"])))
 }
 
 /// `7 submitted + 0 received = 4 delivered + 1 dropped + 2 open`

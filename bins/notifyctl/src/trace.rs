@@ -13,6 +13,7 @@ use spool::{End, Target};
 use crate::listing::{cannot_read, object_of};
 use crate::place::Place;
 use crate::run::line;
+use crate::told;
 use crate::words::{self, shown};
 
 pub(crate) fn show(
@@ -101,8 +102,9 @@ fn describe(event: &Event<'_>) -> String {
             }
         }
         Event::Assigned { targets } => {
-            let targets: Vec<String> = targets.iter().map(ToString::to_string).collect();
-            format!("assigned to {}", targets.join(", "))
+            let one = |target: &Target| format!("{target}{}", told::describe(target));
+            let targets: Vec<String> = targets.iter().map(one).collect();
+            format!("assigned to {}", targets.join("; "))
         }
         Event::Attempt { target, number } => format!("{target}: attempt {number} started"),
         Event::Result {
@@ -122,8 +124,11 @@ fn describe(event: &Event<'_>) -> String {
         Event::RetryAsked { detail } => with("retry asked for".to_owned(), detail),
         Event::Standing(standing) => {
             let one = |(target, attempts, end): &(Target, u32, Option<End>)| match end {
-                Some(end) => format!("{target} {end}"),
-                None => format!("{target} open after {attempts} attempts"),
+                Some(end) => format!("{target}{} {end}", told::describe(target)),
+                None => format!(
+                    "{target}{} open after {attempts} attempts",
+                    told::describe(target)
+                ),
             };
             let mut all: Vec<String> = standing.targets.iter().map(one).collect();
             all.extend(standing.held.then(|| "held".to_owned()));
@@ -158,6 +163,9 @@ fn print_json(id: NotificationId, time: UnixTime, event: &Event<'_>, text: &str)
     match event {
         Event::Accepted { from, .. } => {
             all["from"] = json!(from.as_ref().map(ToString::to_string));
+        }
+        Event::Assigned { targets } => {
+            all["targets"] = targets.iter().map(told::json).collect();
         }
         Event::Attempt { target, number } => {
             all["target"] = target.to_string().into();

@@ -304,3 +304,48 @@ fn the_configuration_leads_to_spool_and_state() {
         .unwrap();
     assert_eq!(output.status.code(), Some(78));
 }
+
+#[test]
+fn trace_and_show_say_what_rules_said_of_each_job() {
+    let directory = tempfile::tempdir().unwrap();
+    let spool = SpoolDirectory::open(&directory.path().join("spool")).unwrap();
+    let (mut queue, _) = Queue::recover(spool.journal().unwrap(), Options::default()).unwrap();
+    let now = UnixTime::from(std::time::SystemTime::now());
+    let notification = notification("db1", "Disk /");
+    let id = notification.id;
+    let body = notification.print().unwrap();
+    queue.accept(id, None, body.as_bytes(), now).unwrap();
+    let told = "{\"rules\":[\"disks\",\"all\"],\"parameters\":[[\"FROM\",\"m\"]],\
+                \"contacts\":[{\"name\":\"anna\",\"email\":\"anna@example.org\"},{\"name\":\"joe\"}]}";
+    let mail = Target::Job(spool::Job::new("mail", told));
+    let sms = Target::Job(spool::Job::new("sms", "{\"rules\":[\"page\"]}"));
+    queue.assign(id, &[mail.clone(), sms.clone()], now);
+    queue.attempt(id, &mail, 1, now);
+    queue.result(id, &mail, 1, Verdict::Temporary, b"450 later", now);
+    queue.commit().unwrap();
+
+    let traced = text(&run(directory.path(), &["trace", &id.to_string()]));
+    let jobs = format!("{mail} by \"disks\", \"all\" to anna, joe; {sms} by \"page\"");
+    assert!(traced.contains(&format!("assigned to {jobs}")), "{traced}");
+    let result = format!("{mail}: attempt 1 ended, temporary failure: 450 later");
+    assert!(traced.contains(&result), "{traced}");
+
+    let shown = text(&run(directory.path(), &["show", &id.to_string()]));
+    assert!(
+        shown.contains(&format!("target     {sms} by \"page\"")),
+        "{shown}"
+    );
+    let shown = text(&run(directory.path(), &["--json", "show", &id.to_string()]));
+    let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(shown["targets"][0]["rules"][1], "all");
+    assert_eq!(shown["targets"][0]["parameters"]["FROM"], "m");
+    assert_eq!(
+        shown["targets"][0]["contacts"][0]["email"],
+        "anna@example.org"
+    );
+
+    // People name lanes, and mean their jobs.
+    let queue = |lane: &str| text(&run(directory.path(), &["queue", "--lane", lane]));
+    assert!(queue("mail").contains("450 later"), "{}", queue("mail"));
+    assert!(!queue("ops").contains("db1"), "{}", queue("ops"));
+}

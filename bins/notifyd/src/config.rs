@@ -2,8 +2,10 @@
 //! of it. All problems are found, not only the first.
 
 mod certificates;
+mod flow;
 mod lanes;
 mod links;
+mod rules;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -15,10 +17,15 @@ use objects::SiteId;
 use program::config::Table;
 
 pub(crate) use certificates::Change;
-pub(crate) use lanes::{Destination, Lane, MailLane, Retry, ScriptLane, Transport};
+pub(crate) use flow::{
+    Bulk, By, Flow, Late, Limit, MOST_TOGETHER, OnUnknown, Retry, Storm, WhatIfLate,
+};
+pub(crate) use lanes::{Destination, Lane, MailLane, ScriptLane, Transport};
 use lanes::{absolute, parse_lane};
 pub(crate) use links::{Forward, Listen, Peer, Tls};
 use links::{parse_forward, parse_listen, parse_peer, parse_tls};
+use rules::parse_rules;
+pub(crate) use rules::{Followed, Seen};
 
 /// All defaults of `notifyd.toml`.
 pub(crate) mod default {
@@ -53,6 +60,8 @@ pub(crate) struct Configuration {
     pub(crate) joined: BTreeSet<SiteId>,
     pub(crate) forward: Option<Forward>,
     pub(crate) lanes: Vec<Lane>,
+    /// Without them everything goes to every lane.
+    pub(crate) rules: Option<Followed>,
     pub(crate) state: State,
     /// Where Prometheus fetches the metrics.
     pub(crate) metrics: Option<Address>,
@@ -85,6 +94,7 @@ impl Configuration {
         let mut configuration = Self::parse(&file, &text)?;
         let mut problems = Vec::new();
         configuration.add_joined(&mut problems);
+        configuration.read_rules(&mut problems);
         match problems.is_empty() {
             true => Ok(configuration),
             false => Err(problems),
@@ -121,6 +131,9 @@ impl Configuration {
                 parse_lane(table, own, problems)
             })
         };
+        let rules = root
+            .take("rules", Table::table, &mut problems)
+            .and_then(|table| parse_rules(table, file, &mut problems));
         let state = match root.take("state", Table::table, &mut problems) {
             Some(table) => parse_state(table, &spool, &mut problems),
             None => default_state(&spool),
@@ -143,6 +156,7 @@ impl Configuration {
             joined: BTreeSet::new(),
             forward,
             lanes,
+            rules,
             state,
             metrics,
             stop_timeout: stop_timeout.unwrap_or(default::STOP_TIMEOUT),
@@ -163,6 +177,17 @@ impl Configuration {
         for lane in &self.lanes {
             if !names.insert(&lane.name) {
                 complain(format!("[[lane]] {:?} stands twice", lane.name));
+            }
+        }
+        for lane in &self.lanes {
+            let Some(other) = &lane.flow.on_failure else {
+                continue;
+            };
+            if *other == lane.name || !names.contains(other) {
+                complain(format!(
+                    "[[lane]] {:?}: `on_failure` must be another lane, not {other:?}",
+                    lane.name
+                ));
             }
         }
     }
@@ -544,7 +569,7 @@ listen = "127.0.0.1:9655"
             "metrics",
         ];
         let mut keys = BTreeSet::new();
-        for call in ["take(\"", "require(\""] {
+        for call in ["take(\"", "require(\"", "take_tables(\""] {
             keys.extend(source.split(call).skip(1).map(read));
         }
         keys.retain(|key| !tables.contains(&key.as_str()));

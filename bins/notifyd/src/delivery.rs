@@ -1,19 +1,27 @@
 //! One attempt to deliver one notification: what goes in, what comes out.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bstr::BString;
+use objects::notification::Context;
 use objects::{Envelope, NotificationId, UnixTime};
-use rules::Told;
+use rules::{Contact, Told};
 use uuid::Uuid;
 
-/// What a lane's worker is given.
+/// What a lane's worker is given, with the number by which its line knows it.
+#[derive(Debug, Clone)]
+pub(crate) struct Task {
+    pub(crate) number: u64,
+    pub(crate) work: Work,
+}
+
+/// What is to be delivered at once.
 #[derive(Debug, Clone)]
 pub(crate) enum Work {
     One(Job),
     /// Several of which one text is made.
-    #[expect(dead_code, reason = "no line puts several together yet")]
     Together {
         jobs: Vec<Job>,
         why: Why,
@@ -22,11 +30,11 @@ pub(crate) enum Work {
 
 /// Why several are delivered together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(dead_code, reason = "no line puts several together yet")]
 pub(crate) enum Why {
     /// The configuration or the rules want it so.
     Bulk,
-    /// There were too many for one each.
+    /// There were too many for one each, they are late, or they are a problem and
+    /// its end.
     Digest,
 }
 
@@ -40,6 +48,8 @@ pub(crate) struct Job {
     pub(crate) body: String,
     /// What the rules said of it.
     pub(crate) told: Arc<Told>,
+    /// It is older than the lane's `late_after`.
+    pub(crate) is_late: bool,
 }
 
 impl Job {
@@ -49,6 +59,43 @@ impl Job {
         let contacts = self.told.names().map(|name| name.as_slice());
         let parameters = &self.told.parameters;
         self.id.job_id_with(lane, parameters, contacts)
+    }
+
+    /// Makes `context` what rules made of it: who is told is whom they chose, and
+    /// parameters are theirs. Values of several contacts stand between commas.
+    pub(crate) fn complete(&self, context: &mut Context) {
+        if !self.told.rules.is_empty() {
+            context.retain(|name, _| !name.starts_with("PARAMETER_"));
+        }
+        let parameters = self.told.parameters.iter();
+        context.extend(
+            parameters.map(|(name, value)| (format!("PARAMETER_{name}"), value.as_str().into())),
+        );
+        let contacts = &self.told.contacts;
+        if contacts.is_empty() {
+            return;
+        }
+        let is_of_contact = |name: &str| {
+            let rest = name.strip_prefix("CONTACT");
+            rest.is_some_and(|rest| {
+                matches!(rest, "NAME" | "ALIAS" | "EMAIL" | "PAGER") || rest.starts_with('_')
+            })
+        };
+        context.retain(|name, _| !is_of_contact(name));
+        let mut set = |name: String, value: &dyn Fn(&Contact) -> BString| {
+            let values: Vec<BString> = contacts.iter().map(|contact| value(contact)).collect();
+            context.insert(name, bstr::join(",", values).into());
+        };
+        set("CONTACTNAME".to_owned(), &|contact| contact.name.clone());
+        set("CONTACTALIAS".to_owned(), &|contact| contact.alias.clone());
+        set("CONTACTEMAIL".to_owned(), &|contact| contact.email.clone());
+        set("CONTACTPAGER".to_owned(), &|contact| contact.pager.clone());
+        let names: BTreeSet<&String> = contacts.iter().flat_map(|c| c.attributes.keys()).collect();
+        for name in names {
+            set(format!("CONTACT_{name}"), &|contact| {
+                contact.attributes.get(name).cloned().unwrap_or_default()
+            });
+        }
     }
 }
 
@@ -84,12 +131,13 @@ impl Outcome {
 
 /// What a lane reads of a stored body. Bodies were checked when they were
 /// accepted, so a failure here is one of the disk or of a later release.
-pub(crate) fn open(job: &Job) -> Result<(Envelope<'_>, objects::notification::Context), Outcome> {
+pub(crate) fn open(job: &Job) -> Result<(Envelope<'_>, Context), Outcome> {
     let permanent = |error: objects::notification::Error| {
         Outcome::new(Verdict::Permanent, program::exit::chain(&error))
     };
     let envelope = Envelope::parse(&job.body).map_err(permanent)?;
-    let context = envelope.context().map_err(permanent)?;
+    let mut context = envelope.context().map_err(permanent)?;
+    job.complete(&mut context);
     Ok((envelope, context))
 }
 

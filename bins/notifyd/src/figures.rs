@@ -34,6 +34,57 @@ pub(crate) struct Line {
     pub(crate) processing: u64,
 }
 
+/// One lane.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct LaneFigures {
+    pub(crate) line: Line,
+    /// How many are delivered at the same time.
+    pub(crate) places: usize,
+    /// Those of the waiting that are collected, to be delivered together.
+    pub(crate) collected: u64,
+    pub(crate) breaker: Option<OpenBreaker>,
+    pub(crate) paused: Option<Paused>,
+}
+
+/// The lane does not work, and is tried now and then.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct OpenBreaker {
+    pub(crate) since: UnixTime,
+    /// Until the next attempt; none while it runs.
+    pub(crate) next: Option<Duration>,
+    /// What the last attempt said.
+    pub(crate) why: String,
+}
+
+/// Somebody wants nothing delivered for a while.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Paused {
+    pub(crate) since: UnixTime,
+    /// None: until somebody resumes it.
+    pub(crate) until: Option<UnixTime>,
+    /// Who, and why.
+    pub(crate) hand: String,
+}
+
+impl LaneFigures {
+    /// What people should know of it, if anything.
+    pub(crate) fn warning(&self) -> Option<String> {
+        let name = &self.line.name;
+        if let Some(paused) = &self.paused {
+            let until = match paused.until {
+                Some(until) => format!("until {until}"),
+                None => "until it is resumed".to_owned(),
+            };
+            return Some(format!("lane {name} is paused {until}, {}", paused.hand));
+        }
+        let breaker = self.breaker.as_ref()?;
+        Some(format!(
+            "lane {name} does not work, one is tried now and then: {}",
+            breaker.why
+        ))
+    }
+}
+
 /// What the journal's owner knows.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct QueueFigures {
@@ -43,7 +94,7 @@ pub(crate) struct QueueFigures {
     pub(crate) deferred: Stack,
     /// Files that could not be read.
     pub(crate) corrupted: Stack,
-    pub(crate) lanes: Vec<Line>,
+    pub(crate) lanes: Vec<LaneFigures>,
     pub(crate) forwards: Vec<Line>,
     /// Over the life of the spool.
     pub(crate) totals: Totals,
@@ -59,6 +110,8 @@ pub(crate) struct QueueFigures {
     pub(crate) disk_error: Option<String>,
     /// What is to be said about the file system of the spool.
     pub(crate) disk_warning: Option<String>,
+    /// What waits because the rules cannot be followed, and why.
+    pub(crate) undecided: Option<String>,
 }
 
 /// Counts what is worth a new state file before its time.

@@ -159,6 +159,7 @@ impl Network {
             peers: configuration.peers.clone(),
             forwards: configuration.forwards(),
             lanes,
+            rules: configuration.followed(),
         };
         // A new peer must be known to the owner before its link is.
         let _ = self.owner.send(request);

@@ -23,8 +23,10 @@ pub(crate) struct Composer {
     pub(crate) lane: String,
     pub(crate) site: SiteId,
     pub(crate) sender: Mailbox,
-    /// Nobody: the contact of each notification.
+    /// Nobody: whom rules chose, or the contact of each notification.
     pub(crate) recipients: Vec<Mailbox>,
+    /// Who gets it if rules chose nobody, instead of the notification's contact.
+    pub(crate) usual: Option<Mailbox>,
     pub(crate) templates: Templates,
 }
 
@@ -79,13 +81,10 @@ impl Composer {
         if !self.recipients.is_empty() {
             return Ok(self.recipients.clone());
         }
-        let addresses = match job.told.contacts.as_slice() {
-            [] => context.get("CONTACTEMAIL").map(ToString::to_string),
-            contacts => {
-                let emails = contacts.iter().map(|contact| contact.email.to_string());
-                Some(emails.collect::<Vec<_>>().join(","))
-            }
-        };
+        if let (Some(usual), true) = (&self.usual, job.told.contacts.is_empty()) {
+            return Ok(vec![usual.clone()]);
+        }
+        let addresses = context.get("CONTACTEMAIL").map(ToString::to_string);
         let addresses = addresses.unwrap_or_default();
         let addresses = addresses
             .split(',')

@@ -8,6 +8,7 @@ mod cli;
 mod clock;
 mod config;
 mod control;
+mod decision;
 mod delivery;
 mod drop_watch;
 mod figures;

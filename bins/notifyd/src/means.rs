@@ -42,6 +42,7 @@ impl Means {
             site,
             sender: mail.sender,
             recipients: mail.recipients,
+            usual: mail.usual,
             templates,
         };
         match mail.transport {
@@ -55,7 +56,8 @@ impl Means {
         match work {
             Work::One(job) => self.deliver_one(job, stop),
             // One after the other, up to the first that fails.
-            Work::Together { jobs, .. } => {
+            Work::Together { jobs, why } => {
+                tracing::debug!(?why, "{} one after the other", jobs.len());
                 let outcomes = jobs.iter().map(|job| self.deliver_one(job, stop));
                 let mut last = Outcome::new(Verdict::Delivered, "");
                 for outcome in outcomes {

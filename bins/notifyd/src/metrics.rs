@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use objects::UnixTime;
 use spool::End;
 
-use crate::figures::{LinkState, Stack};
+use crate::figures::{LaneFigures, LinkState, Stack};
 use crate::state_file::State;
 
 /// What every name begins with.
@@ -67,7 +67,9 @@ pub(crate) fn print(state: &State) -> String {
         ("deferred", queue.deferred),
         ("corrupted", queue.corrupted),
     ]);
-    out.lines("lane", &queue.lanes);
+    let lanes = queue.lanes.iter().map(|lane| lane.line.clone());
+    out.lines("lane", &lanes.collect::<Vec<_>>());
+    out.lanes(&queue.lanes);
     out.lines("forward", &queue.forwards);
     out.peers(state);
     out.gauge(
@@ -154,6 +156,38 @@ impl Page {
         self.family(&processing, "gauge", "Notifications that it works on.");
         for line in lines {
             self.sample(&processing, &[(what, &line.name)], line.processing as f64);
+        }
+    }
+
+    fn lanes(&mut self, lanes: &[LaneFigures]) {
+        type Figure = fn(&LaneFigures) -> f64;
+        let figures: [(&str, &str, Figure); 4] = [
+            (
+                "lane_places",
+                "How many are delivered at the same time.",
+                |lane| lane.places as f64,
+            ),
+            (
+                "lane_collected",
+                "Those of the waiting that are to be delivered together.",
+                |lane| lane.collected as f64,
+            ),
+            (
+                "lane_breaker_open",
+                "Whether the lane does not work and is tried now and then.",
+                |lane| f64::from(u8::from(lane.breaker.is_some())),
+            ),
+            (
+                "lane_paused",
+                "Whether somebody wants nothing delivered.",
+                |lane| f64::from(u8::from(lane.paused.is_some())),
+            ),
+        ];
+        for (name, help, figure) in figures {
+            self.family(name, "gauge", help);
+            for lane in lanes {
+                self.sample(name, &[("lane", &lane.line.name)], figure(lane));
+            }
         }
     }
 

@@ -6,23 +6,32 @@
 //! files. While the disk refuses commits nothing is answered and nothing more
 //! is taken in; what was said so far is kept and committed when it heals.
 
+mod assign;
 mod control;
+#[cfg(test)]
+mod crashes;
+mod failures;
 mod forwards;
+#[cfg(test)]
+mod kills;
 mod lanes;
 mod pace;
+mod pauses;
 mod peers;
 mod reconfigure;
 #[cfg(test)]
 mod simulation;
 mod submitters;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
 use objects::{Envelope, NotificationId, SiteId, UnixTime};
 use program::exit::chain;
+use rules::Rules;
 use spool::control::{Answer, Question};
 use spool::drop_box::Dropped;
 use spool::ground::Ground;
@@ -35,7 +44,7 @@ use wire::{RefusalCode, Window};
 
 use crate::clock;
 use crate::config::{Configuration, Forward, Lane, Peer};
-use crate::delivery::{Outcome, Work};
+use crate::delivery::{Outcome, Task};
 use crate::figures::{Changes, QueueFigures, Stack};
 use crate::intake::Intake;
 use crate::link::window;
@@ -44,8 +53,10 @@ use crate::stop::Stop;
 use crate::submit::{Reply, Submitted};
 
 use control::Asked;
+use failures::Told;
 use forwards::ForwardWork;
 use lanes::LaneWork;
+use pauses::Pauses;
 use peers::PeerWork;
 use submitters::{Answered, Held};
 
@@ -73,12 +84,18 @@ pub(crate) enum Request {
         what: FromLink,
     },
     /// A lane's attempt has ended.
-    Finished { lane: usize, outcome: Outcome },
+    Finished {
+        lane: usize,
+        /// What the lane's line calls it.
+        work: u64,
+        outcome: Outcome,
+    },
     /// The configuration has changed.
     Reconfigure {
         peers: Vec<Peer>,
         forwards: Vec<Forward>,
         lanes: Vec<LaneChange>,
+        rules: Option<Arc<Rules>>,
     },
     /// From somebody at the control socket.
     Question {
@@ -94,8 +111,8 @@ pub(crate) enum Request {
 /// What becomes of a lane.
 pub(crate) struct LaneChange {
     pub(crate) number: usize,
-    /// Its settings and its new thread; none if there is no such lane any more.
-    pub(crate) now: Option<(Lane, Sender<Work>)>,
+    /// Its settings and its new threads; none if there is no such lane any more.
+    pub(crate) now: Option<(Lane, Sender<Task>)>,
 }
 
 /// What a link tells.
@@ -159,8 +176,18 @@ pub(crate) struct Owner<S: Storage = DirectoryStorage> {
     queue: Queue<S>,
     intake: Intake,
     lanes: Vec<LaneWork>,
+    pauses: Pauses,
+    /// What is told of after the next commit, and what is told of.
+    telling: Vec<Told>,
+    told: Vec<Told>,
+    /// At the start: attempts that the end of the earlier run interrupted.
+    interrupted: HashSet<(NotificationId, Target)>,
     peers: BTreeMap<SiteId, PeerWork>,
     forwards: Vec<ForwardWork>,
+    /// Without them everything goes to every lane.
+    rules: Option<Arc<Rules>>,
+    /// What is open and has no targets, as the rules cannot be followed, and why.
+    undecided: BTreeMap<NotificationId, String>,
     /// What a peer may have in doubt here.
     window: Window,
     stop: Stop,
@@ -198,27 +225,29 @@ fn now() -> UnixTime {
 
 impl<S: Storage> Owner<S> {
     /// Takes over a recovered queue: what is open in it gets its places in the
-    /// lines again. `jobs` leads to the thread of each lane.
+    /// lines again. `tasks` leads to the threads of each lane.
     pub(crate) fn new(
         configuration: &Configuration,
         directory: SpoolDirectory,
         queue: Queue<S>,
-        jobs: Vec<Sender<Work>>,
+        tasks: Vec<Sender<Task>>,
         stop: Stop,
     ) -> Result<Self, spool::Error> {
-        let lane = |(lane, jobs): (&Lane, _)| LaneWork::new(lane.clone(), jobs);
+        let lane = |(lane, tasks): (&Lane, _)| LaneWork::new(lane.clone(), tasks);
         let peers = configuration.peers.iter();
         let forwards = configuration.forwards().into_iter();
         let mut owner = Self {
             site: configuration.site.clone(),
             intake: Intake::new(directory.drop_box()?, clock::instant()),
-            lanes: configuration.lanes.iter().zip(jobs).map(lane).collect(),
+            lanes: configuration.lanes.iter().zip(tasks).map(lane).collect(),
             peers: peers
                 .map(|peer| (peer.site.clone(), PeerWork::new(peer.clone())))
                 .collect(),
             forwards: forwards
                 .map(|forward| ForwardWork::new(forward, clock::instant()))
                 .collect(),
+            rules: configuration.followed(),
+            undecided: BTreeMap::new(),
             window: window(configuration.peers.len()),
             stop,
             absorbed: Vec::new(),
@@ -236,11 +265,17 @@ impl<S: Storage> Owner<S> {
             stopping: false,
             counters: Counters::default(),
             changes: Changes::default(),
+            pauses: Pauses::load(directory.path()),
+            telling: Vec::new(),
+            told: Vec::new(),
+            interrupted: HashSet::new(),
             corrupt: directory.path().join("corrupt"),
             directory,
             queue,
         };
+        owner.apply_pauses();
         owner.queue.end_settled(now());
+        owner.find_interrupted()?;
         let mut orphans = BTreeMap::<String, usize>::new();
         let mut next = 0;
         while let Some(page) = owner.open_page(&mut next) {
@@ -248,6 +283,7 @@ impl<S: Storage> Owner<S> {
                 owner.restore(message, &mut orphans)?;
             }
         }
+        owner.interrupted = HashSet::new();
         for (target, count) in orphans {
             tracing::warn!(
                 "{count} notifications wait for {target}, which is not in the configuration"
@@ -286,7 +322,10 @@ impl<S: Storage> Owner<S> {
         };
         if message.targets.is_empty() {
             // The records were torn apart between acceptance and assignment.
-            self.assign(message.id, &route);
+            self.assign(message.id, message.accepted, &route);
+            return Ok(());
+        }
+        if self.hold_interrupted(message) {
             return Ok(());
         }
         for peer in self.restore_forwards(message, &route) {
@@ -331,7 +370,9 @@ impl<S: Storage> Owner<S> {
             self.look_at_space();
             self.round();
             let idle = self.peers.values().all(PeerWork::is_down)
-                && self.lanes.iter().all(LaneWork::is_idle);
+                && self.lanes.iter().all(LaneWork::is_idle)
+                && self.telling.is_empty()
+                && self.told.is_empty();
             if self.stopping && (idle || self.stop.is_over(clock::instant())) {
                 // What the last commit did not take, the next start finds
                 // where it came from.
@@ -352,6 +393,7 @@ impl<S: Storage> Owner<S> {
 
     /// Everything that follows from what was asked, and the commit.
     fn round(&mut self) {
+        self.end_told();
         self.work();
         self.take_submitted();
         self.commit();
@@ -359,6 +401,9 @@ impl<S: Storage> Owner<S> {
 
     fn next_due(&self) -> Instant {
         let now = clock::instant();
+        if !self.told.is_empty() && self.failing.is_none() {
+            return now;
+        }
         if self.failing.is_some() || self.stopping {
             return self.failing.unwrap_or(now + DISK_RETRY);
         }
@@ -373,7 +418,8 @@ impl<S: Storage> Owner<S> {
             Space::Low => self.intake.next_due(now).min(self.space_look),
             Space::Ok => self.intake.next_due(now),
         };
-        lanes.chain(forwards).fold(intake, Instant::min)
+        let all = lanes.chain(forwards).chain(self.pauses.next_end());
+        all.fold(intake, Instant::min)
     }
 
     fn handle(&mut self, request: Request) {
@@ -385,9 +431,17 @@ impl<S: Storage> Owner<S> {
                 peers,
                 forwards,
                 lanes,
-            } => self.reconfigure(peers, forwards, lanes),
+                rules,
+            } => {
+                self.reconfigure(peers, forwards, lanes);
+                self.follow(rules);
+            }
             Request::Question { question, to } => self.handle_question(question, to),
-            Request::Finished { lane, outcome } => self.handle_finished(lane, outcome),
+            Request::Finished {
+                lane,
+                work,
+                outcome,
+            } => self.handle_finished(lane, work, outcome),
             Request::Figures(reply) => {
                 // Who asked may have given up waiting.
                 let _ = reply.send(self.figures());
@@ -409,6 +463,7 @@ impl<S: Storage> Owner<S> {
         {
             self.intake.failed(&error, clock::instant());
         }
+        self.end_pauses();
         self.take_turns();
     }
 
@@ -466,7 +521,7 @@ impl<S: Storage> Owner<S> {
             Accepted::New => {
                 self.counters.accepted += 1;
                 tracing::debug!(%id, "accepted");
-                self.assign(id, &route);
+                self.assign(id, now(), &route);
             }
             Accepted::Duplicate(_) => {
                 self.counters.duplicates += 1;
@@ -474,35 +529,6 @@ impl<S: Storage> Owner<S> {
             }
         }
         Ok(accepted)
-    }
-
-    fn assign(&mut self, id: NotificationId, route: &Route) {
-        let forwards = self.forwards.iter().filter(|f| f.wants(route));
-        let targets = route.targets(
-            forwards.map(ForwardWork::active),
-            self.lanes
-                .iter()
-                .filter(|lane| !lane.retired)
-                .map(|lane| lane.name.as_str()),
-        );
-        if targets.is_empty() {
-            self.queue.end(id, End::NobodyToNotify, "", now());
-            return;
-        }
-        self.queue.assign(id, &targets, now());
-        for target in &targets {
-            match target {
-                Target::Peer(peer) => {
-                    let mut forwards = self.forwards.iter();
-                    if let Some(at) = forwards.position(|f| f.active() == peer) {
-                        self.push_forward(at, id, now(), route);
-                    }
-                }
-                lane => {
-                    self.push_lane(lane, id, now(), 0, route);
-                }
-            }
-        }
     }
 
     /// Keeps the body of what can never be delivered, for people to look at.
@@ -532,6 +558,7 @@ impl<S: Storage> Owner<S> {
                     tracing::info!("the disk takes records again");
                     self.grant_all();
                 }
+                self.told.append(&mut self.telling);
                 for file in std::mem::take(&mut self.absorbed) {
                     self.intake.absorbed(&file);
                 }
@@ -583,7 +610,7 @@ impl<S: Storage> Owner<S> {
             new,
             deferred,
             corrupted: files_in(&self.corrupt),
-            lanes: self.lanes.iter().map(LaneWork::figures).collect(),
+            lanes: self.lane_figures(),
             forwards: self.forward_figures(),
             totals: self.queue.totals(),
             open,
@@ -593,6 +620,7 @@ impl<S: Storage> Owner<S> {
             delivered: self.counters.delivered,
             failed: self.counters.failed,
             disk_warning: self.disk_warning.clone(),
+            undecided: self.undecided_warning(),
             disk_error: match (self.queue.failing(), self.space) {
                 (Some(why), _) => Some(why.to_owned()),
                 (None, Space::Full) => Some("no space is left, nothing is taken in".to_owned()),
@@ -605,7 +633,7 @@ impl<S: Storage> Owner<S> {
 fn read_route(body: Vec<u8>) -> Result<Route, String> {
     let body = String::from_utf8(body).map_err(|error| error.to_string())?;
     let envelope = Envelope::parse(&body).map_err(|error| chain(&error))?;
-    Route::of(&envelope).map_err(|error| chain(&error))
+    Route::of(&envelope, body.len()).map_err(|error| chain(&error))
 }
 
 /// The files of a directory, but for the reasons beside them.

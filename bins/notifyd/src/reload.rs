@@ -15,8 +15,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::access::Access;
-use crate::config::{Configuration, Lane, Listen};
-use crate::delivery::Work;
+use crate::config::{Configuration, Lane, Listen, Seen};
+use crate::delivery::Task;
 use crate::figures::Notices;
 use crate::link::{self, Network};
 use crate::owner::{LaneChange, Request};
@@ -36,6 +36,8 @@ pub(crate) struct Live {
     /// Where the metrics are.
     door: watch::Sender<Door>,
     connectors: BTreeMap<SiteId, (Address, JoinHandle<()>)>,
+    /// The files of rules when they were read last, though perhaps in vain.
+    tried: Vec<Seen>,
     /// Every lane there has been since the start, by its number.
     lanes: Vec<Lane>,
 }
@@ -61,6 +63,7 @@ impl Live {
             listeners: Vec::new(),
             door,
             connectors: BTreeMap::new(),
+            tried: Vec::new(),
             lanes: configuration.lanes.clone(),
         };
         live.serve(listeners);
@@ -71,6 +74,8 @@ impl Live {
 
     /// Reads the configuration again.
     pub(crate) async fn reload(&mut self) {
+        let followed = self.network.settings().configuration.rules.clone();
+        self.tried = followed.and_then(|f| f.changes()).unwrap_or_default();
         let problems = match run::read(&self.path) {
             Err(problems) => problems,
             Ok((configuration, access)) => match self.check(&configuration) {
@@ -99,6 +104,23 @@ impl Live {
             .map(|problem| format!("the configuration has not been read again: {problem}"));
         self.notices.set("configuration", shown.collect());
         self.network.look_again();
+    }
+
+    /// Waits until a file that rules are read from is not what was read last; for
+    /// ever if that is not looked at.
+    pub(crate) async fn wait_for_new_rules(&self) {
+        let settings = self.network.settings();
+        let followed = settings.configuration.rules.as_ref();
+        let Some((followed, look)) = followed.and_then(|f| Some((f, f.look?))) else {
+            return std::future::pending().await;
+        };
+        loop {
+            tokio::time::sleep(look).await;
+            // What could not be used is not read again and again.
+            if followed.changes().is_some_and(|now| now != self.tried) {
+                return;
+            }
+        }
     }
 
     /// Binds what is new: for peers, and where metrics are fetched if that has
@@ -197,14 +219,14 @@ impl Live {
                 self.lanes.push(new.clone());
                 self.lanes.len() - 1
             });
-            let (jobs, inbox) = channel::<Work>();
-            let (site, owner) = (configuration.site.clone(), self.requests.clone());
-            match lane::start(number, new.clone(), site, inbox, owner, self.stop.clone()) {
+            let (tasks, inbox) = channel::<Task>();
+            let (site, owner) = (&configuration.site, &self.requests);
+            match lane::start(number, new, site, inbox, owner, &self.stop) {
                 Ok(()) => {
                     self.lanes[number] = new.clone();
                     changes.push(LaneChange {
                         number,
-                        now: Some((new.clone(), jobs)),
+                        now: Some((new.clone(), tasks)),
                     });
                 }
                 Err(error) => tracing::error!("lane {} cannot start: {error}", new.name),

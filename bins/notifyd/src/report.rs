@@ -10,7 +10,7 @@ use spool::control::Answer;
 use tokio::sync::oneshot;
 
 use crate::config::State as StateConfig;
-use crate::figures::{LinkState, Links, Notices, QueueFigures};
+use crate::figures::{LaneFigures, LinkState, Links, Notices, QueueFigures};
 use crate::metrics;
 use crate::owner::Request;
 use crate::state_file::State;
@@ -124,7 +124,11 @@ impl Reporter {
             started: self.started,
             configuration: self.notices.configured().unwrap_or(self.started),
             certificate_expires: self.notices.expires(),
-            warnings: self.notices.warnings(),
+            warnings: {
+                let lanes = queue.lanes.iter().filter_map(LaneFigures::warning);
+                let all = self.notices.warnings().into_iter().chain(lanes);
+                all.chain(queue.undecided.clone()).collect()
+            },
             queue: queue.clone(),
             links: self.links.all().into_iter().collect(),
         }

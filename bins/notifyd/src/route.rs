@@ -2,9 +2,8 @@
 
 use std::borrow::Cow;
 
-use objects::notification::{self, Kind, MAX_BODY};
-use objects::{Envelope, NotificationId, SiteId};
-use spool::Target;
+use objects::notification::{self, Context, Kind, MAX_BODY};
+use objects::{Envelope, NotificationId, SiteId, UnixTime};
 use wire::RefusalCode;
 
 use crate::waiting::Object;
@@ -22,6 +21,13 @@ pub(crate) struct Incoming {
 #[derive(Debug)]
 pub(crate) struct Route {
     pub(crate) object: Object,
+    /// All that is known of it.
+    pub(crate) context: Context,
+    /// Where it was submitted.
+    pub(crate) site: SiteId,
+    pub(crate) created: UnixTime,
+    /// Of its body, in bytes.
+    pub(crate) size: u32,
     pub(crate) kind: Kind,
     pub(crate) path: Vec<SiteId>,
     /// The sites it says it is from: its own word, and that of the monitoring.
@@ -46,7 +52,7 @@ impl Incoming {
         }
         let text: Cow<'_, str> = notification::to_utf8(body);
         let envelope = Envelope::parse(&text)?;
-        let route = Route::of(&envelope)?;
+        let route = Route::of(&envelope, body.len())?;
         let body = envelope.append_hop(own)?;
         // It must still be readable with the hop in it.
         if body.len() > MAX_BODY {
@@ -61,8 +67,8 @@ impl Incoming {
 }
 
 impl Route {
-    /// Reads what decides from a body.
-    pub(crate) fn of(envelope: &Envelope<'_>) -> Result<Self, notification::Error> {
+    /// Reads what decides from a body of `size` bytes.
+    pub(crate) fn of(envelope: &Envelope<'_>, size: usize) -> Result<Self, notification::Error> {
         let context = envelope.context()?;
         let lifetime =
             |expires: objects::UnixTime| expires.micros().saturating_sub(envelope.created.micros());
@@ -71,27 +77,26 @@ impl Route {
         Ok(Self {
             origins: std::iter::once(site).chain(monitored).collect(),
             object: Object::of(&context),
+            context,
+            site: envelope.site.clone(),
+            created: envelope.created,
+            size: u32::try_from(size).unwrap_or(u32::MAX),
             kind: envelope.kind.clone(),
             path: envelope.path.clone(),
             lifetime_us: envelope.expires.map(lifetime),
         })
     }
 
-    /// All targets among `peers` and `lanes`. No peer that has it already gets
-    /// it again. Kinds that are not for people go to peers only.
-    pub(crate) fn targets<'a>(
-        &self,
-        peers: impl Iterator<Item = &'a SiteId>,
-        lanes: impl Iterator<Item = &'a str>,
-    ) -> Vec<Target> {
-        let for_people = matches!(self.kind, Kind::Raw | Kind::Canary);
-        let peers = peers
-            .filter(|peer| !self.path.contains(peer))
-            .map(|peer| Target::Peer(peer.clone()));
-        let lanes = lanes
-            .filter(|_| for_people)
-            .map(|lane| Target::Lane(lane.to_owned()));
-        peers.chain(lanes).collect()
+    /// Kinds that are not for people go to peers only.
+    pub(crate) fn is_for_people(&self) -> bool {
+        matches!(self.kind, Kind::Raw | Kind::Canary)
+    }
+
+    /// Whom the core wants to be told, as it names him.
+    pub(crate) fn own_contact(&self) -> Object {
+        let entries = ["CONTACTNAME", "CONTACTEMAIL", "CONTACTPAGER"];
+        let entry = |name| self.context.get(name).map_or(&b""[..], |v| v.as_slice());
+        Object::named(entries.map(entry))
     }
 }
 
@@ -128,20 +133,15 @@ mod tests {
     }
 
     #[test]
-    fn it_goes_to_all_lanes_and_to_peers_that_do_not_have_it() {
-        let (b, c) = (site("b"), site("c"));
+    fn our_site_is_appended_to_the_path_and_not_all_kinds_are_for_people() {
         for (kind, path, want) in [
-            ("raw", "[]", "peer b, peer c, lane ops"),
-            ("canary", "[\"a\",\"b\"]", "peer c, lane ops"),
-            ("result", "[\"b\",\"c\"]", ""),
-            ("later", "[]", "peer b, peer c"),
+            ("raw", "[]", true),
+            ("canary", "[\"a\",\"b\"]", true),
+            ("result", "[\"b\",\"c\"]", false),
+            ("later", "[]", false),
         ] {
             let incoming = Incoming::read(&body(kind, path, ""), &site("own")).unwrap();
-            let targets = incoming
-                .route
-                .targets([&b, &c].into_iter(), ["ops"].into_iter());
-            let targets: Vec<String> = targets.iter().map(ToString::to_string).collect();
-            assert_eq!(targets.join(", "), want, "{kind} {path}");
+            assert_eq!(incoming.route.is_for_people(), want, "{kind}");
             assert!(incoming.body.contains("\"own\"]"), "{}", incoming.body);
         }
     }

@@ -222,9 +222,9 @@ impl Parts {
         let (requests, inbox) = channel();
         let stop = Stop::default();
         let links = Links::new(&configuration.peers, started);
-        let jobs = start_lanes(configuration, &requests, &stop)?;
+        let tasks = start_lanes(configuration, &requests, &stop)?;
         watch_drop_box(directory.path(), &requests);
-        let owner = Owner::new(configuration, directory, queue, jobs, stop.clone())
+        let owner = Owner::new(configuration, directory, queue, tasks, stop.clone())
             .map_err(|error| Failure::caused(Status::TryAgain, "cannot read the spool", error))?
             .noting(links.changes());
         let ended = start_owner(owner, inbox)?;
@@ -313,20 +313,18 @@ fn cannot_start(error: std::io::Error) -> Failure {
     Failure::caused(Status::TryAgain, "cannot start a thread", error)
 }
 
-/// One thread per lane; what leads to each, in the order of the configuration.
+/// The threads of each lane; what leads to them, in the order of the configuration.
 fn start_lanes(
     configuration: &Configuration,
     requests: &Sender<Request>,
     stop: &Stop,
-) -> Result<Vec<Sender<crate::delivery::Work>>, Failure> {
+) -> Result<Vec<Sender<crate::delivery::Task>>, Failure> {
     let mut all = Vec::new();
     for (number, lane) in configuration.lanes.iter().enumerate() {
-        let (jobs, inbox) = channel();
-        let site = configuration.site.clone();
-        let owner = requests.clone();
-        lane::start(number, lane.clone(), site, inbox, owner, stop.clone())
-            .map_err(cannot_start)?;
-        all.push(jobs);
+        let (tasks, inbox) = channel();
+        let site = &configuration.site;
+        lane::start(number, lane, site, inbox, requests, stop).map_err(cannot_start)?;
+        all.push(tasks);
     }
     Ok(all)
 }
@@ -393,6 +391,7 @@ impl Signals {
                     let _ = wake.send(Report::Show);
                 }
                 _ = self.hangup.recv() => live.reload().await,
+                () = live.wait_for_new_rules() => live.reload().await,
                 // The log goes to standard error, which whoever opened it reopens.
                 _ = self.reopen.recv() => {}
             }

@@ -16,7 +16,7 @@ use objects::{SiteId, UnixTime};
 use serde_json::{Value, json};
 use spool::End;
 
-use crate::figures::{LinkFigures, QueueFigures, Stack};
+use crate::figures::{LaneFigures, LinkFigures, QueueFigures, Stack};
 
 /// Everything that stands in the file.
 pub(crate) struct State {
@@ -64,7 +64,11 @@ impl State {
         }
         // Forwarded notifications have no plugin; the check's name for that is None.
         let forwarded = self.queue.forwards.iter().map(|line| ("None", line));
-        let lanes = self.queue.lanes.iter().map(|line| (&*line.name, line));
+        let lanes = self
+            .queue
+            .lanes
+            .iter()
+            .map(|lane| (&*lane.line.name, &lane.line));
         for (name, line) in lanes.chain(forwarded) {
             let block = [
                 ("Queue:", name.to_owned()),
@@ -107,7 +111,7 @@ impl State {
             "new": self.stack_json(queue.new),
             "deferred": self.stack_json(queue.deferred),
             "corrupted": self.stack_json(queue.corrupted),
-            "lanes": lines(&queue.lanes),
+            "lanes": queue.lanes.iter().map(lane_json).collect::<Vec<_>>(),
             "forwards": lines(&queue.forwards),
             "totals": totals_json(queue),
             "open": queue.open,
@@ -143,6 +147,32 @@ impl State {
             "clock_skew_s": link.clock_skew_us.map(|us| us as f64 / 1e6),
         })
     }
+}
+
+fn lane_json(lane: &LaneFigures) -> Value {
+    let breaker = lane.breaker.as_ref().map(|breaker| {
+        json!({
+            "since": utc(breaker.since),
+            "next_s": breaker.next.map(|next| next.as_secs_f64()),
+            "why": breaker.why,
+        })
+    });
+    let paused = lane.paused.as_ref().map(|paused| {
+        json!({
+            "since": utc(paused.since),
+            "until": paused.until.and_then(utc),
+            "hand": paused.hand,
+        })
+    });
+    json!({
+        "name": lane.line.name,
+        "waiting": lane.line.waiting,
+        "processing": lane.line.processing,
+        "places": lane.places,
+        "collected": lane.collected,
+        "breaker": breaker,
+        "paused": paused,
+    })
 }
 
 /// What was accepted over the life of the spool is the sum of all others.
@@ -301,7 +331,13 @@ mod tests {
             warnings: vec!["our certificate expires in 1 days".into()],
             queue: QueueFigures {
                 new,
-                lanes: vec![line("mail")],
+                lanes: vec![LaneFigures {
+                    line: line("mail"),
+                    places: 4,
+                    collected: 0,
+                    breaker: None,
+                    paused: None,
+                }],
                 forwards: vec![line("other")],
                 ..QueueFigures::default()
             },

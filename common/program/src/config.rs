@@ -161,8 +161,9 @@ impl Table {
         taken
     }
 
-    /// Whether `key` is there and nobody has taken it yet.
-    pub fn has(&self, key: &str) -> bool {
+    /// Whether `key` is there and nobody has taken it yet. It is one that can be.
+    pub fn has(&mut self, key: &'static str) -> bool {
+        self.known.push(key);
         self.entries.iter().any(|(name, ..)| name == key)
     }
 

@@ -1,6 +1,7 @@
 //! What becomes of an event: the rules in their order.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use bstr::BString;
@@ -18,6 +19,7 @@ pub struct Rules {
     pub(crate) fallback: Option<Choice>,
     pub(crate) contacts: Contacts,
     pub(crate) periods: Periods,
+    pub(crate) sources: Vec<PathBuf>,
 }
 
 /// Which of the rules whose conditions hold are followed.

@@ -1,7 +1,7 @@
 //! Reading a file of rules.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use program::config::{Plain, Table, Value};
@@ -40,9 +40,12 @@ impl Rules {
         for table in root.take_tables("contact", &mut problems) {
             read_contact(table, &mut contacts, &mut problems);
         }
-        if let Some(table) = root.take("contacts", Table::table, &mut problems) {
-            read_sources(table, directory, &mut contacts, &mut periods, &mut problems);
-        }
+        let sources = match root.take("contacts", Table::table, &mut problems) {
+            Some(table) => {
+                read_sources(table, directory, &mut contacts, &mut periods, &mut problems)
+            }
+            None => Vec::new(),
+        };
         let known = Known {
             contacts: &contacts,
             periods: &periods,
@@ -77,6 +80,7 @@ impl Rules {
                 fallback,
                 contacts,
                 periods,
+                sources,
             }),
             _ => Err(problems),
         }
@@ -93,6 +97,11 @@ impl Rules {
             .flat_map(|choice| &choice.lanes)
             .map(String::as_str)
             .collect()
+    }
+
+    /// The files that contacts were read from.
+    pub fn sources(&self) -> &[PathBuf] {
+        &self.sources
     }
 
     /// How many rules and contacts there are.
@@ -450,7 +459,7 @@ fn read_sources(
     contacts: &mut Contacts,
     periods: &mut Periods,
     problems: &mut Problems,
-) {
+) -> Vec<PathBuf> {
     let nagios = table
         .take("nagios", Table::one_or_more, problems)
         .unwrap_or_default();
@@ -471,4 +480,6 @@ fn read_sources(
     for name in &checkmk {
         read(name, &mut |text| contacts.read_checkmk(text));
     }
+    let names = nagios.iter().chain(&checkmk);
+    names.map(|name| directory.join(name)).collect()
 }

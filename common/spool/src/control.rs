@@ -10,6 +10,8 @@
 //! {"do":"drop","ids":["0199d3a8-…"],"lane":"ops","by":"ann","why":"no use"}
 //! {"do":"flush","by":"ann"}
 //! {"do":"reload","by":"ann"}
+//! {"do":"pause","for_s":1800,"by":"ann","why":"they know"}
+//! {"do":"resume","lane":"ops","by":"ann"}
 //! {"do":"state"}
 //! {"do":"retries"}
 //! {"do":"known","ids":["0199d3a8-…"]}
@@ -20,11 +22,13 @@
 //! Members that a reader does not know are ignored.
 
 use std::fmt;
+use std::time::Duration;
 
 use objects::{NotificationId, SiteId};
 use serde_json::{Value, json};
 
 use crate::Target;
+use crate::record::MAX_LANE;
 
 /// The socket's name in the spool.
 pub const SOCKET: &str = "control";
@@ -107,6 +111,22 @@ pub enum Question {
     Flush(Hand),
     /// The configuration is read again.
     Reload(Hand),
+    /// Nothing is delivered for a while.
+    Pause {
+        /// By this lane only.
+        lane: Option<String>,
+        /// For so long; else until it is resumed.
+        length: Option<Duration>,
+        /// Who says so.
+        hand: Hand,
+    },
+    /// Everything is delivered again.
+    Resume {
+        /// By this lane only.
+        lane: Option<String>,
+        /// Who says so.
+        hand: Hand,
+    },
     /// What the state file would say now.
     State,
     /// When deliveries that failed are tried again.
@@ -142,6 +162,17 @@ impl Question {
             }
             Self::Flush(hand) => with_hand("flush", hand),
             Self::Reload(hand) => with_hand("reload", hand),
+            Self::Pause { lane, length, hand } => {
+                let mut question = with_hand("pause", hand);
+                question["lane"] = lane.as_deref().into();
+                question["for_s"] = length.map(|length| length.as_secs_f64()).into();
+                question
+            }
+            Self::Resume { lane, hand } => {
+                let mut question = with_hand("resume", hand);
+                question["lane"] = lane.as_deref().into();
+                question
+            }
             Self::State => json!({"do": "state"}),
             Self::Retries => json!({"do": "retries"}),
             Self::Known(of) => json!({"do": "known", "ids": ids(of)}),
@@ -173,6 +204,15 @@ impl Question {
         match text("do", 20)?.as_str() {
             "flush" => hand().map(Self::Flush),
             "reload" => hand().map(Self::Reload),
+            "pause" => Ok(Self::Pause {
+                lane: Some(text("lane", MAX_LANE)?).filter(|lane| !lane.is_empty()),
+                length: parse_length(&question["for_s"])?,
+                hand: hand()?,
+            }),
+            "resume" => Ok(Self::Resume {
+                lane: Some(text("lane", MAX_LANE)?).filter(|lane| !lane.is_empty()),
+                hand: hand()?,
+            }),
             "state" => Ok(Self::State),
             "retries" => Ok(Self::Retries),
             "known" => parse_ids(&question["ids"]).map(Self::Known),
@@ -191,6 +231,17 @@ impl Question {
                 })
             }
         }
+    }
+}
+
+fn parse_length(secs: &Value) -> Result<Option<Duration>, String> {
+    if secs.is_null() {
+        return Ok(None);
+    }
+    let length = secs.as_f64().map(Duration::try_from_secs_f64);
+    match length {
+        Some(Ok(length)) => Ok(Some(length)),
+        _ => Err("`for_s` must be a number of seconds".to_owned()),
     }
 }
 
@@ -269,9 +320,9 @@ impl Answer {
                 not: parse_ids(&answer["not"]).ok()?,
             });
         }
-        match answer["told"].take() {
-            Value::Null => None,
-            told => Some(Self::Told(told)),
+        match answer.get_mut("told").map(Value::take) {
+            None | Some(Value::Null) => None,
+            Some(told) => Some(Self::Told(told)),
         }
     }
 }
@@ -378,6 +429,20 @@ mod tests {
             },
             Question::Flush(hand()),
             Question::Reload(hand()),
+            Question::Pause {
+                lane: None,
+                length: Some(Duration::from_millis(1500)),
+                hand: hand(),
+            },
+            Question::Pause {
+                lane: Some("ops".to_owned()),
+                length: None,
+                hand: hand(),
+            },
+            Question::Resume {
+                lane: Some("ops".to_owned()),
+                hand: hand(),
+            },
             Question::State,
             Question::Retries,
             Question::Known(vec![id(3)]),
@@ -406,6 +471,17 @@ mod tests {
                 Some(&answer),
                 "{line}"
             );
+        }
+        for line in [
+            "",
+            "7",
+            "[]",
+            "null",
+            "{}",
+            "{\"told\":null}",
+            "{\"done\":1}",
+        ] {
+            assert_eq!(Answer::parse(line.as_bytes()), None, "{line}");
         }
     }
 
@@ -445,6 +521,11 @@ mod tests {
                 "{\"do\":\"hold\",\"ids\":[],\"by\":\"a\",\"lane\":\"x\"}",
                 "not for one target",
             ),
+            (
+                "{\"do\":\"pause\",\"for_s\":-1,\"by\":\"a\"}",
+                "`for_s` must be",
+            ),
+            ("{\"do\":\"resume\"}", "`by` must say who asks"),
             (&many, "`ids` must be a list of at most 4096 ids"),
         ] {
             let error = Question::parse(line.as_bytes()).unwrap_err();

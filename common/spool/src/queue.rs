@@ -1,6 +1,6 @@
 //! The messages of a spool.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use objects::{NotificationId, SiteId, UnixTime};
 
@@ -461,6 +461,37 @@ impl<S: Storage> Queue<S> {
         let mut trace = Trace::new(id);
         self.journal.visit(&mut |_, frame| trace.add(frame))?;
         Ok(trace.into_events())
+    }
+
+    /// What attempts there are with a start and no end, of messages that are open:
+    /// whatever interrupted them, nobody knows how they ended. One that was released
+    /// since then does not count. Reads the whole journal.
+    pub fn interrupted(&self) -> Result<HashSet<(NotificationId, Target)>, Error> {
+        let mut unknown: HashMap<NotificationId, HashMap<Target, u32>> = HashMap::new();
+        self.journal.visit(&mut |_, frame| {
+            let Record::Message { id, event, .. } = Record::read(frame.kind, frame.body) else {
+                return;
+            };
+            match event {
+                Event::Attempt { target, number } if self.is_open_at(id, &target) => {
+                    unknown.entry(id).or_default().insert(target, number);
+                }
+                Event::Result { target, number, .. } => {
+                    if let Some(of) = unknown.get_mut(&id)
+                        && of.get(&target).is_some_and(|started| *started <= number)
+                    {
+                        of.remove(&target);
+                    }
+                }
+                Event::Released { .. } => {
+                    unknown.remove(&id);
+                }
+                _ => {}
+            }
+        })?;
+        let all = unknown.into_iter();
+        let all = all.flat_map(|(id, of)| of.into_keys().map(move |target| (id, target)));
+        Ok(all.collect())
     }
 
     /// What was accepted and how it ended, over the life of the spool: with

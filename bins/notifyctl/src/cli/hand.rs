@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use objects::{NotificationId, SiteId};
 
 /// `notifyctl status`.
@@ -143,6 +143,64 @@ pub(crate) struct Drop {
 /// `notifyctl flush` and `reload`.
 #[derive(Debug, Args)]
 pub(crate) struct Said {
+    /// The reason, which is logged
+    #[arg(
+        long,
+        value_name = "TEXT",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub(crate) why: String,
+}
+
+/// What can be paused.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Pausable {
+    Delivery,
+}
+
+/// `notifyctl pause`.
+#[derive(Debug, Args)]
+pub(crate) struct Pause {
+    #[arg(
+        value_name = "WHAT",
+        hide_possible_values = true,
+        help = "The word `delivery`"
+    )]
+    pub(crate) what: Pausable,
+
+    /// By this lane only [default: by all]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) lane: Option<String>,
+
+    /// For so long: 90s, 10m, 2h [default: until it is resumed]
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
+    pub(crate) length: Option<Duration>,
+
+    /// The reason, which is shown
+    #[arg(
+        long,
+        value_name = "TEXT",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub(crate) why: String,
+}
+
+/// `notifyctl resume`.
+#[derive(Debug, Args)]
+pub(crate) struct Resume {
+    #[arg(
+        value_name = "WHAT",
+        hide_possible_values = true,
+        help = "The word `delivery`"
+    )]
+    pub(crate) what: Pausable,
+
+    /// By this lane only, if it is paused by itself [default: by all]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) lane: Option<String>,
+
     /// The reason, which is logged
     #[arg(
         long,

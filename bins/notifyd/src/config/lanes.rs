@@ -6,8 +6,6 @@ mod mail;
 mod read;
 mod script;
 
-use std::time::Duration;
-
 use objects::SiteId;
 use program::config::{Table, Value};
 
@@ -16,51 +14,39 @@ pub(crate) use mail::{MailLane, Transport};
 pub(super) use read::absolute;
 pub(crate) use script::ScriptLane;
 
+use super::flow::Flow;
 use super::positive;
 
-/// `retry`: the first pause; each further one is twice as long.
-const RETRY: Duration = Duration::from_secs(30);
-/// `retry_max`: no pause is longer.
-const RETRY_MAX: Duration = Duration::from_secs(15 * 60);
-/// `expire`: for notifications that do not say it themselves.
-const EXPIRE: Duration = Duration::from_secs(24 * 3600);
+/// `places` of lanes that send mails, and of all others.
+const MAIL_PLACES: usize = 4;
+const PLACES: usize = 1;
 
 /// A way of delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Lane {
     pub(crate) name: String,
     pub(crate) to: Destination,
-    pub(crate) retry: Retry,
-}
-
-/// When a delivery that failed is tried again, and until when.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Retry {
-    pub(crate) first: Duration,
-    pub(crate) longest: Duration,
-    pub(crate) expire: Duration,
+    pub(crate) flow: Flow,
 }
 
 pub(super) fn parse_lane(mut table: Table, site: &str, problems: &mut Vec<String>) -> Option<Lane> {
     let name = table.require("name", lane_name, problems);
     let to = Destination::parse(&mut table, site, problems);
-    let retry = Retry {
-        first: table.take("retry", positive, problems).unwrap_or(RETRY),
-        longest: table
-            .take("retry_max", positive, problems)
-            .unwrap_or(RETRY_MAX),
-        expire: table.take("expire", positive, problems).unwrap_or(EXPIRE),
+    let places = match to {
+        Some(Destination::Mail(_)) => MAIL_PLACES,
+        _ => PLACES,
     };
+    let flow = Flow::parse(&mut table, places, problems);
     table.finish(problems);
     Some(Lane {
         name: name?,
         to: to?,
-        retry,
+        flow,
     })
 }
 
 /// The name stands in journal records, in the state file and in file names.
-fn lane_name(value: Value) -> Result<String, String> {
+pub(super) fn lane_name(value: Value) -> Result<String, String> {
     let name = Table::text(value)?;
     match SiteId::new(&name) {
         Ok(_) => Ok(name),

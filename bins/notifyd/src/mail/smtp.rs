@@ -19,7 +19,7 @@ use lettre::transport::smtp::client::{
 use lettre::transport::smtp::commands::{Data, Mail as MailCommand, Rcpt};
 use lettre::transport::smtp::extension::{ClientId, Extension, MailParameter};
 use lettre::transport::smtp::response::Response;
-use objects::NotificationId;
+use uuid::Uuid;
 
 use super::Composer;
 use crate::delivery::{Job, Outcome, Verdict};
@@ -66,8 +66,8 @@ pub(crate) struct Smtp {
     composer: Composer,
     server: Server,
     kept: Option<(SmtpConnection, Instant)>,
-    /// Who still has to get a mail that others have got.
-    partly: HashMap<NotificationId, Vec<Address>>,
+    /// Who still has to get a mail that others have got, by its job.
+    partly: HashMap<Uuid, Vec<Address>>,
 }
 
 /// One way in which a mail did not get to anybody.
@@ -103,7 +103,7 @@ impl Smtp {
             Err(outcome) => return outcome,
         };
         let envelope = mail.message.envelope();
-        let recipients = match self.partly.remove(&job.id) {
+        let recipients = match self.partly.remove(&mail.job_id) {
             Some(left) => left,
             None => envelope.to().to_vec(),
         };
@@ -115,7 +115,7 @@ impl Smtp {
             sent = self.send(envelope.from(), &recipients, &body);
         }
         match sent {
-            Ok((reply, verdicts)) => self.judge(job.id, &reply, verdicts),
+            Ok((reply, verdicts)) => self.judge(mail.job_id, &reply, verdicts),
             Err(trouble) => {
                 let server = format!("{}:{}", self.server.host, self.server.port);
                 Outcome::new(trouble.verdict, format!("{server}: {}", trouble.text))
@@ -124,7 +124,7 @@ impl Smtp {
     }
 
     /// The server has the mail for some.
-    fn judge(&mut self, id: NotificationId, reply: &str, verdicts: Verdicts) -> Outcome {
+    fn judge(&mut self, job_id: Uuid, reply: &str, verdicts: Verdicts) -> Outcome {
         let mut text = reply.to_owned();
         for refused in &verdicts.texts {
             text.push_str("; ");
@@ -134,7 +134,7 @@ impl Smtp {
             return Outcome::new(Verdict::Delivered, text);
         }
         if self.partly.len() < MAX_PARTLY {
-            self.partly.insert(id, verdicts.later);
+            self.partly.insert(job_id, verdicts.later);
         }
         Outcome::new(Verdict::Temporary, text)
     }

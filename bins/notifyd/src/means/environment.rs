@@ -35,16 +35,19 @@ pub(crate) fn build(
     }
     let path: Vec<&str> = envelope.path.iter().map(objects::SiteId::as_str).collect();
     // Ours come last, so that no entry of the context can stand in for them.
-    let own = [
+    let mut own = vec![
         ("ID", job.id.to_string()),
         ("ATTEMPT", job.attempt.to_string()),
         ("DELAY", delay_secs(envelope.created, now).to_string()),
         ("PATH", path.join(",")),
     ];
+    if job.is_late {
+        own.push(("LATE", "1".to_owned()));
+    }
     let entries = context
         .into_iter()
         .map(|(name, value)| (name, Vec::from(value)))
-        .filter(|(name, _)| own.iter().all(|(ours, _)| ours != name))
+        .filter(|(name, _)| name != "LATE" && own.iter().all(|(ours, _)| ours != name))
         .chain(
             own.iter()
                 .map(|(n, v)| ((*n).to_owned(), v.clone().into_bytes())),
@@ -90,6 +93,7 @@ mod tests {
             attempt: 2,
             body: body.clone(),
             told: Default::default(),
+            is_late: true,
         };
         let envelope = Envelope::parse(&body).unwrap();
         let context = envelope.context().unwrap();
@@ -108,6 +112,7 @@ mod tests {
         assert_eq!(value(&all, "NOTIFY_X"), [""]);
         assert_eq!(value(&all, "NOTIFY_ATTEMPT"), ["2"]);
         assert_eq!(value(&all, "NOTIFY_DELAY"), ["7"]);
+        assert_eq!(value(&all, "NOTIFY_LATE"), ["1"]);
         assert_eq!(value(&all, "NOTIFY_PATH"), ["a,b"]);
         assert_eq!(
             value(&all, "NOTIFY_ID"),

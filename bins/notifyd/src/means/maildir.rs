@@ -109,6 +109,7 @@ mod tests {
                  \"site\":\"remote1\",\"path\":[\"remote1\",\"central\"],\"context\":{context}}}"
             ),
             told: Default::default(),
+            is_late: false,
         }
     }
 
@@ -118,6 +119,7 @@ mod tests {
             site: SiteId::new("central").unwrap(),
             sender: "sitewire@central".parse().unwrap(),
             recipients: vec!["ops@example.com".parse().unwrap()],
+            usual: None,
             templates: Templates::read(&Sources::default()).unwrap(),
         };
         let path = dir.to_owned();

@@ -77,6 +77,7 @@ mod tests {
                  \"context\":{{\"HOSTNAME\":\"db1\",\"RAW\":\"\\udcff\"}}}}"
             ),
             told: Default::default(),
+            is_late: false,
         };
         // Another test's fork may hold the script open for writing for a moment.
         loop {
@@ -120,6 +121,7 @@ mod tests {
                    \"created_us\":1,\"site\":\"a\",\"context\":{}}"
                 .into(),
             told: Default::default(),
+            is_late: false,
         };
         let outcome = run(
             Path::new("/nowhere/plugin"),

@@ -9,9 +9,9 @@ use spool::control::{Action, Answer, Hand, Question};
 use spool::{End, Known, Settled, Storage, Target};
 use tokio::sync::oneshot;
 
-use super::{Owner, now, read_route};
+use super::{Owner, now};
 use crate::clock;
-use crate::waiting::Object;
+use crate::waiting::{Aim, Together};
 
 /// Most deliveries told in one answer.
 const RETRIES: usize = 10_000;
@@ -33,6 +33,8 @@ impl<S: Storage> Owner<S> {
                 hand,
             } => self.act(action, &ids, target.as_ref(), &hand),
             Question::Flush(hand) => self.flush(&hand),
+            Question::Pause { lane, length, hand } => self.pause(lane, length, &hand),
+            Question::Resume { lane, hand } => self.resume(lane.as_deref(), &hand),
             Question::Retries => Answer::Told(self.retries()),
             Question::Known(ids) => {
                 let word = |id: &NotificationId| match self.queue.knows(*id) {
@@ -84,11 +86,6 @@ impl<S: Storage> Owner<S> {
             };
         }
         let detail = hand.to_string();
-        // Where they stand must be known before they end.
-        let objects = match action {
-            Action::Release => HashSet::new(),
-            Action::Hold | Action::Retry | Action::Drop => self.objects(ids),
-        };
         let (mut done, mut not) = (HashSet::new(), Vec::new());
         for id in ids {
             let is_done = match action {
@@ -105,12 +102,13 @@ impl<S: Storage> Owner<S> {
             }
         }
         match action {
-            Action::Hold => self.take_out(&done, &objects, None),
-            Action::Drop => self.take_out(&done, &objects, target),
+            Action::Hold => self.take_out(&done, None),
+            Action::Drop => self.take_out(&done, target),
             Action::Retry => {
                 for lane in &mut self.lanes {
-                    lane.hurry(&objects, clock::instant());
+                    lane.line.hurry(Some(&done), clock::instant());
                 }
+                self.decide_again(done.iter().copied());
             }
             Action::Release => {}
         }
@@ -120,29 +118,11 @@ impl<S: Storage> Owner<S> {
         }
     }
 
-    /// The objects of these, by which lanes find them.
-    fn objects(&self, ids: &[NotificationId]) -> HashSet<Object> {
-        if self.lanes.is_empty() {
-            return HashSet::new();
-        }
-        let route = |id: &NotificationId| {
-            let body = self.queue.body(*id).ok()??;
-            Some(read_route(body).ok()?.object)
-        };
-        ids.iter().filter_map(route).collect()
-    }
-
     /// Takes these out of all lines, or that of one target.
-    fn take_out(
-        &mut self,
-        ids: &HashSet<NotificationId>,
-        objects: &HashSet<Object>,
-        target: Option<&Target>,
-    ) {
+    fn take_out(&mut self, ids: &HashSet<NotificationId>, target: Option<&Target>) {
         for lane in &mut self.lanes {
-            if target.is_none_or(|target| target.is_meant_by(&lane.target)) {
-                lane.take_out(ids, objects, clock::instant());
-            }
+            let is_meant = |aim: &Aim| target.is_none_or(|target| aim.target.is_meant_by(target));
+            lane.line.take_out(ids, is_meant, clock::instant());
         }
         for forward in &mut self.forwards {
             let is_meant = |target: &Target| match target {
@@ -191,7 +171,8 @@ impl<S: Storage> Owner<S> {
     fn flush(&mut self, hand: &Hand) -> Answer {
         let at = clock::instant();
         self.intake.wake(at);
-        let hurried = self.lanes.iter_mut().map(|lane| lane.hurry_all(at)).sum();
+        let lanes = self.lanes.iter_mut();
+        let hurried = lanes.map(|lane| lane.line.hurry(None, at)).sum();
         tracing::info!("flush {hand}: {hurried} deliveries are tried again now");
         Answer::Done {
             done: hurried,
@@ -203,12 +184,14 @@ impl<S: Storage> Owner<S> {
         let mut all = Vec::new();
         for lane in &self.lanes {
             let left = RETRIES - all.len();
-            all.extend(lane.retries(clock::instant()).take(left).map(|retry| {
+            all.extend(lane.next_tries(clock::instant()).take(left).map(|retry| {
                 json!({
                     "id": retry.id.to_string(),
                     "lane": lane.name,
+                    "target": retry.aim.target.to_string(),
                     "attempts": retry.attempts,
                     "next_s": retry.pause.map(|pause| pause.as_secs_f64()),
+                    "together": retry.why.map(Together::words),
                 })
             }));
         }

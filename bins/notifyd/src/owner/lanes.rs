@@ -1,7 +1,8 @@
 //! The owner's side of delivery: whose turn it is in each lane, the record
 //! before an attempt and the record after it.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
@@ -9,94 +10,73 @@ use bstr::ByteSlice;
 use objects::{NotificationId, UnixTime};
 use program::exit::chain;
 use rules::Told;
-use spool::{End, Storage, Target};
+use spool::{End, Message, Storage, Target};
 
 use super::{Owner, now};
 use crate::clock;
-use crate::config::{Lane, Retry};
-use crate::delivery::{Job, Outcome, Verdict, Work};
-use crate::figures::Line;
+use crate::config::{By, Flow, Lane, OnUnknown};
+use crate::delivery::{Job, Outcome, Task, Verdict, Why, Work};
+use crate::figures::{LaneFigures, Line as LineFigures, OpenBreaker};
 use crate::route::Route;
-use crate::waiting::{self, LaneLine, NextTry, Object, Turn};
+use crate::waiting::{Aim, Line, Matter, New, NextTry, Object, Ticket, Together, Turn};
+
+/// So many aims are kept before those that nothing has any more are let go.
+const MANY_AIMS: usize = 1000;
 
 /// One lane.
 pub(super) struct LaneWork {
     pub(super) name: String,
     pub(super) target: Target,
-    retry: Retry,
-    line: LaneLine,
-    jobs: Sender<Work>,
-    state: State,
+    pub(super) line: Line,
+    tasks: Sender<Task>,
+    attempts: BTreeMap<u64, Attempt>,
+    aims: HashMap<(Target, Box<[u8]>), Arc<Aim>>,
+    /// What the last attempt that failed said.
+    last_failure: String,
     /// It is not in the configuration any more: what waits for it stays.
     pub(super) retired: bool,
 }
 
-/// What the lane's thread is doing.
-#[derive(Clone)]
-enum State {
-    Idle,
-    /// The attempt is recorded, and starts after the commit.
-    Starting(Running),
-    /// The attempt runs.
-    Running(Running),
-}
-
-/// An attempt.
-#[derive(Clone)]
-struct Running {
-    id: NotificationId,
-    /// The lane, or one of its jobs.
-    target: Target,
-    attempt: u32,
+/// What the line calls a work, recorded.
+struct Attempt {
+    tickets: Vec<Ticket>,
+    why: Option<Together>,
+    /// It starts after the commit.
+    is_running: bool,
 }
 
 impl LaneWork {
-    pub(super) fn new(lane: Lane, jobs: Sender<Work>) -> Self {
+    pub(super) fn new(lane: Lane, tasks: Sender<Task>) -> Self {
         Self {
             target: Target::Lane(lane.name.clone()),
             name: lane.name,
-            retry: lane.retry,
-            line: LaneLine::default(),
-            jobs,
-            state: State::Idle,
+            line: Line::new(lane.flow),
+            tasks,
+            attempts: BTreeMap::new(),
+            aims: HashMap::new(),
+            last_failure: String::new(),
             retired: false,
         }
     }
 
-    /// It has other settings now, and another thread. An attempt that runs ends
+    /// It has other settings now, and other threads. An attempt that runs ends
     /// as it would have.
-    pub(super) fn change(&mut self, lane: Lane, jobs: Sender<Work>) {
-        self.retry = lane.retry;
-        self.jobs = jobs;
+    pub(super) fn change(&mut self, lane: Lane, tasks: Sender<Task>) {
+        self.line.change(lane.flow, clock::instant());
+        self.tasks = tasks;
         self.retired = false;
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        matches!(self.state, State::Idle)
+        self.line.is_idle()
     }
 
-    /// Takes these out of the line; an attempt that runs goes on.
-    pub(super) fn take_out(
-        &mut self,
-        ids: &HashSet<NotificationId>,
-        objects: &HashSet<Object>,
-        now: Instant,
-    ) {
-        self.line.take_out(ids, objects, now);
+    pub(super) fn flow(&self) -> &Flow {
+        self.line.flow()
     }
 
-    /// What waits for another attempt is tried now, of these objects.
-    pub(super) fn hurry(&mut self, objects: &HashSet<Object>, now: Instant) {
-        self.line.hurry(Some(objects), now);
-    }
-
-    /// The same of all; how many these are.
-    pub(super) fn hurry_all(&mut self, now: Instant) -> u64 {
-        self.line.hurry(None, now)
-    }
-
-    pub(super) fn retries(&self, now: Instant) -> impl Iterator<Item = NextTry> + '_ {
-        self.line.retries(now)
+    pub(super) fn next_tries(&self, now: Instant) -> impl Iterator<Item = NextTry<'_>> {
+        self.line.next_tries(now)
     }
 
     pub(super) fn next_due(&self) -> Option<Instant> {
@@ -106,30 +86,131 @@ impl LaneWork {
         }
     }
 
-    pub(super) fn figures(&self) -> Line {
-        let (waiting, processing) = self.line.counts();
-        Line {
-            name: self.name.clone(),
-            waiting,
-            processing,
+    pub(super) fn figures(&self) -> LaneFigures {
+        let counts = self.line.counts();
+        let at = clock::instant();
+        let ago = |since: Instant| at.saturating_duration_since(since).as_micros() as i64;
+        let breaker = self.line.breaker().open().map(|(since, next)| OpenBreaker {
+            since: UnixTime::from_micros(now().micros() - ago(since)),
+            next: next.map(|next| next.saturating_duration_since(at)),
+            why: self.last_failure.clone(),
+        });
+        LaneFigures {
+            line: LineFigures {
+                name: self.name.clone(),
+                waiting: counts.waiting,
+                processing: counts.working,
+            },
+            places: self.flow().places,
+            collected: match self.flow().bulk {
+                Some(_) => counts.waiting,
+                None => counts.in_digests,
+            },
+            breaker,
+            paused: None,
         }
     }
 
-    fn target_of(&self, job: Option<spool::Job>) -> Target {
-        job.map_or_else(|| self.target.clone(), Target::Job)
+    /// What stands for the target of a notification in this lane.
+    fn aim(&mut self, target: &Target, route: &Route) -> Result<Arc<Aim>, String> {
+        let own = route.own_contact();
+        let key = (target.clone(), own.as_bytes().into());
+        if let Some(aim) = self.aims.get(&key) {
+            return Ok(Arc::clone(aim));
+        }
+        if self.aims.len() >= MANY_AIMS {
+            self.aims.retain(|_, aim| Arc::strong_count(aim) > 1);
+        }
+        let told = match target {
+            Target::Job(job) => {
+                let detail = job.detail().ok_or("what the rules said of it is gone")?;
+                Told::parse(detail)?
+            }
+            Target::Peer(_) | Target::Lane(_) => Told::default(),
+        };
+        let aim = Arc::new(Aim {
+            target: target.clone(),
+            recipients: recipients(&told, &own),
+            contacts: contacts(&told, route),
+            told: Arc::new(told),
+        });
+        self.aims.insert(key, Arc::clone(&aim));
+        Ok(aim)
     }
 
-    /// The moment at which a notification accepted at `accepted` expires. Told
-    /// by durations: clocks of two sites differ, and clocks jump.
-    fn expires(&self, accepted: UnixTime, route: &Route) -> Instant {
+    /// What keeps its order in this lane, or belongs together in it.
+    fn stream(&self, aim: &Aim, route: &Route) -> Object {
+        let Some(bulk) = &self.flow().bulk else {
+            return Object::named([
+                route.site.as_str().as_bytes(),
+                route.object.as_bytes(),
+                &aim.recipients,
+            ]);
+        };
+        let rules = aim.told.rules.join(",");
+        let entry = |name: &str| route.context.get(name).map_or(&b""[..], |v| v.as_slice());
+        let part = |by: &By| match by {
+            By::Host => entry("HOSTNAME"),
+            By::Service => entry("SERVICEDESC"),
+            By::Site => route.site.as_str().as_bytes(),
+            // Those have their own in any case.
+            By::Contact => b"",
+            By::Rule => rules.as_bytes(),
+            By::State if entry("SERVICESTATE").is_empty() => entry("HOSTSTATE"),
+            By::State => entry("SERVICESTATE"),
+            By::Entry(name) => entry(name),
+        };
+        Object::named(bulk.by.iter().map(part).chain([&*aim.recipients]))
+    }
+}
+
+/// Whoever is told, and how, in bytes that are the same for the same.
+fn recipients(told: &Told, own: &Object) -> Box<[u8]> {
+    let mut all: Vec<&[u8]> = Vec::new();
+    for (name, value) in &told.parameters {
+        all.extend([name.as_bytes(), value.as_bytes()]);
+    }
+    for contact in &told.contacts {
+        all.extend([&*contact.name, &*contact.email, &*contact.pager].map(|text| text.as_slice()));
+    }
+    if told.contacts.is_empty() {
+        all.push(own.as_bytes());
+    }
+    Object::named(all).as_bytes().into()
+}
+
+fn contacts(told: &Told, route: &Route) -> Vec<String> {
+    if told.contacts.is_empty() {
+        let own = route.context.get("CONTACTNAME");
+        return vec![own.map(ToString::to_string).unwrap_or_default()];
+    }
+    told.names().map(ToString::to_string).collect()
+}
+
+/// When things happen to a notification, told by durations: clocks of two sites
+/// differ, and clocks jump.
+struct Times {
+    accepted: Instant,
+    expires: Instant,
+    happened: Instant,
+}
+
+impl Times {
+    fn of(accepted: UnixTime, expire: Duration, route: &Route) -> Self {
+        let (at, wall) = (clock::instant(), now());
         let micros = |us: i64| Duration::from_micros(u64::try_from(us).unwrap_or(0));
-        let lifetime = route.lifetime_us.map_or(self.retry.expire, micros);
-        let age = micros(now().micros().saturating_sub(accepted.micros()));
-        let left = lifetime.saturating_sub(age);
-        let at = clock::instant();
-        // An absurd lifetime is a long one.
-        at.checked_add(left)
-            .unwrap_or(at + Duration::from_secs(10 * 365 * 86_400))
+        let age = |time: UnixTime| micros(wall.micros().saturating_sub(time.micros()));
+        let ago = |time: UnixTime| at.checked_sub(age(time)).unwrap_or(at);
+        let lifetime = route.lifetime_us.map_or(expire, micros);
+        let left = lifetime.saturating_sub(age(accepted));
+        Self {
+            accepted: ago(accepted),
+            // An absurd lifetime is a long one.
+            expires: at
+                .checked_add(left)
+                .unwrap_or(at + Duration::from_secs(10 * 365 * 86_400)),
+            happened: ago(route.created),
+        }
     }
 }
 
@@ -148,86 +229,161 @@ impl<S: Storage> Owner<S> {
         let Some(lane) = self.lanes.iter_mut().find(is_it) else {
             return false;
         };
-        let expires = lane.expires(accepted, route);
-        let object = route.object.clone();
-        let job = match target {
-            Target::Job(job) => Some(job.clone()),
-            Target::Peer(_) | Target::Lane(_) => None,
+        let aim = match lane.aim(target, route) {
+            Ok(aim) => aim,
+            Err(why) => {
+                tracing::error!(%id, %target, "cannot be delivered: {why}");
+                self.queue.settle(id, target, End::Refused, &why, now());
+                return true;
+            }
         };
-        lane.line
-            .push((id, job), object, attempts, clock::instant(), expires);
+        let times = Times::of(accepted, lane.flow().retry.expire, route);
+        let new = New {
+            id,
+            stream: lane.stream(&aim, route),
+            aim,
+            matter: Matter::of(&route.context),
+            size: route.size,
+            attempts,
+            accepted: times.accepted,
+            expires: times.expires,
+            happened: times.happened,
+        };
+        lane.line.push(new, clock::instant());
         true
+    }
+
+    /// Looks for attempts that began in an earlier run and have no end, if any lane
+    /// wants to know: all of the journal is read for that.
+    pub(super) fn find_interrupted(&mut self) -> Result<(), spool::Error> {
+        let mut flows = self.lanes.iter().map(LaneWork::flow);
+        if flows.any(|flow| flow.on_unknown == OnUnknown::Hold) {
+            self.interrupted = self.queue.interrupted()?;
+        }
+        Ok(())
+    }
+
+    /// Somebody has to look at what may or may not have been delivered, where the
+    /// lane says so.
+    pub(super) fn hold_interrupted(&mut self, message: &Message) -> bool {
+        let holds = |target: &Target| {
+            let mut lanes = self.lanes.iter();
+            let lane = lanes.find(|lane| target.is_meant_by(&lane.target));
+            lane.is_some_and(|lane| lane.flow().on_unknown == OnUnknown::Hold)
+        };
+        let mut open = message.targets.iter().filter(|state| state.end.is_none());
+        let found = open.find(|state| {
+            let key = (message.id, state.target.clone());
+            self.interrupted.contains(&key) && holds(&state.target)
+        });
+        let Some(state) = found else {
+            return false;
+        };
+        let (target, attempt) = (&state.target, state.attempts);
+        let detail = format!("by notifyd: nobody knows how attempt {attempt} of {target} ended");
+        tracing::warn!(id = %message.id, "held {detail}");
+        self.queue.hold(message.id, &detail, now())
     }
 
     /// Records the start of every attempt whose turn it is.
     pub(super) fn take_turns(&mut self) {
-        for lane in self
-            .lanes
-            .iter_mut()
-            .filter(|lane| lane.is_idle() && !lane.retired)
-        {
-            while let Some(turn) = lane.line.take(clock::instant()) {
+        for at in 0..self.lanes.len() {
+            while !self.lanes[at].retired
+                && let Some(turn) = self.lanes[at].line.take(clock::instant())
+            {
                 match turn {
-                    Turn::Expired { id, job } => {
-                        let target = lane.target_of(job);
-                        tracing::warn!(%id, lane = lane.name, "expired undelivered");
-                        self.counters.failed += 1;
+                    Turn::Expired(ticket) => {
                         let detail = "not delivered in time";
-                        self.queue.settle(id, &target, End::Expired, detail, now());
+                        self.end_undelivered(at, &ticket, End::Expired, detail);
                     }
-                    Turn::Try { id, job, attempt } => {
-                        let target = lane.target_of(job);
-                        if self.queue.attempt(id, &target, attempt, now()) {
-                            lane.state = State::Starting(Running {
-                                id,
-                                target,
-                                attempt,
-                            });
-                            break;
-                        }
-                        lane.line.end(clock::instant());
+                    Turn::TooLate(ticket) => {
+                        let (id, target) = (ticket.id, &ticket.aim.target);
+                        tracing::warn!(%id, %target, "too late, dropped");
+                        let detail = "too late: the lane drops what is";
+                        self.queue.settle(id, target, End::Dropped, detail, now());
                     }
+                    Turn::Try { work, tickets, why } => self.record_start(at, work, tickets, why),
                 }
             }
         }
+    }
+
+    fn record_start(&mut self, at: usize, work: u64, tickets: Vec<Ticket>, why: Option<Together>) {
+        let count = tickets.len();
+        let queue = &mut self.queue;
+        let is_open =
+            |ticket: &Ticket| queue.attempt(ticket.id, &ticket.aim.target, ticket.attempt, now());
+        let (open, gone): (Vec<_>, Vec<_>) = tickets.into_iter().partition(is_open);
+        if !gone.is_empty() {
+            let meant = names(&open);
+            let line = &mut self.lanes[at].line;
+            line.keep(work, clock::instant(), |ticket| {
+                meant.contains(&(ticket.id, &ticket.aim.target))
+            });
+        }
+        if open.is_empty() {
+            return;
+        }
+        tracing::debug!(lane = self.lanes[at].name, work, "{count} to deliver");
+        let attempt = Attempt {
+            tickets: open,
+            why,
+            is_running: false,
+        };
+        self.lanes[at].attempts.insert(work, attempt);
     }
 
     /// Starts the attempts that are recorded now.
     pub(super) fn start_jobs(&mut self) {
         for at in 0..self.lanes.len() {
-            let State::Starting(running) = self.lanes[at].state.clone() else {
-                continue;
-            };
-            let id = running.id;
-            let job = self.job(&running);
-            self.lanes[at].state = State::Running(running);
-            match job {
-                Ok(job) => {
-                    // A lane's thread ends with the daemon only.
-                    let _ = self.lanes[at].jobs.send(Work::One(job));
-                }
-                Err(why) => {
-                    tracing::error!(%id, "what is stored cannot be read: {why}");
-                    self.handle_finished(at, Outcome::new(Verdict::Temporary, why));
-                }
+            let all = self.lanes[at].attempts.iter();
+            let ready = all.filter(|(_, attempt)| !attempt.is_running);
+            let ready: Vec<u64> = ready.map(|(number, _)| *number).collect();
+            for number in ready {
+                self.start_job(at, number);
             }
         }
     }
 
-    fn job(&self, running: &Running) -> Result<Job, String> {
-        let detail = match &running.target {
-            Target::Job(job) => job.detail().ok_or("what the rules said of it is gone")?,
-            Target::Peer(_) | Target::Lane(_) => "{}",
+    fn start_job(&mut self, at: usize, number: u64) {
+        let lane = &self.lanes[at];
+        let Some(attempt) = lane.attempts.get(&number) else {
+            return;
         };
+        let jobs = attempt.tickets.iter().map(|ticket| self.job(ticket));
+        let jobs: Result<Vec<Job>, _> = jobs.collect();
+        let why = attempt.why;
+        match jobs {
+            Ok(jobs) => {
+                let task = Task {
+                    number,
+                    work: work(jobs, why),
+                };
+                // A lane's threads end with the daemon only.
+                let _ = lane.tasks.send(task);
+                if let Some(attempt) = self.lanes[at].attempts.get_mut(&number) {
+                    attempt.is_running = true;
+                }
+            }
+            Err((id, why)) => {
+                tracing::error!(%id, "what is stored cannot be read: {why}");
+                self.handle_finished(at, number, Outcome::new(Verdict::Temporary, why));
+            }
+        }
+    }
+
+    fn job(&self, ticket: &Ticket) -> Result<Job, (NotificationId, String)> {
+        let body = self.stored_text(ticket.id);
         Ok(Job {
-            id: running.id,
-            attempt: running.attempt,
-            body: self.stored_text(running.id)?,
-            told: Told::parse(detail)?.into(),
+            id: ticket.id,
+            attempt: ticket.attempt,
+            body: body.map_err(|why| (ticket.id, why))?,
+            told: Arc::clone(&ticket.aim.told),
+            is_late: ticket.is_late,
         })
     }
 
-    fn stored_text(&self, id: NotificationId) -> Result<String, String> {
+    pub(super) fn stored_text(&self, id: NotificationId) -> Result<String, String> {
         match self.queue.body(id) {
             Ok(Some(body)) => String::from_utf8(body).map_err(|error| error.to_string()),
             Ok(None) => Err("it has ended".to_owned()),
@@ -236,57 +392,116 @@ impl<S: Storage> Owner<S> {
     }
 
     /// Records how an attempt went, and what follows from it.
-    pub(super) fn handle_finished(&mut self, at: usize, outcome: Outcome) {
-        let lane = &self.lanes[at];
-        let State::Running(running) = lane.state.clone() else {
+    pub(super) fn handle_finished(&mut self, at: usize, work: u64, outcome: Outcome) {
+        let Some(lane) = self.lanes.get_mut(at) else {
             return;
         };
-        let Running {
-            id,
-            target,
-            attempt,
-        } = running;
-        let pause = waiting::pause(lane.retry, attempt, id);
-        let pause = outcome.retry_after.unwrap_or(pause);
+        let Some(attempt) = lane.attempts.remove(&work) else {
+            return;
+        };
+        // It may have been dropped or held in the meantime.
+        let queue = &self.queue;
+        let is_meant = |ticket: &Ticket| {
+            queue.is_open_at(ticket.id, &ticket.aim.target) && !queue.is_held(ticket.id)
+        };
+        let (verdict, after) = (outcome.verdict, outcome.retry_after);
+        let now = clock::instant();
+        let Some(finished) = lane.line.finish(work, verdict, after, now, is_meant) else {
+            return;
+        };
+        let said = program::log::quote(outcome.text.lines().next().unwrap_or(b""), 300);
+        if verdict == Verdict::Temporary {
+            lane.last_failure.clone_from(&said);
+        }
+        for ticket in &attempt.tickets {
+            self.record_result(at, ticket, &outcome, finished.pause, attempt.why);
+        }
+        let lane = self.lanes[at].name.as_str();
+        match finished.breaker {
+            Some(true) => {
+                self.changes.note();
+                tracing::warn!(lane, "breaker opens, one is tried now and then: {said}");
+            }
+            Some(false) => {
+                self.changes.note();
+                tracing::info!(lane, "breaker closes, the lane works again");
+            }
+            None => {}
+        }
+    }
+
+    fn record_result(
+        &mut self,
+        at: usize,
+        ticket: &Ticket,
+        outcome: &Outcome,
+        pause: Option<Duration>,
+        why: Option<Together>,
+    ) {
+        let (id, target, attempt) = (ticket.id, &ticket.aim.target, ticket.attempt);
         let verdict = match outcome.verdict {
             Verdict::Delivered => spool::Verdict::Success,
             Verdict::Temporary => spool::Verdict::Temporary,
             Verdict::Permanent => spool::Verdict::Permanent,
         };
         self.queue
-            .result(id, &target, attempt, verdict, &outcome.text, now());
+            .result(id, target, attempt, verdict, &outcome.text, now());
         let said = program::log::quote(outcome.text.lines().next().unwrap_or(b""), 300);
         match outcome.verdict {
             Verdict::Delivered => {
                 tracing::debug!(%id, %target, attempt, "delivered: {said}");
                 self.counters.delivered += 1;
-                self.queue.settle(id, &target, End::Delivered, "", now());
+                let (end, detail) = match why {
+                    None => (End::Delivered, ""),
+                    Some(Together::Superseded) => {
+                        (End::Superseded, "problem and recovery in one text")
+                    }
+                    Some(Together::Bulk) => (End::Delivered, "in a bulk"),
+                    Some(Together::Storm | Together::Late) => (End::Delivered, "in a digest"),
+                };
+                self.queue.settle(id, target, end, detail, now());
             }
             Verdict::Temporary => {
-                tracing::warn!(%id, %target, attempt, "next attempt in {} s: {said}", pause.as_secs());
+                let secs = pause.unwrap_or_default().as_secs();
+                tracing::warn!(%id, %target, attempt, "next attempt in {secs} s: {said}");
             }
             Verdict::Permanent => {
-                tracing::warn!(%id, %target, attempt, "refused: {said}");
-                self.counters.failed += 1;
                 self.keep_refused(id, &format!("{target}: {said}"));
-                self.queue.settle(id, &target, End::Refused, &said, now());
+                self.end_undelivered(at, ticket, End::Refused, &said);
             }
-        }
-        // It may have been dropped or held in the meantime.
-        let again = outcome.verdict == Verdict::Temporary
-            && self.queue.is_open_at(id, &target)
-            && !self.queue.is_held(id);
-        let lane = &mut self.lanes[at];
-        lane.state = State::Idle;
-        match again {
-            true => lane.line.retry(clock::instant(), pause),
-            false => lane.line.end(clock::instant()),
         }
     }
 
-    /// All that wait for another attempt, in any lane.
+    pub(super) fn lane_figures(&self) -> Vec<LaneFigures> {
+        let figures = |lane: &LaneWork| LaneFigures {
+            paused: self.pauses.paused(&lane.name),
+            ..lane.figures()
+        };
+        self.lanes.iter().map(figures).collect()
+    }
+
+    /// All that wait for another attempt, in any lane, or for rules.
     pub(super) fn deferred(&self) -> HashSet<NotificationId> {
         let lanes = self.lanes.iter();
-        lanes.flat_map(|lane| lane.line.deferred()).collect()
+        let lanes = lanes.flat_map(|lane| lane.line.deferred());
+        lanes.chain(self.undecided.keys().copied()).collect()
     }
+}
+
+fn names(tickets: &[Ticket]) -> HashSet<(NotificationId, &Target)> {
+    let names = tickets.iter().map(|ticket| (ticket.id, &ticket.aim.target));
+    names.collect()
+}
+
+fn work(mut jobs: Vec<Job>, why: Option<Together>) -> Work {
+    let why = match why {
+        None if jobs.len() == 1 => return Work::One(jobs.remove(0)),
+        // One alone needs no digest, but a bulk is one whatever is in it.
+        Some(Together::Storm | Together::Late) if jobs.len() == 1 => {
+            return Work::One(jobs.remove(0));
+        }
+        Some(Together::Bulk) => Why::Bulk,
+        Some(_) | None => Why::Digest,
+    };
+    Work::Together { jobs, why }
 }

@@ -24,6 +24,7 @@ impl<S: Storage> Owner<S> {
         self.change_peers(peers);
         let new_forwards = self.change_forwards(forwards);
         let new_lanes = self.change_lanes(lanes);
+        self.apply_pauses();
         if new_forwards.is_empty() && new_lanes.is_empty() {
             return;
         }
@@ -83,11 +84,11 @@ impl<S: Storage> Owner<S> {
         let mut new = Vec::new();
         for LaneChange { number, now } in lanes {
             match (self.lanes.get_mut(number), now) {
-                (Some(work), Some((lane, jobs))) => work.change(lane, jobs),
+                (Some(work), Some((lane, tasks))) => work.change(lane, tasks),
                 (Some(work), None) => work.retired = true,
-                (None, Some((lane, jobs))) => {
+                (None, Some((lane, tasks))) => {
                     new.push(self.lanes.len());
-                    self.lanes.push(LaneWork::new(lane, jobs));
+                    self.lanes.push(LaneWork::new(lane, tasks));
                 }
                 (None, None) => {}
             }

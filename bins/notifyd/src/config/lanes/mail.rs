@@ -13,8 +13,10 @@ use crate::mail::{Credentials, Encryption, Server, Sources, Templates};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct MailLane {
     pub(crate) sender: Mailbox,
-    /// Nobody: the contact of each notification.
+    /// Nobody: whom rules chose, or the contact of each notification.
     pub(crate) recipients: Vec<Mailbox>,
+    /// Who gets it if rules chose nobody, instead of the notification's contact.
+    pub(crate) usual: Option<Mailbox>,
     pub(crate) templates: Sources,
     pub(crate) transport: Transport,
 }
@@ -52,11 +54,12 @@ fn parse_mail(
         Some(sender) => Some(sender),
         None => address_at(site, "sitewire", table, problems),
     };
-    let mut recipients = table.take("to", mailboxes, problems).unwrap_or_default();
+    let recipients = table.take("to", mailboxes, problems).unwrap_or_default();
     // Whoever has a maildir reads what is in it, whoever it is addressed to.
-    if let (Transport::Maildir(_), true) = (&transport, recipients.is_empty()) {
-        recipients.extend(address_at(site, "notifications", table, problems));
-    }
+    let usual = match (&transport, recipients.is_empty()) {
+        (Transport::Maildir(_), true) => address_at(site, "notifications", table, problems),
+        _ => None,
+    };
     let templates = Sources {
         subject: table.take("subject", Table::text, problems),
         link: table.take("link", Table::text, problems),
@@ -66,6 +69,7 @@ fn parse_mail(
     Some(MailLane {
         sender: sender?,
         recipients,
+        usual,
         templates,
         transport,
     })

@@ -1,0 +1,113 @@
+//! Where a notification goes: decided once, in the commit that accepts it. A
+//! crash before that commit leaves no notification, one after it no question.
+
+use objects::{NotificationId, UnixTime};
+use program::exit::chain;
+use rules::Rules;
+use spool::{End, Storage, Target};
+
+use super::{Owner, now, read_route};
+use crate::decision::{self, Decided};
+use crate::route::Route;
+
+impl<S: Storage> Owner<S> {
+    /// Decides where an accepted notification goes.
+    pub(super) fn assign(&mut self, id: NotificationId, accepted: UnixTime, route: &Route) {
+        self.undecided.remove(&id);
+        let forwards = self.forwards.iter().filter(|f| f.wants(route));
+        let mut targets: Vec<Target> = forwards
+            .map(|forward| Target::Peer(forward.active().clone()))
+            .collect();
+        let lanes = match (&self.rules, route.is_for_people()) {
+            (_, false) => Decided::To(Vec::new()),
+            (None, true) => Decided::To(self.all_lanes()),
+            (Some(rules), true) => decision::by_rules(rules, route, now()),
+        };
+        let nobody = match lanes {
+            Decided::To(lanes) => {
+                targets.extend(lanes);
+                String::new()
+            }
+            Decided::Nobody(why) => why,
+            Decided::NotYet(why) => return self.leave_undecided(id, why),
+        };
+        if targets.is_empty() {
+            self.queue.end(id, End::NobodyToNotify, &nobody, now());
+            return;
+        }
+        if !self.queue.assign(id, &targets, now()) {
+            let why = "what they say of one notification is too long".to_owned();
+            return self.leave_undecided(id, why);
+        }
+        if targets
+            .iter()
+            .any(|target| matches!(target, Target::Job(_)))
+        {
+            // As the index has them: there, equal details are one.
+            let known = self.queue.message(id).map_or(Vec::new(), |m| m.targets);
+            targets = known.into_iter().map(|state| state.target).collect();
+        }
+        for target in &targets {
+            match target {
+                Target::Peer(peer) => {
+                    let mut forwards = self.forwards.iter();
+                    if let Some(at) = forwards.position(|f| f.active() == peer) {
+                        self.push_forward(at, id, accepted, route);
+                    }
+                }
+                lane => {
+                    self.push_lane(lane, id, accepted, 0, route);
+                }
+            }
+        }
+    }
+
+    fn all_lanes(&self) -> Vec<Target> {
+        let lanes = self.lanes.iter().filter(|lane| !lane.retired);
+        lanes.map(|lane| lane.target.clone()).collect()
+    }
+
+    /// It stays open, in nobody's line, until the rules can be followed.
+    fn leave_undecided(&mut self, id: NotificationId, why: String) {
+        tracing::error!(%id, "the rules cannot be followed: {why}");
+        self.undecided.insert(id, why);
+        self.changes.note();
+    }
+
+    /// Follows these rules from now on, also for what could not be decided by
+    /// those before.
+    pub(super) fn follow(&mut self, rules: Option<std::sync::Arc<Rules>>) {
+        self.rules = rules;
+        let ids: Vec<NotificationId> = self.undecided.keys().copied().collect();
+        self.decide_again(ids.into_iter());
+    }
+
+    /// Tries again to decide these, if they are waiting for that.
+    pub(super) fn decide_again(&mut self, ids: impl Iterator<Item = NotificationId>) {
+        for id in ids {
+            if !self.undecided.contains_key(&id) {
+                continue;
+            }
+            let message = self.queue.message(id);
+            let Some(message) = message.filter(|message| !message.held) else {
+                // Dropped, or put back into its place when it is released.
+                self.undecided.remove(&id);
+                continue;
+            };
+            let body = self.queue.body(id).map_err(|error| chain(&error));
+            match body.and_then(|body| read_route(body.unwrap_or_default())) {
+                Ok(route) => self.assign(id, message.accepted, &route),
+                Err(why) => tracing::error!(%id, "stored body cannot be read: {why}"),
+            }
+        }
+    }
+
+    /// For the state file.
+    pub(super) fn undecided_warning(&self) -> Option<String> {
+        let why = self.undecided.values().next()?;
+        let count = self.undecided.len();
+        Some(format!(
+            "{count} notifications wait for rules that can be followed: {why}"
+        ))
+    }
+}
