@@ -14,7 +14,10 @@ pub(crate) fn describe(target: &Target) -> String {
     let Some(told) = of(target) else {
         return String::new();
     };
-    let mut text = String::new();
+    let mut text = match told.instead {
+        true => " (not acknowledged in time)".to_owned(),
+        false => String::new(),
+    };
     let rules: Vec<String> = told.rules.iter().map(|rule| format!("{rule:?}")).collect();
     if !rules.is_empty() {
         text.push_str(&format!(" by {}", rules.join(", ")));
@@ -45,6 +48,7 @@ pub(crate) fn json(target: &Target) -> Value {
         };
         let parameters = told.parameters.into_iter();
         let parameters = parameters.map(|(name, value)| (name, Value::from(value)));
+        all["instead"] = told.instead.into();
         all["rules"] = told.rules.into();
         all["parameters"] = Value::Object(parameters.collect());
         all["contacts"] = told.contacts.iter().map(contact).collect();

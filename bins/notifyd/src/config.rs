@@ -378,6 +378,13 @@ listen = "127.0.0.1:9655"
         for (name, text, want) in [
             ("no site", String::new(), "`site` is missing"),
             (
+                "fallback to nothing",
+                "[site]\nname = 'a'\n[[peer]]\nsite = 'b'\nconnect = 'unix:/b'\n\
+                 [forward]\nto = ['b']\nfallback_after = '10m'\n"
+                    .to_owned(),
+                "`fallback_after` is of no use without a [[lane]]",
+            ),
+            (
                 "site name",
                 change("\"central\"", "\"a b\""),
                 "is not a site id",
@@ -565,6 +572,7 @@ listen = "127.0.0.1:9655"
             "peer",
             "forward",
             "lane",
+            "rules",
             "state",
             "metrics",
         ];

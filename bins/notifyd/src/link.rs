@@ -160,6 +160,7 @@ impl Network {
             forwards: configuration.forwards(),
             lanes,
             rules: configuration.followed(),
+            fallback_after: configuration.fallback_after(),
         };
         // A new peer must be known to the owner before its link is.
         let _ = self.owner.send(request);

@@ -11,6 +11,7 @@ mod control;
 #[cfg(test)]
 mod crashes;
 mod failures;
+mod fallback;
 mod forwards;
 #[cfg(test)]
 mod kills;
@@ -54,6 +55,7 @@ use crate::submit::{Reply, Submitted};
 
 use control::Asked;
 use failures::Told;
+use fallback::Fallback;
 use forwards::ForwardWork;
 use lanes::LaneWork;
 use pauses::Pauses;
@@ -96,6 +98,7 @@ pub(crate) enum Request {
         forwards: Vec<Forward>,
         lanes: Vec<LaneChange>,
         rules: Option<Arc<Rules>>,
+        fallback_after: Option<Duration>,
     },
     /// From somebody at the control socket.
     Question {
@@ -188,6 +191,7 @@ pub(crate) struct Owner<S: Storage = DirectoryStorage> {
     rules: Option<Arc<Rules>>,
     /// What is open and has no targets, as the rules cannot be followed, and why.
     undecided: BTreeMap<NotificationId, String>,
+    fallback: Fallback,
     /// What a peer may have in doubt here.
     window: Window,
     stop: Stop,
@@ -248,6 +252,7 @@ impl<S: Storage> Owner<S> {
                 .collect(),
             rules: configuration.followed(),
             undecided: BTreeMap::new(),
+            fallback: Fallback::new(configuration),
             window: window(configuration.peers.len()),
             stop,
             absorbed: Vec::new(),
@@ -331,6 +336,7 @@ impl<S: Storage> Owner<S> {
         for peer in self.restore_forwards(message, &route) {
             *orphans.entry(format!("peer {peer}")).or_default() += 1;
         }
+        self.restore_fallback(message, &route);
         for target in message.targets.iter().filter(|target| target.end.is_none()) {
             let lane = &target.target;
             if let Target::Peer(_) = lane {
@@ -418,7 +424,12 @@ impl<S: Storage> Owner<S> {
             Space::Low => self.intake.next_due(now).min(self.space_look),
             Space::Ok => self.intake.next_due(now),
         };
-        let all = lanes.chain(forwards).chain(self.pauses.next_end());
+        let others = self
+            .pauses
+            .next_end()
+            .into_iter()
+            .chain(self.fallback.next_due());
+        let all = lanes.chain(forwards).chain(others);
         all.fold(intake, Instant::min)
     }
 
@@ -432,7 +443,9 @@ impl<S: Storage> Owner<S> {
                 forwards,
                 lanes,
                 rules,
+                fallback_after,
             } => {
+                self.fallback.set(fallback_after);
                 self.reconfigure(peers, forwards, lanes);
                 self.follow(rules);
             }
@@ -464,6 +477,7 @@ impl<S: Storage> Owner<S> {
             self.intake.failed(&error, clock::instant());
         }
         self.end_pauses();
+        self.fall_back();
         self.take_turns();
     }
 

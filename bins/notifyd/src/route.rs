@@ -30,6 +30,8 @@ pub(crate) struct Route {
     pub(crate) size: u32,
     pub(crate) kind: Kind,
     pub(crate) path: Vec<SiteId>,
+    /// Sites before us that have delivered it already.
+    pub(crate) delivered: Vec<SiteId>,
     /// The sites it says it is from: its own word, and that of the monitoring.
     pub(crate) origins: Vec<Vec<u8>>,
     /// How long it may live, in microseconds, if it says so itself.
@@ -83,6 +85,7 @@ impl Route {
             size: u32::try_from(size).unwrap_or(u32::MAX),
             kind: envelope.kind.clone(),
             path: envelope.path.clone(),
+            delivered: envelope.delivered.clone(),
             lifetime_us: envelope.expires.map(lifetime),
         })
     }

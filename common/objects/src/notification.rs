@@ -225,6 +225,9 @@ pub struct Envelope<'a> {
     pub site: SiteId,
     /// The sites that have stored it, in order.
     pub path: Vec<SiteId>,
+    /// Sites on its way that have delivered it themselves, as the next one did not
+    /// acknowledge it in time.
+    pub delivered: Vec<SiteId>,
     body: &'a str,
     context: &'a RawValue,
     path_text: Option<&'a RawValue>,
@@ -243,6 +246,8 @@ struct RawEnvelope<'a> {
     site: SiteId,
     #[serde(default, borrow)]
     path: Option<&'a RawValue>,
+    #[serde(default)]
+    delivered: Vec<SiteId>,
     #[serde(borrow)]
     context: &'a RawValue,
 }
@@ -269,6 +274,7 @@ impl<'a> Envelope<'a> {
             expires: raw.expires_us.map(UnixTime::from_micros),
             site: raw.site,
             path,
+            delivered: raw.delivered,
             body,
             context: raw.context,
             path_text: raw.path,
@@ -312,6 +318,17 @@ impl<'a> Envelope<'a> {
         out.push_str(&path);
         out.push_str(after);
         Ok(out)
+    }
+
+    /// The body with the mark that it was delivered at `own`; none if it has such a
+    /// mark already.
+    pub fn mark_delivered(&self, own: &SiteId) -> Option<String> {
+        if !self.delivered.is_empty() {
+            return None;
+        }
+        let brace = self.body.find('{').expect("an object was parsed") + 1;
+        let (before, after) = self.body.split_at(brace);
+        Some(format!("{before}\"delivered\":[\"{own}\"],{after}"))
     }
 
     /// Reads the context.
@@ -525,6 +542,26 @@ mod tests {
         assert_eq!(
             uuid::Uuid::from_bytes(*id(1).as_bytes()).get_version_num(),
             7
+        );
+    }
+
+    #[test]
+    fn a_body_can_be_marked_as_delivered_once() {
+        let (own, other) = (SiteId::new("remote1").unwrap(), SiteId::new("b").unwrap());
+        let body = notification().print().unwrap();
+        let envelope = Envelope::parse(&body).unwrap();
+        assert_eq!(envelope.delivered, []);
+        let marked = envelope.append_hop(&own).unwrap();
+        let marked = Envelope::parse(&marked).unwrap().mark_delivered(&own);
+        let marked = marked.unwrap();
+        let envelope = Envelope::parse(&marked).unwrap();
+        assert_eq!(envelope.delivered, [own]);
+        assert_eq!(envelope.context().unwrap(), notification().context);
+        assert_eq!(envelope.mark_delivered(&other), None);
+        let further = envelope.append_hop(&other).unwrap();
+        assert_eq!(
+            Envelope::parse(&further).unwrap().delivered,
+            envelope.delivered
         );
     }
 

@@ -22,6 +22,8 @@ pub struct Told {
     pub parameters: Vec<(String, String)>,
     /// Who is told: names and addresses, nothing else of a contact.
     pub contacts: Vec<Arc<Contact>>,
+    /// Whether it stands in for a site that did not acknowledge in time.
+    pub instead: bool,
 }
 
 #[derive(Deserialize)]
@@ -32,6 +34,8 @@ struct Raw<'a> {
     parameters: Vec<(String, String)>,
     #[serde(default, borrow)]
     contacts: Vec<&'a RawValue>,
+    #[serde(default)]
+    instead: bool,
 }
 
 /// In front of the names of attributes.
@@ -44,6 +48,7 @@ impl Told {
             rules: delivery.rules.clone(),
             parameters: delivery.parameters.clone(),
             contacts: delivery.contacts.clone(),
+            instead: false,
         }
     }
 
@@ -62,6 +67,9 @@ impl Told {
             list(&mut out, &self.contacts, |out, contact| {
                 print_contact(out, contact);
             });
+        }
+        if self.instead {
+            out.push_str(",\"instead\":true");
         }
         out.push('}');
         out
@@ -82,6 +90,7 @@ impl Told {
                 .iter()
                 .map(contact)
                 .collect::<Result<_, String>>()?,
+            instead: raw.instead,
         })
     }
 
@@ -170,6 +179,7 @@ mod tests {
             rules: vec!["disks at night".to_owned()],
             parameters: vec![("FROM".to_owned(), "mon@example.org".to_owned())],
             contacts: vec![Arc::new(contact)],
+            instead: true,
         };
         let json = told.print();
         assert!(!json.contains('\n'), "{json}");

@@ -83,6 +83,8 @@ pub(crate) struct Forward {
     pub(crate) to: Vec<SiteId>,
     /// How long one that is preferred may be away before the next one is used.
     pub(crate) failover_after: Duration,
+    /// How long an acknowledgement may take before it is delivered here.
+    pub(crate) fallback_after: Option<Duration>,
 }
 
 /// Who we are towards other sites.
@@ -99,10 +101,17 @@ impl Configuration {
         let single = |site: &SiteId| Forward {
             to: vec![site.clone()],
             failover_after: default::FAILOVER_AFTER,
+            fallback_after: None,
         };
         let sending = self.peers.iter().filter(|peer| peer.send);
         let single = sending.map(|peer| single(&peer.site));
         self.forward.iter().cloned().chain(single).collect()
+    }
+
+    /// How long what is forwarded may be without an acknowledgement before it is
+    /// delivered here.
+    pub(crate) fn fallback_after(&self) -> Option<Duration> {
+        self.forward.as_ref()?.fallback_after
     }
 
     /// Whether anything is ever sent to this peer.
@@ -212,6 +221,9 @@ impl Configuration {
 
     fn check_forward(&self, complain: &mut dyn FnMut(String)) {
         let Some(forward) = &self.forward else { return };
+        if forward.fallback_after.is_some() && self.lanes.is_empty() {
+            complain("[forward] `fallback_after` is of no use without a [[lane]]".to_owned());
+        }
         let mut seen = BTreeSet::new();
         for site in &forward.to {
             if !seen.insert(site) {
@@ -279,10 +291,12 @@ pub(super) fn parse_peer(mut table: Table, problems: &mut Vec<String>) -> Option
 pub(super) fn parse_forward(mut table: Table, problems: &mut Vec<String>) -> Option<Forward> {
     let to = table.require("to", sites, problems);
     let failover_after = table.take("failover_after", positive, problems);
+    let fallback_after = table.take("fallback_after", positive, problems);
     table.finish(problems);
     Some(Forward {
         to: to?,
         failover_after: failover_after.unwrap_or(default::FAILOVER_AFTER),
+        fallback_after,
     })
 }
 

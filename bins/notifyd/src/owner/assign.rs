@@ -18,10 +18,10 @@ impl<S: Storage> Owner<S> {
         let mut targets: Vec<Target> = forwards
             .map(|forward| Target::Peer(forward.active().clone()))
             .collect();
-        let lanes = match (&self.rules, route.is_for_people()) {
-            (_, false) => Decided::To(Vec::new()),
-            (None, true) => Decided::To(self.all_lanes()),
-            (Some(rules), true) => decision::by_rules(rules, route, now()),
+        let waits = route.is_for_people() && self.falls_back(id, accepted, targets.len());
+        let lanes = match waits {
+            true => Decided::To(Vec::new()),
+            false => self.lanes_for(route),
         };
         let nobody = match lanes {
             Decided::To(lanes) => {
@@ -32,7 +32,11 @@ impl<S: Storage> Owner<S> {
             Decided::NotYet(why) => return self.leave_undecided(id, why),
         };
         if targets.is_empty() {
-            self.queue.end(id, End::NobodyToNotify, &nobody, now());
+            let end = match route.delivered.is_empty() {
+                true => End::NobodyToNotify,
+                false => End::Superseded,
+            };
+            self.queue.end(id, end, &nobody, now());
             return;
         }
         if !self.queue.assign(id, &targets, now()) {
@@ -59,6 +63,20 @@ impl<S: Storage> Owner<S> {
                     self.push_lane(lane, id, accepted, 0, route);
                 }
             }
+        }
+    }
+
+    /// The lanes that deliver it here.
+    pub(super) fn lanes_for(&self, route: &Route) -> Decided {
+        if !route.is_for_people() {
+            return Decided::To(Vec::new());
+        }
+        if let Some(site) = route.delivered.first() {
+            return Decided::Nobody(format!("{site} has delivered it already"));
+        }
+        match &self.rules {
+            None => Decided::To(self.all_lanes()),
+            Some(rules) => decision::by_rules(rules, route, now()),
         }
     }
 

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use objects::{NotificationId, SiteId};
 use spool::{End, Message, Settled, Storage, Target};
 
+use super::fallback::{marked, was_delivered};
 use super::peers::PeerWork;
 use super::{Owner, now};
 use crate::clock;
@@ -223,7 +224,11 @@ impl<S: Storage> Owner<S> {
                 let Some(id) = forward.line.take(at) else {
                     break;
                 };
-                let sent = self.queue.look_at_body(id, |body| work.send(id, body, at));
+                let mark = self.fallback.is_used() && was_delivered(&self.queue, id);
+                let sent = self.queue.look_at_body(id, |body| {
+                    let marked = mark.then(|| marked(body, &self.site)).flatten();
+                    work.send(id, marked.as_deref().unwrap_or(body), at);
+                });
                 match sent {
                     Ok(Some(())) if forward.peers.len() > 1 => {
                         let target = Target::Peer(peer.clone());

@@ -305,6 +305,7 @@ impl<S: Storage> Owner<S> {
 
     fn stored_by_peer(&mut self, peer: &SiteId, ids: Vec<NotificationId>) {
         for id in &ids {
+            self.take_fallback_back(*id, peer);
             self.settle_forward(*id, peer, End::StoredByPeer, "");
         }
         let work = self.peers.get_mut(peer);
