@@ -677,10 +677,10 @@ impl<S: Storage> Journal<S> {
         Ok(())
     }
 
-    /// Its segments, oldest first: number and length.
+    /// Its segments, oldest first: number, and the bytes that it takes on the disk.
     pub fn segments(&self) -> impl ExactSizeIterator<Item = (u32, u64)> + '_ {
         let entries = self.segments.iter();
-        entries.map(|(number, segment)| (*number, segment.len))
+        entries.map(|(number, segment)| (*number, segment.size))
     }
 
     /// Bytes of all segments.

@@ -1,6 +1,7 @@
 //! Faults of disks and file systems.
 
 use std::os::unix::fs::symlink;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::disk::{EXT4, SmallDisk};
@@ -18,6 +19,38 @@ fn on(disk: &SmallDisk, number: usize) -> Field {
     });
     field.start();
     field
+}
+
+/// Disks that remember each write, or fail some, have a program of their own.
+fn replay(options: &[&str]) -> Result<String, Problem> {
+    let output = Command::new("timeout")
+        .arg("1200")
+        .arg(harness::program::repository().join("scripts/replay"))
+        .args(["--images", "40"])
+        .args(options)
+        .stdin(Stdio::null())
+        .output()?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    match output.status.code() {
+        Some(0) => {
+            let tells = |line: &&str| line.contains(" wrong") || line.contains("failed");
+            let words: Vec<&str> = said.lines().filter(tells).collect();
+            Ok(words.join("; "))
+        }
+        Some(77) => Err(Problem::Skipped(said.trim().to_owned())),
+        _ => {
+            let complaints = String::from_utf8_lossy(&output.stderr);
+            Err(Problem::Wrong(format!("{said}{complaints}")))
+        }
+    }
+}
+
+pub(super) fn power_loss() -> Result<String, Problem> {
+    replay(&[])
+}
+
+pub(super) fn failing_writes() -> Result<String, Problem> {
+    replay(&["--failing-writes"])
 }
 
 fn promised(submitters: &Submitters) -> usize {

@@ -24,7 +24,7 @@ const FAULTS: [(&str, &str, Run); 20] = [
     (
         "T2",
         "power loss, torn and reordered writes",
-        elsewhere_replay,
+        disk::power_loss,
     ),
     ("T3", "power loss under load, quick form", disk::shut_down),
     ("T4", "disk full, then room", disk::full),
@@ -37,7 +37,7 @@ const FAULTS: [(&str, &str, Run); 20] = [
     (
         "T5d",
         "a data write fails, the sync heals",
-        elsewhere_replay,
+        disk::failing_writes,
     ),
     ("T6", "the file system becomes read-only", disk::read_only),
     ("T7", "permissions lost", disk::permissions),
@@ -65,11 +65,6 @@ const FAULTS: [(&str, &str, Run); 20] = [
         process::releases,
     ),
 ];
-
-/// Block devices that misbehave have a program of their own.
-fn elsewhere_replay() -> Result<String, Problem> {
-    Err(Problem::Skipped("by scripts/chaos replay".to_owned()))
-}
 
 /// Runs one of them; none if there is no such.
 pub(crate) fn run_one(name: &str) -> Option<Result<(), String>> {

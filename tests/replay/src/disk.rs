@@ -3,6 +3,7 @@
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -36,9 +37,53 @@ impl Log {
     }
 }
 
+/// Writes that the disk fails when it is told to: every third of those with this
+/// text in them, until there were some. What the file system writes for itself does
+/// not have it.
+#[derive(Clone, Default)]
+pub struct Failing(Arc<Fails>);
+
+#[derive(Default)]
+struct Fails {
+    /// How many are still to fail.
+    left: AtomicUsize,
+    seen: AtomicUsize,
+    failed: AtomicUsize,
+}
+
+/// What all notifications have in them.
+pub const TEXT: &[u8] = &[b'x'; 64];
+const EVERY: usize = 3;
+const AT_ONCE: usize = 20;
+
+impl Failing {
+    pub fn arm(&self, armed: bool) {
+        let left = if armed { AT_ONCE } else { 0 };
+        self.0.left.store(left, Ordering::SeqCst);
+    }
+
+    /// How many writes have failed.
+    pub fn count(&self) -> usize {
+        self.0.failed.load(Ordering::SeqCst)
+    }
+
+    fn fails(&self, data: &[u8]) -> bool {
+        let left = self.0.left.load(Ordering::SeqCst);
+        let fails = left > 0
+            && data.windows(TEXT.len()).any(|part| part == TEXT)
+            && self.0.seen.fetch_add(1, Ordering::SeqCst) % EVERY == EVERY - 1;
+        if fails {
+            self.0.left.store(left - 1, Ordering::SeqCst);
+            self.0.failed.fetch_add(1, Ordering::SeqCst);
+        }
+        fails
+    }
+}
+
 /// The mounted FUSE file system; it is unmounted when this is dropped.
 pub struct Disk {
     pub log: Log,
+    pub failing: Failing,
     directory: PathBuf,
     _session: BackgroundSession,
 }
@@ -46,14 +91,16 @@ pub struct Disk {
 impl Disk {
     /// Shows a disk of `len` bytes under `directory`.
     pub fn mount(directory: &Path, len: usize) -> std::io::Result<Self> {
-        let log = Log::default();
+        let (log, failing) = (Log::default(), Failing::default());
         let files = Files {
             log: log.clone(),
+            failing: failing.clone(),
             bytes: vec![0; len],
         };
         let options = [MountOption::FSName("replay".to_owned())];
         Ok(Self {
             log,
+            failing,
             directory: directory.to_owned(),
             _session: fuser::spawn_mount2(files, directory, &options)?,
         })
@@ -124,6 +171,7 @@ const TTL: Duration = Duration::from_secs(3600);
 
 struct Files {
     log: Log,
+    failing: Failing,
     bytes: Vec<u8>,
 }
 
@@ -228,6 +276,7 @@ impl Filesystem for Files {
         reply: ReplyWrite,
     ) {
         let entry = match ino {
+            DISK if self.failing.fails(data) => return reply.error(libc::EIO),
             DISK => {
                 let place = self.bytes.get_mut(offset as usize..);
                 let Some(place) = place.and_then(|rest| rest.get_mut(..data.len())) else {

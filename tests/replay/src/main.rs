@@ -6,16 +6,20 @@
 //! acknowledged before the moment, once.
 //!
 //! Usage: replay --programs DIR [--images N] [--seed N] [--side sender|receiver]
-//!               [--mount OPTIONS] [--must-fail]
+//!               [--fs ext4|xfs] [--mount OPTIONS] [--failing-writes] [--must-fail]
 //!
-//! Needs root, for loop devices and mounts. With --must-fail the programs have
-//! their syncs switched off, and it is an error if nothing is found.
+//! Needs root, for loop devices and mounts. With --failing-writes the disk also
+//! fails data writes for a while, of which a program hears once; on XFS, because
+//! ext4 of some kernels (6.18) lets a sync succeed now and then though a write has
+//! failed, where several files are written at the same time. With --must-fail the
+//! programs have their syncs switched off, and it is an error if nothing is found.
 
 mod disk;
 mod story;
 mod system;
 
 use std::collections::BTreeSet;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -25,7 +29,7 @@ use spool::record::Event;
 use spool::sim::Chance;
 use spool::{Options, Queue, SpoolDirectory};
 use story::{Side, Story};
-use system::{Loop, Mount, run};
+use system::{FileSystem, Loop, Mount, run};
 
 /// Length of the disk.
 const DISK: usize = 56 << 20;
@@ -37,7 +41,9 @@ struct Arguments {
     images: usize,
     seed: u64,
     sides: Vec<Side>,
+    fs: FileSystem,
     mount: String,
+    failing_writes: bool,
     must_fail: bool,
 }
 
@@ -75,7 +81,9 @@ fn arguments() -> Result<Arguments, String> {
         images: 500,
         seed: 1,
         sides: vec![Side::Sender, Side::Receiver],
-        mount: "data=ordered".to_owned(),
+        fs: FileSystem::Ext4,
+        mount: String::new(),
+        failing_writes: false,
         must_fail: false,
     };
     let mut arguments = std::env::args().skip(1);
@@ -87,6 +95,14 @@ fn arguments() -> Result<Arguments, String> {
             "--images" => found.images = number(value()?)? as usize,
             "--seed" => found.seed = number(value()?)?,
             "--mount" => found.mount = value()?,
+            "--failing-writes" => found.failing_writes = true,
+            "--fs" => {
+                found.fs = match value()?.as_str() {
+                    "ext4" => FileSystem::Ext4,
+                    "xfs" => FileSystem::Xfs,
+                    other => return Err(format!("no file system {other}")),
+                }
+            }
             "--must-fail" => found.must_fail = true,
             "--side" => {
                 found.sides = match value()?.as_str() {
@@ -97,6 +113,12 @@ fn arguments() -> Result<Arguments, String> {
             }
             other => return Err(format!("what is {other}?")),
         }
+    }
+    if found.failing_writes {
+        found.fs = FileSystem::Xfs;
+    }
+    if found.mount.is_empty() {
+        found.mount = found.fs.options().to_owned();
     }
     match found.programs.join("notifyd").is_file() {
         true => Ok(found),
@@ -124,12 +146,13 @@ fn replay(arguments: &Arguments, side: Side) -> Result<bool, String> {
     let flushes = entries.iter().filter(|e| matches!(e, Entry::Flush));
     let marks = entries.iter().filter(|e| matches!(e, Entry::Mark(_)));
     println!(
-        "{side:?}: {} writes, {} flushes, {} acknowledgements; {} images, seed {}, {}",
+        "{side:?}: {} writes, {} flushes, {} acknowledgements; {} images, seed {}, {:?}, {}",
         writes.count(),
         flushes.count(),
         marks.count(),
         arguments.images,
         arguments.seed,
+        arguments.fs,
         arguments.mount,
     );
     let mut chance = Chance::new(arguments.seed);
@@ -172,16 +195,20 @@ fn record(
     }
     let disk = Disk::mount(&fuse, DISK).map_err(|error| format!("FUSE: {error}"))?;
     let device = Loop::over(&disk.file())?;
-    let format = ["-q", "-F", "-E", "nodiscard", device.device()];
-    run("mkfs.ext4", &format)?;
+    arguments.fs.make(device.device())?;
     let mount = Mount::new(&arguments.mount, Path::new(device.device()), &mounted)?;
     run("sync", &["-f".as_ref(), mounted.as_os_str()])?;
+    if arguments.failing_writes {
+        device.split_requests()?;
+        check_failures_are_told(&mounted, &disk.failing)?;
+    }
     let since = disk.log.entries().len();
     let story = Story {
         programs: &arguments.programs,
         ordinary: &ordinary,
         remembered: mount.path(),
         mark: &disk.mark(),
+        failing: arguments.failing_writes.then(|| disk.failing.clone()),
         side,
     };
     let played = story.play();
@@ -192,10 +219,36 @@ fn record(
         }
     }
     played?;
+    if arguments.failing_writes {
+        println!("{side:?}: {} writes failed", disk.failing.count());
+        if disk.failing.count() == 0 {
+            return Err("no write met the failing disk".to_owned());
+        }
+    }
     let log = disk.log.clone();
     drop(mount);
     drop(device);
     Ok((log, since))
+}
+
+/// A program can only do something about a write that has failed if it hears of it.
+/// The loop device of some kernels takes a request for done that its file has taken
+/// a part of.
+fn check_failures_are_told(mounted: &Path, failing: &disk::Failing) -> Result<(), String> {
+    let path = mounted.join("probe");
+    failing.arm(true);
+    let probe = || -> std::io::Result<bool> {
+        let mut file = std::fs::File::create(&path)?;
+        file.write_all(&vec![disk::TEXT[0]; 1 << 20])?;
+        Ok(file.sync_data().is_err())
+    };
+    let told = probe().map_err(|error| format!("{}: {error}", path.display()))?;
+    failing.arm(false);
+    let _ = std::fs::remove_file(&path);
+    match told && failing.count() > 0 {
+        true => Ok(()),
+        false => Err("a write failed, and its sync did not say so".to_owned()),
+    }
 }
 
 /// Recovers an image, and says what is wrong with what is there.
@@ -218,31 +271,39 @@ fn judge(
         ordinary: directory,
         remembered: mount.path(),
         mark: directory,
+        failing: None,
         side,
     };
     let spool = story.spool(side);
     if !spool.join("new").is_dir() && acknowledged.is_empty() {
         return Ok(());
     }
-    judge_spool(&spool, acknowledged)
+    judge_spool(&spool, acknowledged, arguments.failing_writes)
 }
 
-fn judge_spool(spool: &Path, acknowledged: &BTreeSet<NotificationId>) -> Result<(), String> {
+/// Places that a disk has not written may be damaged; what stood there must be
+/// elsewhere then.
+fn judge_spool(
+    spool: &Path,
+    acknowledged: &BTreeSet<NotificationId>,
+    may_be_damaged: bool,
+) -> Result<(), String> {
     let dropped = dropped(spool)?;
     let words = |error: spool::Error| format!("{error:?}");
     let directory = SpoolDirectory::open(spool).map_err(words)?;
     let journal = directory.journal().map_err(words)?;
     let (queue, recovery) = Queue::recover(journal, Options::default()).map_err(words)?;
-    if let Some(damage) = recovery
-        .damages
-        .iter()
-        .find(|damage| !damage.why.contains("interrupted"))
+    let mut damages = recovery.damages.iter();
+    if let Some(damage) = damages.find(|damage| !damage.why.contains("interrupted"))
+        && !may_be_damaged
     {
         return Err(format!("damaged: {damage}"));
     }
     for id in acknowledged {
         if queue.knows(*id).is_none() && !dropped.contains(id) {
-            return Err(format!("{id} is lost; {recovery}"));
+            let damages = recovery.damages.iter().map(ToString::to_string);
+            let damages: Vec<String> = damages.collect();
+            return Err(format!("{id} is lost; {recovery}: {}", damages.join(", ")));
         }
     }
     let open: Vec<NotificationId> = queue.open().map(|message| message.id).collect();

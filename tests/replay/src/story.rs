@@ -10,6 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::disk::Failing;
 use objects::NotificationId;
 use spool::SpoolDirectory;
 use spool::record::{End, Event};
@@ -37,6 +38,8 @@ pub struct Story<'a> {
     pub remembered: &'a Path,
     /// Where texts are noted.
     pub mark: &'a Path,
+    /// The disk fails writes in the middle of the story.
+    pub failing: Option<Failing>,
     pub side: Side,
 }
 
@@ -56,11 +59,13 @@ impl Story<'_> {
     /// Without a daemon, with one, with one that was killed, and with a peer.
     fn play_sender(&self, remote: &Path, mark: &File) -> Result<(), String> {
         let step = NOTIFICATIONS / 4;
+        self.fail_writes(true);
         self.submit(remote, 0..step, mark)?;
         let mut sender = self.start("remote")?;
         self.submit(remote, step..2 * step, mark)?;
         let _receiver = self.start("central")?;
         sender.kill();
+        self.fail_writes(false);
         self.submit(remote, 2 * step..3 * step, mark)?;
         let _sender = self.start("remote")?;
         self.submit(remote, 3 * step..NOTIFICATIONS, mark)?;
@@ -73,15 +78,23 @@ impl Story<'_> {
         let _sender = self.start("remote")?;
         let mut receiver = self.start("central")?;
         for part in 0..3 {
+            self.fail_writes(part != 1);
             self.submit(remote, part * step..(part + 1) * step, mark)?;
             self.wait_for_acknowledgements(remote, mark, (part + 1) * step)?;
             receiver.kill();
             receiver = self.start("central")?;
         }
         receiver.kill();
+        self.fail_writes(false);
         self.submit(remote, 3 * step..NOTIFICATIONS, mark)?;
         let _receiver = self.start("central")?;
         self.wait_for_acknowledgements(remote, mark, NOTIFICATIONS)
+    }
+
+    fn fail_writes(&self, fail: bool) {
+        if let Some(failing) = &self.failing {
+            failing.arm(fail);
+        }
     }
 
     /// The spool of one side.
@@ -173,7 +186,18 @@ impl Story<'_> {
         })
     }
 
+    /// On a disk that fails, as often as it takes: with its own id it is one.
     fn notify(&self, spool: &Path, number: usize) -> Result<(), String> {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            match self.try_to_notify(spool, number) {
+                Err(_) if self.failing.is_some() && Instant::now() < end => {}
+                other => return other,
+            }
+        }
+    }
+
+    fn try_to_notify(&self, spool: &Path, number: usize) -> Result<(), String> {
         let id = id(number).to_string();
         let status = Command::new(self.programs.join("notify"))
             .env_clear()
@@ -184,6 +208,11 @@ impl Story<'_> {
             .arg(format!("LONGHOSTOUTPUT={}", "x".repeat(TEXT)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
+            .stderr(match self.failing {
+                // It complains often.
+                Some(_) => Stdio::null(),
+                None => Stdio::inherit(),
+            })
             .status()
             .map_err(|error| format!("notify: {error}"))?;
         match status.success() {

@@ -21,6 +21,34 @@ pub fn run<S: AsRef<OsStr>>(program: &str, arguments: &[S]) -> Result<String, St
     }
 }
 
+/// A file system that images are made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileSystem {
+    Ext4,
+    Xfs,
+}
+
+impl FileSystem {
+    /// Makes one on a device.
+    pub fn make(self, device: &str) -> Result<(), String> {
+        let (program, arguments) = match self {
+            Self::Ext4 => ("mkfs.ext4", &["-q", "-F", "-E", "nodiscard"][..]),
+            // XFS does not like disks this small, but can do with them.
+            Self::Xfs => ("mkfs.xfs", &["-q", "-f", "-K", "--unsupported"][..]),
+        };
+        run(program, &[arguments, &[device]].concat()).map(drop)
+    }
+
+    /// How it is mounted if nothing else is said.
+    pub fn options(self) -> &'static str {
+        match self {
+            Self::Ext4 => "data=ordered",
+            // All images have the same name.
+            Self::Xfs => "nouuid",
+        }
+    }
+}
+
 /// A loop device over a file, detached at the end.
 pub struct Loop(String);
 
@@ -32,6 +60,16 @@ impl Loop {
 
     pub fn device(&self) -> &str {
         &self.0
+    }
+
+    /// Makes each of its requests one write of the file, and of one file in it.
+    pub fn split_requests(&self) -> Result<(), String> {
+        let name = self.0.trim_start_matches("/dev/");
+        for (setting, value) in [("max_sectors_kb", "64"), ("nomerges", "2")] {
+            let path = format!("/sys/block/{name}/queue/{setting}");
+            std::fs::write(&path, value).map_err(|error| format!("{path}: {error}"))?;
+        }
+        Ok(())
     }
 }
 

@@ -89,7 +89,9 @@ impl<S: Storage> Owner<S> {
             .append_hop(&self.site)
             .map_err(|error| chain(&error))?;
         let route = read_route(body.clone().into_bytes())?;
-        let accepted = self.queue.accept(id, None, body.as_bytes(), now());
+        let accepted = self
+            .queue
+            .accept(id, None, Some(route.label), body.as_bytes(), now());
         if let Accepted::New = accepted.map_err(|error| chain(&error))? {
             self.counters.accepted += 1;
             let target = Target::Lane(lane.clone());
