@@ -3,6 +3,7 @@
 
 mod certificates;
 mod flow;
+mod heartbeat;
 mod http;
 mod lanes;
 mod links;
@@ -21,6 +22,7 @@ pub(crate) use certificates::Change;
 pub(crate) use flow::{
     Bulk, By, Flow, Late, Limit, MOST_TOGETHER, OnUnknown, Retry, Storm, WhatIfLate,
 };
+pub(crate) use heartbeat::Heartbeat;
 use http::settings as http_settings;
 pub(crate) use lanes::{
     Argument, CheckmkLane, CommandLane, Destination, Lane, MailLane, ScriptLane, SyslogFormat,
@@ -68,6 +70,7 @@ pub(crate) struct Configuration {
     /// Without them everything goes to every lane.
     pub(crate) rules: Option<Followed>,
     pub(crate) state: State,
+    pub(crate) heartbeat: Option<Heartbeat>,
     /// Where Prometheus fetches the metrics.
     pub(crate) metrics: Option<Address>,
     pub(crate) stop_timeout: Duration,
@@ -146,6 +149,9 @@ impl Configuration {
         let metrics = root
             .take("metrics", Table::table, &mut problems)
             .and_then(|table| parse_metrics(table, &mut problems));
+        let heartbeat = root
+            .take("heartbeat", Table::table, &mut problems)
+            .and_then(|table| Heartbeat::parse(table, &mut problems));
         root.finish(&mut problems);
         let (Some(site), true) = (site, problems.is_empty()) else {
             return Err(problems);
@@ -164,6 +170,7 @@ impl Configuration {
             rules,
             state,
             metrics,
+            heartbeat,
             stop_timeout: stop_timeout.unwrap_or(default::STOP_TIMEOUT),
         };
         configuration.check(file, &mut problems);
@@ -580,6 +587,7 @@ listen = "127.0.0.1:9655"
             "rules",
             "state",
             "metrics",
+            "heartbeat",
         ];
         let mut keys = BTreeSet::new();
         for call in ["take(\"", "require(\"", "take_tables(\""] {

@@ -15,6 +15,7 @@ mod facts;
 mod figures;
 mod flood;
 mod forward_line;
+mod heartbeat;
 mod http;
 mod intake;
 mod join;

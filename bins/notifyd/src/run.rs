@@ -26,7 +26,7 @@ use crate::processes::Processes;
 use crate::reload::{self, Live};
 use crate::report::{Report, Reporter};
 use crate::stop::Stop;
-use crate::{drop_watch, lane, scrape, submit, upkeep};
+use crate::{drop_watch, heartbeat, lane, scrape, submit, upkeep};
 
 /// Files that a killed submitter left in `tmp/` are removed at this age.
 const LEFTOVERS: Duration = Duration::from_secs(3600);
@@ -271,6 +271,7 @@ impl Parts {
         let stopping = network.stopping.clone();
         tokio::spawn(scrape::serve(door.subscribe(), wake.clone(), stopping));
         tokio::spawn(upkeep::run(Arc::clone(&network)));
+        tokio::spawn(heartbeat::run(Arc::clone(&network)));
         let live = Live::start(path, listeners, door, Arc::clone(&network), notices, crew);
         let parts = Self {
             requests,

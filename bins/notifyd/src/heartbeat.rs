@@ -1,0 +1,69 @@
+//! Tells an outside watcher that we are alive, as long as that is true: as long as
+//! the journal takes records and what drives the links has its turn. Who hears
+//! nothing raises the alarm.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+use std::time::Duration;
+
+use crate::config::Heartbeat;
+use crate::delivery::Verdict;
+use crate::http::{self, Client, Question};
+use crate::link::Network;
+use crate::owner::Request;
+
+/// Without a watcher it is looked so often whether there is one now.
+const LOOK: Duration = Duration::from_secs(5);
+/// The journal's owner answers between two commits.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Works until the daemon stops. It runs where the links run: when they have no
+/// turn, neither has it.
+pub(crate) async fn run(network: Arc<Network>) {
+    let mut stopping = network.stopping.clone();
+    let mut complaint = String::new();
+    loop {
+        let heartbeat = network.settings().configuration.heartbeat.clone();
+        let pause = heartbeat.as_ref().map_or(LOOK, |heartbeat| heartbeat.every);
+        if let Some(heartbeat) = heartbeat {
+            let owner = network.owner.clone();
+            let beaten = tokio::task::spawn_blocking(move || beat(heartbeat, &owner)).await;
+            let now = beaten.unwrap_or(Ok(())).err().unwrap_or_default();
+            // The same complaint once, not at every beat.
+            match (now.is_empty(), now == complaint) {
+                (false, false) => tracing::warn!("no heartbeat: {now}"),
+                (true, false) => tracing::info!("the heartbeat is back"),
+                _ => {}
+            }
+            complaint = now;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            _ = stopping.wait_for(|stops| *stops) => return,
+        }
+    }
+}
+
+/// One beat, or why there is none.
+fn beat(heartbeat: Heartbeat, owner: &Sender<Request>) -> Result<(), String> {
+    let (reply, answer) = channel();
+    let asked = owner.send(Request::Figures(reply));
+    asked.map_err(|_| "the journal has ended".to_owned())?;
+    let figures = answer.recv_timeout(PATIENCE);
+    let figures = figures.map_err(|_| "the journal does not answer".to_owned())?;
+    if let Some(error) = figures.disk_error {
+        return Err(error);
+    }
+    let host = http::host(&heartbeat.url);
+    let asked = Client::new(heartbeat.http).ask(Question {
+        method: "GET",
+        url: &heartbeat.url,
+        headers: &[],
+        body: Vec::new(),
+    });
+    match asked {
+        Ok(answer) if http::judge(answer.status) == Verdict::Delivered => Ok(()),
+        Ok(answer) => Err(format!("{host}: HTTP {}", answer.status)),
+        Err(trouble) => Err(format!("{host}: {}", trouble.text)),
+    }
+}
