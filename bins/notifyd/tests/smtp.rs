@@ -137,28 +137,6 @@ const CONTEXT: &[(&str, &str)] = &[
     ("CONTACTEMAIL", "joe@example.com"),
 ];
 
-/// Submits, waits for the end, and tells what the journal says: attempts with
-/// their texts, then the end.
-fn outcome(site: &Site, context: &[(&str, &str)]) -> Vec<String> {
-    use spool::record::Event;
-    let id = site.submit(context);
-    wait_until("it has ended", || {
-        let history = site.history(id);
-        history
-            .last()
-            .is_some_and(|last| last.starts_with("ended "))
-    });
-    let events = spool::history::of(&site.path("spool"), id).unwrap();
-    let words = events.into_iter().filter_map(|(_, event)| match event {
-        Event::Result { verdict, text, .. } => {
-            Some(format!("{verdict}: {}", String::from_utf8_lossy(&text)))
-        }
-        Event::Ended { end, .. } => Some(format!("ended {end}")),
-        _ => None,
-    });
-    words.collect()
-}
-
 #[test]
 fn every_answer_of_a_server_has_its_verdict() {
     for (name, to_recipient, at_end, want, mails) in [
@@ -231,7 +209,7 @@ fn every_answer_of_a_server_has_its_verdict() {
         let sink = Sink::start(to_recipient, at_end);
         let site = Site::new("central", &lane(&sink.address, THREE));
         let daemon = site.start();
-        let said = outcome(&site, CONTEXT);
+        let said = site.outcome(CONTEXT);
         assert_eq!(said.len(), want.len(), "{name}: {said:?}");
         for (said, want) in said.iter().zip(want) {
             assert!(said.starts_with(want), "{name}: {said:?}, not {want:?}");
@@ -251,7 +229,7 @@ fn who_is_refused_does_not_keep_others_from_their_mail() {
     let sink = Sink::start(to_recipient, first_then("250 first", "250 second"));
     let site = Site::new("central", &lane(&sink.address, THREE));
     let _daemon = site.start();
-    let said = outcome(&site, CONTEXT);
+    let said = site.outcome(CONTEXT);
     for want in [
         "temporary failure: 250 first",
         "b@example.com: ",
@@ -278,7 +256,7 @@ fn a_mail_says_what_happened_in_text_and_html() {
     );
     let site = Site::new("central", &lane(&sink.address, &more));
     let _daemon = site.start();
-    outcome(&site, CONTEXT);
+    site.outcome(CONTEXT);
     let recovery: Vec<_> = CONTEXT
         .iter()
         .copied()
@@ -289,7 +267,7 @@ fn a_mail_says_what_happened_in_text_and_html() {
             _ => (name, value),
         })
         .collect();
-    outcome(&site, &recovery);
+    site.outcome(&recovery);
     let taken = sink.taken();
     assert_eq!(taken.len(), 2, "one connection serves both");
     let parsed: Vec<_> = taken
@@ -344,9 +322,9 @@ fn without_to_the_notifications_own_contact_is_told() {
     let sink = Sink::start(always("250 ok"), always("250 ok"));
     let site = Site::new("central", &lane(&sink.address, ""));
     let _daemon = site.start();
-    outcome(&site, CONTEXT);
+    site.outcome(CONTEXT);
     assert_eq!(sink.taken()[0].recipients, ["joe@example.com"]);
-    let said = outcome(&site, &[("HOSTNAME", "x")]);
+    let said = site.outcome(&[("HOSTNAME", "x")]);
     assert!(
         said[0].starts_with("permanent failure: nobody to send it to"),
         "{said:?}"

@@ -22,7 +22,7 @@ use lettre::transport::smtp::response::Response;
 use uuid::Uuid;
 
 use super::Composer;
-use crate::delivery::{Job, Outcome, Verdict};
+use crate::delivery::{Outcome, Verdict, Work};
 
 /// A connection that was idle for longer is opened anew.
 const KEPT: Duration = Duration::from_secs(20);
@@ -66,7 +66,7 @@ pub(crate) struct Smtp {
     composer: Composer,
     server: Server,
     kept: Option<(SmtpConnection, Instant)>,
-    /// Who still has to get a mail that others have got, by its job.
+    /// Who still has to get a mail that others have got.
     partly: HashMap<Uuid, Vec<Address>>,
 }
 
@@ -97,8 +97,8 @@ impl Smtp {
     }
 
     /// One attempt.
-    pub(crate) fn deliver(&mut self, job: &Job) -> Outcome {
-        let mail = match self.composer.compose(job) {
+    pub(crate) fn deliver(&mut self, work: &Work) -> Outcome {
+        let mail = match self.composer.compose(work) {
             Ok(mail) => mail,
             Err(outcome) => return outcome,
         };
@@ -124,7 +124,7 @@ impl Smtp {
     }
 
     /// The server has the mail for some.
-    fn judge(&mut self, job_id: Uuid, reply: &str, verdicts: Verdicts) -> Outcome {
+    fn judge(&mut self, id: Uuid, reply: &str, verdicts: Verdicts) -> Outcome {
         let mut text = reply.to_owned();
         for refused in &verdicts.texts {
             text.push_str("; ");
@@ -134,7 +134,7 @@ impl Smtp {
             return Outcome::new(Verdict::Delivered, text);
         }
         if self.partly.len() < MAX_PARTLY {
-            self.partly.insert(job_id, verdicts.later);
+            self.partly.insert(id, verdicts.later);
         }
         Outcome::new(Verdict::Temporary, text)
     }
