@@ -5,6 +5,7 @@ mod support;
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use support::{Site, wait_until};
@@ -17,7 +18,7 @@ struct Taken {
 }
 
 /// What the server says to each recipient and to each mail.
-type Script = Box<dyn Fn(&str, usize) -> &'static str + Send>;
+type Script = Box<dyn Fn(&str, usize) -> &'static str + Send + Sync>;
 
 struct Sink {
     address: String,
@@ -33,10 +34,15 @@ impl Sink {
         let taken = Arc::new(Mutex::new(Vec::new()));
         let all = Arc::clone(&taken);
         std::thread::spawn(move || {
-            let mut mails = 0;
+            let scripts = Arc::new((to_recipient, at_end));
+            let mails = Arc::new(AtomicUsize::new(0));
             for stream in listener.incoming() {
                 let Ok(stream) = stream else { return };
-                serve(stream, &mut mails, &to_recipient, &at_end, &all);
+                let (scripts, mails, all) = (scripts.clone(), mails.clone(), all.clone());
+                std::thread::spawn(move || {
+                    let (to_recipient, at_end) = &*scripts;
+                    serve(stream, &mails, to_recipient, at_end, &all);
+                });
             }
         });
         Self { address, taken }
@@ -49,7 +55,7 @@ impl Sink {
 
 fn serve(
     stream: TcpStream,
-    mails: &mut usize,
+    mails: &AtomicUsize,
     to_recipient: &Script,
     at_end: &Script,
     all: &Mutex<Vec<Taken>>,
@@ -57,7 +63,7 @@ fn serve(
     let mut out = stream.try_clone().ok()?;
     let mut say = move |text: &str| out.write_all(format!("{text}\r\n").as_bytes()).ok();
     let mut lines = BufReader::new(stream).lines();
-    let mut recipients = Vec::new();
+    let (mut recipients, mut mail) = (Vec::new(), 0);
     say("220 sink ESMTP")?;
     while let Some(Ok(line)) = lines.next() {
         let verb = line
@@ -68,12 +74,12 @@ fn serve(
         match verb.as_str() {
             "EHLO" => say("250-sink\r\n250 8BITMIME")?,
             "MAIL" => {
-                *mails += 1;
+                mail = mails.fetch_add(1, Ordering::SeqCst);
                 say("250 ok")?;
             }
             "RCPT" => {
                 let address = line.split(['<', '>']).nth(1).unwrap_or_default().to_owned();
-                let answer = to_recipient(&address, *mails - 1);
+                let answer = to_recipient(&address, mail);
                 if answer.starts_with('2') {
                     recipients.push(address);
                 }
@@ -90,7 +96,7 @@ fn serve(
                     None => line,
                 };
                 let text = body.map(unstuffed).collect::<Vec<String>>().join("\n");
-                let answer = at_end("", *mails - 1);
+                let answer = at_end("", mail);
                 if answer.is_empty() {
                     return None;
                 }

@@ -60,10 +60,9 @@ impl Destination {
     /// Whether every delivery is a process of its own.
     pub(crate) fn runs_processes(&self) -> bool {
         match self {
-            Self::Script(_) | Self::Command(_) => true,
-            Self::Checkmk(checkmk) => matches!(checkmk, CheckmkLane::Command { .. }),
+            Self::Script(_) | Self::Command(_) | Self::Checkmk(CheckmkLane::Command { .. }) => true,
             Self::Mail(mail) => matches!(mail.transport, Transport::Sendmail { .. }),
-            Self::Webhook(_) | Self::Syslog(_) => false,
+            Self::Webhook(_) | Self::Syslog(_) | Self::Checkmk(CheckmkLane::Spool(_)) => false,
         }
     }
 
