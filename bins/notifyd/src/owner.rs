@@ -32,6 +32,7 @@ use std::time::{Duration, Instant};
 
 use objects::{Envelope, NotificationId, SiteId, UnixTime};
 use program::exit::chain;
+use program::log::EACH;
 use rules::Rules;
 use spool::control::{Answer, Question};
 use spool::drop_box::Dropped;
@@ -534,7 +535,13 @@ impl<S: Storage> Owner<S> {
         match &accepted {
             Accepted::New => {
                 self.counters.accepted += 1;
-                tracing::debug!(%id, "accepted");
+                let object = &route.object;
+                match from {
+                    Some(peer) => {
+                        tracing::info!(target: EACH, "received {id} ({object}) from {peer}")
+                    }
+                    None => tracing::info!(target: EACH, "spooled {id} ({object})"),
+                }
                 self.assign(id, now(), &route);
             }
             Accepted::Duplicate(_) => {
