@@ -229,7 +229,7 @@ impl Store {
             if found.file.is_some() {
                 // It never reached notifyd, but has an end that can be traced.
                 self.queue
-                    .accept(*id, None, &found.body, now)
+                    .accept(*id, None, None, &found.body, now)
                     .map_err(failed)?;
             }
             self.queue.end(*id, End::Dropped, &detail, now);

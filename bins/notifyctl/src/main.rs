@@ -17,6 +17,7 @@ mod show;
 mod status;
 mod told;
 mod trace;
+mod waiting;
 mod words;
 
 use std::process::ExitCode;

@@ -46,7 +46,7 @@ fn place() -> Place {
         let hop = objects::Envelope::parse(&body).unwrap();
         let body = hop.append_hop(&site("central")).unwrap();
         queue
-            .accept(notification.id, from, body.as_bytes(), now)
+            .accept(notification.id, from, None, body.as_bytes(), now)
             .unwrap();
         queue.assign(notification.id, std::slice::from_ref(target), now);
         notification.id
@@ -314,7 +314,7 @@ fn trace_and_show_say_what_rules_said_of_each_job() {
     let notification = notification("db1", "Disk /");
     let id = notification.id;
     let body = notification.print().unwrap();
-    queue.accept(id, None, body.as_bytes(), now).unwrap();
+    queue.accept(id, None, None, body.as_bytes(), now).unwrap();
     let told = "{\"rules\":[\"disks\",\"all\"],\"parameters\":[[\"FROM\",\"m\"]],\
                 \"contacts\":[{\"name\":\"anna\",\"email\":\"anna@example.org\"},{\"name\":\"joe\"}]}";
     let mail = Target::Job(spool::Job::new("mail", told));

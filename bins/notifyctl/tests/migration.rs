@@ -138,7 +138,7 @@ impl Place {
             let path = file.unwrap().path();
             let body = fs::read_to_string(&path).unwrap();
             let id = Envelope::parse(&body).unwrap().id;
-            queue.accept(id, None, body.as_bytes(), now).unwrap();
+            queue.accept(id, None, None, body.as_bytes(), now).unwrap();
             fs::remove_file(path).unwrap();
         }
         queue.commit().unwrap();
@@ -436,7 +436,7 @@ fn a_peer_cannot_choose_the_plugin_that_checkmk_runs_here() {
     let body = notification.print().unwrap();
     let from = SiteId::new("remote1").unwrap();
     queue
-        .accept(notification.id, Some(&from), body.as_bytes(), created)
+        .accept(notification.id, Some(&from), None, body.as_bytes(), created)
         .unwrap();
     queue.commit().unwrap();
     drop((queue, directory));

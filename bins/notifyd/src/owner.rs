@@ -39,6 +39,7 @@ use spool::drop_box::Dropped;
 use spool::ground::Ground;
 use spool::{
     Accepted, DirectoryStorage, End, Message, Queue, Space, SpoolDirectory, Storage, Target,
+    TargetState,
 };
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
@@ -48,6 +49,7 @@ use crate::clock;
 use crate::config::{Configuration, Forward, Lane, Peer};
 use crate::delivery::{Outcome, Task};
 use crate::figures::{Changes, QueueFigures, Stack};
+use crate::forward_line::Ages;
 use crate::intake::Intake;
 use crate::link::window;
 use crate::route::{Incoming, Refusal, Route};
@@ -188,6 +190,8 @@ pub(crate) struct Owner<S: Storage = DirectoryStorage> {
     interrupted: HashSet<(NotificationId, Target)>,
     peers: BTreeMap<SiteId, PeerWork>,
     forwards: Vec<ForwardWork>,
+    /// How long what waits for them has waited.
+    ages: Ages,
     /// Without them everything goes to every lane.
     rules: Option<Arc<Rules>>,
     /// What is open and has no targets, as the rules cannot be followed, and why.
@@ -251,6 +255,7 @@ impl<S: Storage> Owner<S> {
             forwards: forwards
                 .map(|forward| ForwardWork::new(forward, clock::instant()))
                 .collect(),
+            ages: Ages::default(),
             rules: configuration.followed(),
             undecided: BTreeMap::new(),
             fallback: Fallback::new(configuration),
@@ -286,6 +291,9 @@ impl<S: Storage> Owner<S> {
         let mut next = 0;
         while let Some(page) = owner.open_page(&mut next) {
             for message in &page {
+                let age = now().micros().saturating_sub(message.accepted.micros());
+                let age = Duration::from_micros(u64::try_from(age).unwrap_or(0));
+                owner.ages.push(message.order, age, clock::instant());
                 owner.restore(message, &mut orphans)?;
             }
         }
@@ -305,7 +313,8 @@ impl<S: Storage> Owner<S> {
     }
 
     /// Puts an open message of an earlier run, or one that was held, into its
-    /// lines. An error if the disk does not give it out now.
+    /// lines. Its body is read only if no more is known of it than that. An error
+    /// if the disk does not give it out now.
     fn restore(
         &mut self,
         message: &Message,
@@ -314,41 +323,58 @@ impl<S: Storage> Owner<S> {
         if message.held {
             return Ok(());
         }
-        let body = match self.queue.body(message.id) {
-            Err(error) if error.is_temporary() => return Err(error),
-            other => other.map_err(|error| chain(&error)),
-        };
-        let route = match body.and_then(|body| read_route(body.unwrap_or_default())) {
-            Ok(route) => route,
-            Err(why) => {
-                tracing::error!(id = %message.id, "stored body cannot be used: {why}");
-                self.queue.end(message.id, End::Refused, &why, now());
-                return Ok(());
-            }
-        };
         if message.targets.is_empty() {
             // The records were torn apart between acceptance and assignment.
-            self.assign(message.id, message.accepted, &route);
+            if let Some(route) = self.stored_route(message.id)? {
+                self.assign(message.id, message.accepted, &route);
+            }
             return Ok(());
         }
         if self.hold_interrupted(message) {
             return Ok(());
         }
-        for peer in self.restore_forwards(message, &route) {
+        let is_open = |target: &&TargetState| target.end.is_none();
+        let is_lane = |target: &&TargetState| !matches!(target.target, Target::Peer(_));
+        let mut open = message.targets.iter().filter(is_open);
+        // Lanes have to know more of it than its label says.
+        let (label, route) = match message.label {
+            Some(label) if !open.any(|target| is_lane(&target)) => (label, None),
+            _ => match self.stored_route(message.id)? {
+                Some(route) => (route.label, Some(route)),
+                None => return Ok(()),
+            },
+        };
+        for peer in self.restore_forwards(message, label) {
             *orphans.entry(format!("peer {peer}")).or_default() += 1;
         }
-        self.restore_fallback(message, &route);
-        for target in message.targets.iter().filter(|target| target.end.is_none()) {
-            let lane = &target.target;
-            if let Target::Peer(_) = lane {
-                continue;
-            }
-            let (accepted, attempts) = (message.accepted, target.attempts);
+        self.restore_fallback(message);
+        let Some(route) = route else { return Ok(()) };
+        for target in message.targets.iter().filter(is_open).filter(is_lane) {
+            let (lane, accepted, attempts) = (&target.target, message.accepted, target.attempts);
             if !self.push_lane(lane, message.id, accepted, attempts, &route) {
                 *orphans.entry(format!("lane {}", lane.name())).or_default() += 1;
             }
         }
         Ok(())
+    }
+
+    /// What the body of an open message says. One that says nothing has ended.
+    fn stored_route(&mut self, id: NotificationId) -> Result<Option<Route>, spool::Error> {
+        let body = match self.queue.body(id) {
+            Err(error) if error.is_temporary() => return Err(error),
+            other => other.map_err(|error| chain(&error)),
+        };
+        match body.and_then(|body| read_route(body.unwrap_or_default())) {
+            Ok(route) => {
+                self.queue.set_label(id, route.label);
+                Ok(Some(route))
+            }
+            Err(why) => {
+                tracing::error!(%id, "stored body cannot be used: {why}");
+                self.queue.end(id, End::Refused, &why, now());
+                Ok(None)
+            }
+        }
     }
 
     /// Works until told to stop and everything is in order, or until the time
@@ -527,7 +553,9 @@ impl<S: Storage> Owner<S> {
     /// Stores a notification and decides where it goes, unless it is known.
     fn accept(&mut self, incoming: Incoming, from: Option<&SiteId>) -> Result<Accepted, Refusal> {
         let Incoming { id, body, route } = incoming;
-        let accepted = self.queue.accept(id, from, body.as_bytes(), now());
+        let place = self.queue.next_order();
+        let label = Some(route.label);
+        let accepted = self.queue.accept(id, from, label, body.as_bytes(), now());
         let accepted = accepted.map_err(|error| Refusal {
             code: RefusalCode::TooLarge,
             why: chain(&error),
@@ -535,10 +563,11 @@ impl<S: Storage> Owner<S> {
         match &accepted {
             Accepted::New => {
                 self.counters.accepted += 1;
+                self.ages.push(place, Duration::ZERO, clock::instant());
                 let object = &route.object;
                 match from {
                     Some(peer) => {
-                        tracing::info!(target: EACH, "received {id} ({object}) from {peer}")
+                        tracing::info!(target: EACH, "received {id} ({object}) from {peer}");
                     }
                     None => tracing::info!(target: EACH, "spooled {id} ({object})"),
                 }

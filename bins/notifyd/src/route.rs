@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use objects::notification::{self, Context, Kind, MAX_BODY};
 use objects::{Envelope, NotificationId, SiteId, UnixTime};
+use spool::Label;
 use wire::RefusalCode;
 
 use crate::waiting::Object;
@@ -21,6 +22,8 @@ pub(crate) struct Incoming {
 #[derive(Debug)]
 pub(crate) struct Route {
     pub(crate) object: Object,
+    /// What the journal keeps of it beside the body.
+    pub(crate) label: Label,
     /// All that is known of it.
     pub(crate) context: Context,
     /// Where it was submitted.
@@ -74,11 +77,15 @@ impl Route {
         let context = envelope.context()?;
         let lifetime =
             |expires: objects::UnixTime| expires.micros().saturating_sub(envelope.created.micros());
+        let object = Object::of(&context);
         let site = envelope.site.as_str().as_bytes().to_vec();
         let monitored = context.get("OMD_SITE").map(|site| site.to_vec());
         Ok(Self {
             origins: std::iter::once(site).chain(monitored).collect(),
-            object: Object::of(&context),
+            label: Label {
+                about: object.number(),
+            },
+            object,
             context,
             site: envelope.site.clone(),
             created: envelope.created,

@@ -5,7 +5,6 @@ mod breaker;
 mod line;
 mod storm;
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +20,7 @@ pub(crate) use line::{Line, New, NextTry, Ticket, Together, Turn};
 /// What keeps its order: host and service of a notification, and where it
 /// matters more than that, as one key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Object(Box<[u8]>);
+pub(crate) struct Object(Arc<[u8]>);
 
 /// `HOST`, or `HOST;SERVICE`.
 impl std::fmt::Display for Object {
@@ -50,11 +49,10 @@ impl Object {
         &self.0
     }
 
-    /// The same for the same object; seldom the same for two.
-    pub(crate) fn short_hash(&self) -> u32 {
-        let mut hasher = DefaultHasher::new();
-        self.0.hash(&mut hasher);
-        hasher.finish() as u32
+    /// The same for the same object; seldom the same for two. It stands in the
+    /// journal, so no release may compute it in another way than those before it.
+    pub(crate) fn number(&self) -> u32 {
+        crc32c::crc32c(&self.0)
     }
 }
 
@@ -107,6 +105,23 @@ pub(crate) fn pause(retry: Retry, attempts: u32, id: NotificationId) -> Duration
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_object_has_the_number_it_always_had() {
+        for (host, service, want) in [
+            ("", "", 0x527d_5351),
+            ("db1", "", 0x7564_926c),
+            ("db1", "Disk /", 0x9af6_4f5c),
+            ("db1Disk /", "", 0x541c_7ea2),
+        ] {
+            let context = Context::from([
+                ("HOSTNAME".to_owned(), host.into()),
+                ("SERVICEDESC".to_owned(), service.into()),
+                ("SERVICEOUTPUT".to_owned(), "something".into()),
+            ]);
+            assert_eq!(Object::of(&context).number(), want, "{host}, {service}");
+        }
+    }
 
     #[test]
     fn pauses_double_up_to_the_longest() {

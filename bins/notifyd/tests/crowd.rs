@@ -149,7 +149,7 @@ fn a_daemon_with_a_backlog_for_many_peers_starts_soon() {
         notification.id = NotificationId::new(now);
         let body = notification.print().unwrap();
         queue
-            .accept(notification.id, None, body.as_bytes(), now)
+            .accept(notification.id, None, None, body.as_bytes(), now)
             .unwrap();
         queue.assign(notification.id, &targets, now);
         if n % 1000 == 999 {

@@ -33,7 +33,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             number % 5000
         );
         let now = UnixTime::from_secs(1_795_217_983);
-        queue.accept(id, None, body.as_bytes(), now)?;
+        queue.accept(id, None, None, body.as_bytes(), now)?;
         queue.assign(id, std::slice::from_ref(&central), now);
         if number % 1000 == 999 {
             queue.commit()?;

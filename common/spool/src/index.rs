@@ -2,7 +2,7 @@
 //! with it, and where its body is. Built by the same function from the records
 //! of the journal and from those about to be written.
 //!
-//! A million messages wait in less than 64 MB. So a message takes 46 to 48 bytes
+//! A million messages wait in less than 64 MB. So a message takes 45 to 48 bytes
 //! here ([`messages`]), its state is a number ([`states`]), and ids are
 //! stored once ([`slots`]).
 
@@ -16,10 +16,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use objects::{NotificationId, SiteId, UnixTime};
 
-use crate::Totals;
 use crate::journal::{Options, Place};
 use crate::queue::Known;
 use crate::record::{End, Event, Record, Standing, Target};
+use crate::{Label, Totals};
 
 pub(crate) use messages::{Entry, Whereabouts};
 
@@ -41,6 +41,8 @@ pub struct Message {
     pub from: Option<SiteId>,
     /// Length of its body, in bytes.
     pub body_len: usize,
+    /// None if an early release accepted it: then its body has to be read.
+    pub label: Option<Label>,
     /// Whether it is held by hand: nothing is to be done with it then.
     pub held: bool,
     /// Where it is to go; empty as long as nothing was assigned.
@@ -168,9 +170,11 @@ impl Index {
                 order,
                 from,
                 standing,
+                label,
                 body,
             } => {
-                let is_new = self.apply_accepted(id, time, (*order, from.as_ref(), body.len()), at);
+                let accepted = (*order, from.as_ref(), body.len());
+                let is_new = self.apply_accepted(id, time, accepted, *label, at);
                 // A copy's original is in the totals.
                 if is_new && !(copy && self.counted_to > 0) {
                     self.totals.add_accepted(from.is_some());
@@ -232,6 +236,7 @@ impl Index {
         id: NotificationId,
         time: UnixTime,
         (order, from, body_len): (u64, Option<&SiteId>, usize),
+        label: Option<Label>,
         at: Whereabouts,
     ) -> bool {
         self.next_order = self.next_order.max(order.saturating_add(1));
@@ -252,10 +257,12 @@ impl Index {
         let state = State {
             from: from.map(|from| number_of(&mut self.peers, from)),
             held: false,
+            is_labelled: label.is_some(),
             targets: Vec::new(),
         };
         let state = self.states.enter(state);
-        let entry = Entry::new(id, time, at, body_len as u32, state);
+        let about = label.map_or(0, |label| label.about);
+        let entry = Entry::new(id, time, at, body_len, (about, state));
         self.count_live(at, body_len, 1);
         self.messages.insert(order, entry);
         true
@@ -276,7 +283,7 @@ impl Index {
                 ended.insert((recorded, id));
             }
             if let Some(entry) = self.messages.remove(order) {
-                self.states.leave(entry.state);
+                self.states.leave(entry.state());
                 self.forget_targets();
                 self.count_live(entry.at(), entry.body_len(), -1);
             }
@@ -288,13 +295,14 @@ impl Index {
         let Some(entry) = order.and_then(|order| self.messages.get_mut(order)) else {
             return;
         };
-        let before = self.states.get(entry.state);
+        let before = self.states.get(entry.state());
         let mut state = before.clone();
         change(&mut state);
         if state != *before {
             let number = self.states.enter(state);
-            self.states
-                .leave(std::mem::replace(&mut entry.state, number));
+            let before = entry.state();
+            entry.set_state(number);
+            self.states.leave(before);
             self.forget_targets();
         }
     }
@@ -369,7 +377,7 @@ impl Index {
     }
 
     fn state(&self, id: NotificationId) -> Option<&State> {
-        Some(self.states.get(self.entry(id)?.state))
+        Some(self.states.get(self.entry(id)?.state()))
     }
 
     pub(crate) fn next_order(&self) -> u64 {
@@ -421,7 +429,7 @@ impl Index {
 
     pub(crate) fn message(&self, order: u64) -> Option<Message> {
         let entry = self.messages.get(order)?;
-        let state = self.states.get(entry.state);
+        let state = self.states.get(entry.state());
         let targets = state.targets.iter().map(|progress| TargetState {
             target: self.targets.get(progress.target).clone(),
             attempts: progress.attempts,
@@ -433,9 +441,24 @@ impl Index {
             accepted: entry.accepted(),
             from: state.from.map(|peer| self.peers[peer as usize].clone()),
             body_len: entry.body_len(),
+            label: label_of(entry, state),
             held: state.held,
             targets: targets.collect(),
         })
+    }
+
+    /// Gives an open message a label that was read from its body.
+    pub(crate) fn set_label(&mut self, id: NotificationId, label: Label) {
+        self.change_state(id, |state| state.is_labelled = true);
+        let order = self.messages.order(&id);
+        if let Some(entry) = order.and_then(|order| self.messages.get_mut(order)) {
+            entry.about = label.about;
+        }
+    }
+
+    pub(crate) fn label(&self, order: u64) -> Option<Label> {
+        let entry = self.messages.get(order)?;
+        label_of(entry, self.states.get(entry.state()))
     }
 
     /// How one target of an open message stands: the end, if it has one.
@@ -444,7 +467,50 @@ impl Index {
         Some(self.state(id)?.find(number)?.end)
     }
 
-    /// How many messages a target still needs: each once for every job of a lane.
+    /// The durable ones that some of these targets still need, from this place in
+    /// the order on; none behind the first that is not durable yet. Those held
+    /// are left out.
+    pub(crate) fn waiting_from(
+        &self,
+        order: u64,
+        targets: &[Target],
+    ) -> impl Iterator<Item = (u64, &Entry)> + '_ {
+        let numbers = self.numbers(targets);
+        let is_durable = |entry: &Entry| matches!(entry.at(), Whereabouts::Stored { .. });
+        let durable = self
+            .entries_from(order)
+            .take_while(move |(_, entry)| is_durable(entry));
+        // Neighbours have the same state most of the time.
+        let mut last = (u32::MAX, false);
+        durable.filter(move |(_, entry)| {
+            let number = entry.state();
+            if last.0 != number {
+                let mut waits_at = self.states.get(number).waits_at();
+                last = (number, waits_at.any(|target| numbers.contains(&target)));
+            }
+            last.1
+        })
+    }
+
+    /// How many messages some of these targets still need, but for those held.
+    pub(crate) fn waiting_at_any(&self, targets: &[Target]) -> u64 {
+        match self.numbers(targets)[..] {
+            [] => 0,
+            [target] => self.states.waiting(target),
+            ref several => self.states.waiting_at_any(several),
+        }
+    }
+
+    /// The numbers of those of these targets that have one.
+    fn numbers(&self, targets: &[Target]) -> Vec<u32> {
+        let numbers = targets
+            .iter()
+            .filter_map(|target| self.targets.find(target));
+        numbers.collect()
+    }
+
+    /// How many messages a target still needs, but for those held: each once for
+    /// every job of a lane.
     pub(crate) fn waiting_for(&self, target: &Target) -> u64 {
         let meant = self.targets.meant_by(target);
         meant.map(|number| self.states.waiting(number)).sum()
@@ -452,8 +518,13 @@ impl Index {
 
     /// The gravest end of a message that is settled at all its targets.
     pub(crate) fn settled_everywhere(&self, id: NotificationId) -> Option<End> {
-        let ends = self.state(id)?.targets.iter().map(|progress| progress.end);
-        ends.reduce(|a, b| Some(a?.graver(b?)))?
+        self.state(id)?.settled()
+    }
+
+    /// All that are, and their ends.
+    pub(crate) fn settled(&self) -> impl Iterator<Item = (NotificationId, End)> + '_ {
+        self.entries()
+            .filter_map(|(_, entry)| Some((entry.id, self.states.get(entry.state()).settled()?)))
     }
 
     /// How many open messages have their body in a segment.
@@ -493,6 +564,11 @@ impl Index {
             held: message.held,
         }
     }
+}
+
+fn label_of(entry: &Entry, state: &State) -> Option<Label> {
+    let about = entry.about;
+    state.is_labelled.then_some(Label { about })
 }
 
 fn number_of<T: PartialEq + Clone>(list: &mut Vec<T>, item: &T) -> u32 {

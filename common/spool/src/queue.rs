@@ -9,7 +9,7 @@ use crate::journal::{Draft, Journal, Options, Place, Recovery};
 use crate::record::{ACCEPTED, ENDED, End, Event, MAX_DETAILS, Record, Standing, Target, Verdict};
 use crate::segment::{COPY, Frame, MAX_RECORD};
 use crate::trace::Trace;
-use crate::{Error, Message, Space, Storage, Totals};
+use crate::{Error, Label, Message, Space, Storage, Totals};
 
 /// What [`Queue::accept`] found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,6 +160,7 @@ impl<S: Storage> Queue<S> {
         &mut self,
         id: NotificationId,
         from: Option<&SiteId>,
+        label: Option<Label>,
         body: &[u8],
         time: UnixTime,
     ) -> Result<Accepted, Error> {
@@ -176,6 +177,7 @@ impl<S: Storage> Queue<S> {
             order: self.index.next_order(),
             from: from.cloned(),
             standing: Standing::default(),
+            label,
             body: body.into(),
         };
         self.record(id, time, event);
@@ -185,6 +187,12 @@ impl<S: Storage> Queue<S> {
     /// Whether an id was ever accepted, as far as is remembered.
     pub fn knows(&self, id: NotificationId) -> Option<Known> {
         self.index.knows(id)
+    }
+
+    /// Gives an open message that has none a label, for as long as this process
+    /// runs; a copy takes it along.
+    pub fn set_label(&mut self, id: NotificationId, label: Label) {
+        self.index.set_label(id, label);
     }
 
     /// Adds targets to an open message; those it has already stay as they are.
@@ -322,11 +330,10 @@ impl<S: Storage> Queue<S> {
     /// Ends the messages that are settled everywhere and have no end: a crash
     /// came between the two records. For the start, after [`Queue::recover`].
     pub fn end_settled(&mut self, time: UnixTime) {
-        let ids: Vec<NotificationId> = self.index.entries().map(|(_, entry)| entry.id).collect();
-        for id in ids {
-            if let Some(end) = self.index.settled_everywhere(id) {
-                self.end(id, end, "", time);
-            }
+        // Few, at most.
+        let settled: Vec<(NotificationId, End)> = self.index.settled().collect();
+        for (id, end) in settled {
+            self.end(id, end, "", time);
         }
     }
 
@@ -448,7 +455,35 @@ impl<S: Storage> Queue<S> {
         durable.map(|(_, entry)| (entry.id, entry.accepted()))
     }
 
-    /// How many open messages are not settled at `target`.
+    /// The open messages that some of these targets still need, from this place in
+    /// the order on: place, id, and what its label says it is about. Those held
+    /// are left out, and all behind the first that is not durable yet.
+    pub fn waiting_from(
+        &self,
+        order: u64,
+        targets: &[Target],
+    ) -> impl Iterator<Item = (u64, NotificationId, u32)> + '_ {
+        let waiting = self.index.waiting_from(order, targets);
+        waiting.map(|(order, entry)| (order, entry.id, entry.about))
+    }
+
+    /// How many open messages some of these targets still need, those held not
+    /// counted.
+    pub fn waiting_at_any(&self, targets: &[Target]) -> u64 {
+        self.index.waiting_at_any(targets)
+    }
+
+    /// The place of an open message in the order.
+    pub fn order(&self, id: NotificationId) -> Option<u64> {
+        self.index.order(id)
+    }
+
+    /// The place in the order of the next message that is accepted.
+    pub fn next_order(&self) -> u64 {
+        self.index.next_order()
+    }
+
+    /// How many open messages are not settled at `target`, those held not counted.
     pub fn waiting_for(&self, target: &Target) -> u64 {
         self.index.waiting_for(target)
     }
@@ -562,7 +597,7 @@ impl<S: Storage> Queue<S> {
         match (event, message) {
             (Event::Accepted { .. }, None) if !ended.contains(id) => None,
             (Event::Accepted { .. }, Some(message)) if draft.copy => {
-                Some(with_standing(draft, self.index.standing(message.order)))
+                Some(self.up_to_date(draft, message.order))
             }
             (Event::Held { .. }, Some(message)) if !message.held => None,
             (Event::Released { .. }, Some(message)) if message.held => None,
@@ -771,7 +806,7 @@ impl<S: Storage> Queue<S> {
     fn copy(&self, order: u64, entry: &Entry) -> Result<Draft, Error> {
         let mut original = self.draft_of(entry)?;
         original.copy = true;
-        Ok(with_standing(original, self.index.standing(order)))
+        Ok(self.up_to_date(original, order))
     }
 
     /// The record that holds the body of a message.
@@ -783,6 +818,23 @@ impl<S: Storage> Queue<S> {
             }
             Whereabouts::Pending(number) => Ok(self.pending(number).draft.clone()),
         }
+    }
+
+    /// The copy of an acceptance, with how far the message has come.
+    fn up_to_date(&self, copy: Draft, order: u64) -> Draft {
+        let mut record = Record::read(copy.kind, &copy.body);
+        if let Record::Message {
+            event: Event::Accepted {
+                standing, label, ..
+            },
+            ..
+        } = &mut record
+        {
+            *standing = self.index.standing(order);
+            *label = self.index.label(order);
+            return draft(&record, true);
+        }
+        copy
     }
 
     fn pending(&self, number: u64) -> &Pending {
@@ -797,20 +849,6 @@ impl<S: Storage> Queue<S> {
         }
         Ok(places)
     }
-}
-
-/// The copy of an acceptance, with how far the message has come.
-fn with_standing(copy: Draft, now: Standing) -> Draft {
-    let mut record = Record::read(copy.kind, &copy.body);
-    if let Record::Message {
-        event: Event::Accepted { standing, .. },
-        ..
-    } = &mut record
-    {
-        *standing = now;
-        return draft(&record, true);
-    }
-    copy
 }
 
 fn is_stored(entry: &Entry) -> bool {

@@ -26,10 +26,13 @@
 //! assigned and in a copy (sort 3), a `u32` length and its detail, and where it is
 //! only named (sort 4), the sixteen bytes that [`Job`] makes of lane and detail.
 //!
-//! Before the notification stands, in a copy at the head of the journal, how far
-//! it had come: `u16` number of targets, each target, `u32` attempts, `u8` end or
+//! Before the notification stands how far it had come, which is not empty in a
+//! copy at the head of the journal only: `u16` number of targets, each target,
+//! `u32` attempts, `u8` end or
 //! 0; then `u8` 1 if it is held. Body and standing are one record, because a copy
-//! of one without the other would be taken for both.
+//! of one without the other would be taken for both. Behind that stands its label:
+//! `u8` 1, `u32` what it is about. Early releases wrote none: then the notification
+//! has to be read.
 //!
 //! Verdicts: 1 success, 2 temporary failure, 3 permanent failure. Ends: 1 stored
 //! by peer, 2 delivered, 3 refused, 4 expired, 5 superseded, 6 dropped, 7 nobody
@@ -43,6 +46,7 @@ use std::fmt;
 
 use objects::{NotificationId, SiteId, UnixTime};
 
+use crate::Label;
 use crate::totals::Totals;
 
 pub use job::Job;
@@ -296,6 +300,8 @@ pub enum Event<'a> {
         from: Option<SiteId>,
         /// In a copy: how far it had come.
         standing: Standing,
+        /// None in the records of early releases.
+        label: Option<Label>,
         /// The notification.
         body: Cow<'a, [u8]>,
     },
@@ -374,11 +380,13 @@ impl Event<'_> {
                 order,
                 from,
                 standing,
+                label,
                 body,
             } => Event::Accepted {
                 order,
                 from,
                 standing,
+                label,
                 body: own(body),
             },
             Self::Assigned { targets } => Event::Assigned { targets },

@@ -59,7 +59,7 @@ fn recover(disk: &SimulatedDisk) -> Queue<SimulatedDisk> {
 
 fn accept(queue: &mut Queue<SimulatedDisk>, number: u8, from: Option<&SiteId>) -> Accepted {
     let body = vec![number; 700];
-    queue.accept(id(number), from, &body, now()).unwrap()
+    queue.accept(id(number), from, None, &body, now()).unwrap()
 }
 
 fn is_open(queue: &Queue<SimulatedDisk>, number: u8) -> bool {
@@ -128,7 +128,7 @@ impl Real {
             };
             let text = String::from_utf8(file.body.clone()).unwrap();
             let id = Envelope::parse(&text).unwrap().id;
-            accepted.push(queue.accept(id, None, &file.body, now()).unwrap());
+            accepted.push(queue.accept(id, None, None, &file.body, now()).unwrap());
             queue.commit().unwrap();
             if remove {
                 drop_box.remove(&file).unwrap();
@@ -511,7 +511,7 @@ fn a_clock_that_jumps_changes_neither_order_nor_content() {
     for (number, at) in [(1, 0), (2, year), (3, -year)] {
         let time = UnixTime::from_secs(1_795_217_983 + at);
         queue
-            .accept(id(number), None, &[number; 700], time)
+            .accept(id(number), None, None, &[number; 700], time)
             .unwrap();
         queue.commit().unwrap();
     }

@@ -55,7 +55,7 @@ fn each_job_of_a_lane_has_its_own_attempts_and_its_own_end() {
     let mut queue = recover(&disk);
     let (anna, joe) = (job("mail", "anna"), job("mail", "joe"));
     let plain = Target::Lane("mail".into());
-    queue.accept(id(1), None, b"{}", now()).unwrap();
+    queue.accept(id(1), None, None, b"{}", now()).unwrap();
     assert!(queue.assign(id(1), &[anna.clone(), joe.clone(), plain.clone()], now()));
     assert!(
         queue.assign(id(1), std::slice::from_ref(&joe), now()),
@@ -90,7 +90,9 @@ fn each_job_of_a_lane_has_its_own_attempts_and_its_own_end() {
     assert_eq!(stands(&queue, 1), want);
     // So many that its records are copied, and those before them are gone.
     for number in 1000..2000 {
-        queue.accept(id(number), None, &[b'x'; 100], now()).unwrap();
+        queue
+            .accept(id(number), None, None, &[b'x'; 100], now())
+            .unwrap();
         queue.end(id(number), End::Dropped, "", now());
         queue.commit().unwrap();
     }
@@ -129,7 +131,7 @@ fn details_of_jobs_that_are_done_are_forgotten_and_their_numbers_used_again() {
     for number in 0..500 {
         let one = job("mail", &format!("who: {number}"));
         let two = job("mail", &format!("who: {}", number / 2));
-        queue.accept(id(number), None, b"{}", now()).unwrap();
+        queue.accept(id(number), None, None, b"{}", now()).unwrap();
         queue.assign(id(number), &[one.clone(), two.clone()], now());
         queue.attempt(id(number), &two, 1, now());
         queue.settle(id(number), &two, End::Delivered, "", now());
@@ -145,7 +147,7 @@ fn details_of_jobs_that_are_done_are_forgotten_and_their_numbers_used_again() {
 #[test]
 fn details_have_a_limit_together() {
     let mut queue = recover(&SimulatedDisk::new());
-    queue.accept(id(1), None, b"{}", now()).unwrap();
+    queue.accept(id(1), None, None, b"{}", now()).unwrap();
     let half = "x".repeat(MAX_DETAILS / 2);
     assert!(queue.assign(id(1), &[job("a", &half)], now()));
     assert!(queue.assign(id(1), &[job("a", &half)], now()), "known");
@@ -153,4 +155,35 @@ fn details_have_a_limit_together() {
     assert!(!queue.assign(id(1), &[job("c", "x")], now()));
     queue.commit().unwrap();
     assert_eq!(queue.message(id(1)).unwrap().targets.len(), 2);
+}
+
+#[test]
+fn attempts_without_an_end_are_known_after_a_restart() {
+    let disk = SimulatedDisk::new();
+    let mut queue = recover(&disk);
+    let (ops, mail) = (Target::Lane("ops".into()), job("mail", "anna"));
+    let targets = [ops, mail.clone()];
+    for number in 1..=5 {
+        queue.accept(id(number), None, None, b"{}", now()).unwrap();
+        queue.assign(id(number), &targets, now());
+        queue.attempt(id(number), &mail, 1, now());
+    }
+    let result = |queue: &mut Queue<SimulatedDisk>, number, attempt| {
+        queue.result(id(number), &mail, attempt, Verdict::Temporary, b"", now())
+    };
+    // 1: no end; 2: one; 3: one, and then another start; 4: released since then;
+    // 5: it has ended.
+    for number in [2, 3] {
+        assert!(result(&mut queue, number, 1));
+    }
+    queue.attempt(id(3), &mail, 2, now());
+    assert!(queue.hold(id(4), "", now()) && queue.release(id(4), "", now()));
+    queue.end(id(5), End::Dropped, "", now());
+    queue.commit().unwrap();
+    for _ in 0..2 {
+        let known = queue.interrupted().unwrap();
+        let expected = [1, 3].map(|number| (id(number), mail.clone()));
+        assert_eq!(known, expected.into());
+        queue = recover(&disk);
+    }
 }

@@ -45,7 +45,7 @@ fn recover(disk: &SimulatedDisk) -> (Queue<SimulatedDisk>, Recovery) {
 /// Accepts each in a commit of its own.
 fn accept(queue: &mut Queue<SimulatedDisk>, numbers: impl IntoIterator<Item = u8>) {
     for number in numbers {
-        let accepted = queue.accept(id(number), None, &body(number), now());
+        let accepted = queue.accept(id(number), None, None, &body(number), now());
         assert_eq!(accepted.unwrap(), Accepted::New);
         queue.commit().unwrap();
     }
@@ -91,7 +91,7 @@ fn one_commit_is_one_write_and_one_sync() {
     let before = disk.operations();
     for number in 2..100 {
         queue
-            .accept(id(number), None, &body(number), now())
+            .accept(id(number), None, None, &body(number), now())
             .unwrap();
     }
     let commit = queue.commit().unwrap();
@@ -132,7 +132,7 @@ fn a_damaged_record_within_a_group_does_not_take_the_group_along() {
     let (mut queue, _) = recover(&disk);
     for number in 1..=5 {
         queue
-            .accept(id(number), None, &body(number), now())
+            .accept(id(number), None, None, &body(number), now())
             .unwrap();
     }
     queue.commit().unwrap();
@@ -211,7 +211,7 @@ fn a_disk_that_fails_for_a_while_accepts_nothing_and_then_everything() {
         accept(&mut queue, [1]);
         disk.fail(disk.operations(), 40, wrong);
         queue
-            .accept(id(2), Some(&site("a")), &body(2), now())
+            .accept(id(2), Some(&site("a")), None, &body(2), now())
             .unwrap();
         let error = queue.commit().unwrap_err();
         assert!(error.is_temporary());
@@ -237,12 +237,12 @@ fn a_group_without_sync_is_made_durable_before_it_counts() {
     let (mut queue, _) = recover(&disk);
     accept(&mut queue, [1]);
     // The write arrives in the cache, the sync fails, the process dies.
-    queue.accept(id(2), None, &body(2), now()).unwrap();
+    queue.accept(id(2), None, None, &body(2), now()).unwrap();
     disk.kill_at(disk.operations() + 1);
     assert!(queue.commit().is_err());
     disk.restart();
     let (mut queue, _) = recover(&disk);
-    let known = queue.accept(id(2), None, &body(2), now()).unwrap();
+    let known = queue.accept(id(2), None, None, &body(2), now()).unwrap();
     assert_eq!(known, Accepted::Duplicate(Known::Open));
     // It may be acknowledged now.
     queue.commit().unwrap();
@@ -372,7 +372,9 @@ fn a_message_ends_with_its_last_target_and_its_trace_tells_the_story() {
     let disk = SimulatedDisk::new();
     let (mut queue, _) = recover(&disk);
     let central = Target::Peer(site("central"));
-    queue.accept(id(1), Some(&site("a")), b"{}", now()).unwrap();
+    queue
+        .accept(id(1), Some(&site("a")), None, b"{}", now())
+        .unwrap();
     assert!(queue.assign(id(1), &[central.clone(), lane()], now()));
     assert!(!queue.assign(id(2), &[lane()], now()));
     assert!(queue.attempt(id(1), &lane(), 1, now()));
@@ -440,7 +442,7 @@ fn as_many_ids_are_remembered_as_promised_over_removed_segments_and_restarts() {
             let from = [site("a"), site("b")];
             let from = &from[usize::from(number % 2)];
             queue
-                .accept(id(number), Some(from), &[0; 200], now())
+                .accept(id(number), Some(from), None, &[0; 200], now())
                 .unwrap();
             queue.end(id(number), End::Dropped, "", now());
             queue.commit().unwrap();
@@ -473,8 +475,8 @@ fn a_real_directory_is_read_without_its_lock() {
     let (mut queue, _) =
         Queue::<DirectoryStorage>::recover(directory.journal().unwrap(), Options::default())
             .unwrap();
-    queue.accept(id(1), None, &body(1), now()).unwrap();
-    queue.accept(id(2), None, &body(2), now()).unwrap();
+    queue.accept(id(1), None, None, &body(1), now()).unwrap();
+    queue.accept(id(2), None, None, &body(2), now()).unwrap();
     queue.assign(id(1), &[lane()], now());
     queue.end(id(2), End::NobodyToNotify, "", now());
     queue.commit().unwrap();

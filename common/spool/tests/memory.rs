@@ -79,7 +79,7 @@ fn bytes_each(target: impl Fn(u32) -> Target) -> f64 {
     let (mut queue, _) = Queue::recover(Nowhere, Options::default()).unwrap();
     let now = UnixTime::from_secs(1_795_217_983);
     let accept = |queue: &mut Queue<Nowhere>, number| {
-        queue.accept(id(number), None, b"{}", now).unwrap();
+        queue.accept(id(number), None, None, b"{}", now).unwrap();
         queue.assign(id(number), &[target(number)], now);
         if number % 500 == 0 {
             queue.commit().unwrap();

@@ -36,7 +36,7 @@ fn litter(queue: &mut Queue<SimulatedDisk>, disk: &SimulatedDisk, len: usize) {
     let peer = SiteId::new("remote").unwrap();
     for number in 0..COUNT {
         let accepted = queue
-            .accept(id(number), Some(&peer), &vec![7; len], now())
+            .accept(id(number), Some(&peer), None, &vec![7; len], now())
             .unwrap();
         assert!(matches!(accepted, Accepted::New));
         queue.assign(id(number), &[lane()], now());

@@ -124,7 +124,9 @@ impl Said {
         for n in 1..=self.accepted {
             let known = queue.knows(id(n));
             if known.is_some() {
-                counter.accept(id(n), from(n).as_ref(), b"", now()).unwrap();
+                counter
+                    .accept(id(n), from(n).as_ref(), None, b"", now())
+                    .unwrap();
             }
             if known == Some(Known::Ended) {
                 assert!(counter.end(id(n), end_of(n), "", now()));
@@ -164,7 +166,9 @@ fn live(disk: &SimulatedDisk, said: &mut Said, chance: &mut Chance) -> Result<()
                 said.accepted += 1;
                 let n = said.accepted;
                 let body = vec![b'x'; chance.below(900) as usize];
-                queue.accept(id(n), from(n).as_ref(), &body, now()).unwrap();
+                queue
+                    .accept(id(n), from(n).as_ref(), None, &body, now())
+                    .unwrap();
                 if !n.is_multiple_of(4) {
                     queue.assign(id(n), &[lane()], now());
                 }
@@ -238,7 +242,7 @@ fn accepted_is_ended_plus_open_after_any_crash() {
 fn work(queue: &mut Queue<SimulatedDisk>, numbers: std::ops::RangeInclusive<u64>) {
     for n in numbers {
         queue
-            .accept(id(n), from(n).as_ref(), &[b'x'; 700], now())
+            .accept(id(n), from(n).as_ref(), None, &[b'x'; 700], now())
             .unwrap();
         if n == 1 {
             queue.assign(id(n), &[lane()], now());

@@ -111,7 +111,7 @@ impl Model {
 
     fn accept_number<S: Storage>(&mut self, queue: &mut Queue<S>, n: u64) {
         let accepted = queue
-            .accept(id(n), from(n).as_ref(), &body(n), now())
+            .accept(id(n), from(n).as_ref(), None, &body(n), now())
             .unwrap();
         assert_eq!(accepted, Accepted::New);
         let targets: Vec<Target> = targets(n).into_iter().map(target).collect();
@@ -278,7 +278,7 @@ fn live<S: Storage>(storage: S, model: &mut Model, chance: &mut Chance) -> Resul
         match chance.below(10) {
             0..=3 => model.accept(&mut queue),
             4 if model.is_here(Fact::Accepted(n)) => {
-                let again = queue.accept(id(n), None, b"again", now()).unwrap();
+                let again = queue.accept(id(n), None, None, b"again", now()).unwrap();
                 if again == Accepted::New {
                     return Err(format!("message {n} is accepted twice"));
                 }

@@ -55,8 +55,9 @@ impl<S: Storage> Owner<S> {
             match target {
                 Target::Peer(peer) => {
                     let mut forwards = self.forwards.iter();
-                    if let Some(at) = forwards.position(|f| f.active() == peer) {
-                        self.push_forward(at, id, accepted, route);
+                    let at = forwards.position(|f| f.active() == peer);
+                    if let (Some(at), Some(place)) = (at, self.queue.order(id)) {
+                        self.put_in_forward(at, place, id, route.label);
                     }
                 }
                 lane => {

@@ -118,20 +118,11 @@ impl<S: Storage> Owner<S> {
         }
     }
 
-    /// Takes these out of all lines, or that of one target.
+    /// Takes these out of the lines of all lanes, or of one target.
     fn take_out(&mut self, ids: &HashSet<NotificationId>, target: Option<&Target>) {
         for lane in &mut self.lanes {
             let is_meant = |aim: &Aim| target.is_none_or(|target| aim.target.is_meant_by(target));
             lane.line.take_out(ids, is_meant, clock::instant());
-        }
-        for forward in &mut self.forwards {
-            let is_meant = |target: &Target| match target {
-                Target::Peer(peer) => forward.goes_to(peer),
-                Target::Lane(_) | Target::Job(_) => false,
-            };
-            if target.is_none_or(is_meant) {
-                forward.line.end_all(ids);
-            }
         }
     }
 

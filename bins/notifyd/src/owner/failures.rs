@@ -27,6 +27,9 @@ impl<S: Storage> Owner<S> {
     /// A lane could not deliver it, and never will.
     pub(super) fn end_undelivered(&mut self, at: usize, ticket: &Ticket, end: End, detail: &str) {
         let (id, target) = (ticket.id, &ticket.aim.target);
+        if !self.queue.is_open_at(id, target) {
+            return;
+        }
         let attempts = ticket.attempt;
         tracing::warn!(%id, %target, attempts, "{end}: {detail}");
         self.counters.failed += 1;
@@ -89,7 +92,9 @@ impl<S: Storage> Owner<S> {
             .append_hop(&self.site)
             .map_err(|error| chain(&error))?;
         let route = read_route(body.clone().into_bytes())?;
-        let accepted = self.queue.accept(id, None, body.as_bytes(), now());
+        let accepted = self
+            .queue
+            .accept(id, None, Some(route.label), body.as_bytes(), now());
         if let Accepted::New = accepted.map_err(|error| chain(&error))? {
             self.counters.accepted += 1;
             let target = Target::Lane(lane.clone());

@@ -80,12 +80,11 @@ impl<S: Storage> Owner<S> {
     }
 
     /// The same for what waited in an earlier run, or was held.
-    pub(super) fn restore_fallback(&mut self, message: &Message, route: &Route) {
+    pub(super) fn restore_fallback(&mut self, message: &Message) {
         let is_peer = |target: &Target| matches!(target, Target::Peer(_));
         let only_peers = message.targets.iter().all(|state| is_peer(&state.target));
         if let Some(after) = self.fallback.after
             && only_peers
-            && route.is_for_people()
         {
             self.fallback.wait(message.id, message.accepted, after);
         }
@@ -108,6 +107,7 @@ impl<S: Storage> Owner<S> {
             let route = body.and_then(|body| read_route(body.unwrap_or_default()));
             let why = match route {
                 Err(why) => why,
+                Ok(route) if !route.is_for_people() => continue,
                 Ok(route) => match self.lanes_for(&route) {
                     Decided::To(lanes) => {
                         self.deliver_here(&message, &route, lanes);

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use objects::{NotificationId, SiteId};
-use spool::{End, Message, Settled, Storage, Target};
+use spool::{End, Label, Message, Queue, Settled, Storage, Target};
 
 use super::fallback::{marked, was_delivered};
 use super::peers::PeerWork;
@@ -19,13 +19,15 @@ use super::{Owner, now};
 use crate::clock;
 use crate::config::Forward;
 use crate::figures::Line;
-use crate::forward_line::ForwardLine;
+use crate::forward_line::{Backlog, ForwardLine, Waiting};
 use crate::route::Route;
 
 /// One forward.
 pub(super) struct ForwardWork {
     /// In order of preference.
     peers: Vec<SiteId>,
+    /// The same, as the journal names them.
+    targets: Vec<Target>,
     failover_after: Duration,
     pub(super) line: ForwardLine,
     /// The one in use, by its place in `peers`.
@@ -45,6 +47,7 @@ impl ForwardWork {
     pub(super) fn new(forward: Forward, now: Instant) -> Self {
         Self {
             away: vec![Some(now); forward.to.len()],
+            targets: forward.to.iter().cloned().map(Target::Peer).collect(),
             peers: forward.to,
             failover_after: forward.failover_after,
             line: ForwardLine::default(),
@@ -123,8 +126,14 @@ impl ForwardWork {
         Some(self.peers[best].clone())
     }
 
-    fn figures(&self) -> Line {
-        let (waiting, processing) = self.line.counts();
+    /// How many wait, those on their way included.
+    pub(super) fn waiting<S: Storage>(&self, queue: &Queue<S>) -> u64 {
+        queue.waiting_at_any(&self.targets)
+    }
+
+    fn figures<S: Storage>(&self, queue: &Queue<S>) -> Line {
+        let processing = self.line.sent();
+        let waiting = self.waiting(queue).saturating_sub(processing);
         Line {
             name: self
                 .peers
@@ -138,10 +147,28 @@ impl ForwardWork {
     }
 }
 
+/// What waits for a forward, as the journal says.
+struct Waits<'a, S: Storage> {
+    queue: &'a Queue<S>,
+    targets: &'a [Target],
+}
+
+impl<S: Storage> Backlog for Waits<'_, S> {
+    fn from(&self, place: u64) -> impl Iterator<Item = Waiting> {
+        let waiting = self.queue.waiting_from(place, self.targets);
+        waiting.map(|(place, id, about)| Waiting { place, id, about })
+    }
+
+    fn len(&self) -> u64 {
+        self.queue.waiting_at_any(self.targets)
+    }
+}
+
 impl<S: Storage> Owner<S> {
-    /// Puts an open message of an earlier run into the lines of the forwards it
-    /// still has to go to; the targets that no forward leads to are returned.
-    pub(super) fn restore_forwards(&mut self, message: &Message, route: &Route) -> Vec<SiteId> {
+    /// An open message of an earlier run, or one that was held, waits for the
+    /// forwards it still has to go to; the targets that no forward leads to are
+    /// returned.
+    pub(super) fn restore_forwards(&mut self, message: &Message, label: Label) -> Vec<SiteId> {
         let peers = |ended: bool| {
             let targets = message.targets.iter();
             targets.filter_map(move |state| match &state.target {
@@ -165,24 +192,24 @@ impl<S: Storage> Owner<S> {
                 Some(peer) => {
                     self.settle_forward(message.id, peer, End::StoredByPeer, "");
                 }
-                None => self.push_forward(at, message.id, message.accepted, route),
+                None => self.put_in_forward(at, message.order, message.id, label),
             }
         }
         orphans
     }
 
-    /// Puts a notification at the end of the line of a forward.
-    pub(super) fn push_forward(
+    /// Lets a forward know of a message that waits for it, which may have come
+    /// before others that went already.
+    pub(super) fn put_in_forward(
         &mut self,
         at: usize,
+        place: u64,
         id: NotificationId,
-        accepted: objects::UnixTime,
-        route: &Route,
+        label: Label,
     ) {
-        let age = now().micros().saturating_sub(accepted.micros());
-        let age = Duration::from_micros(u64::try_from(age).unwrap_or(0));
+        let about = label.about;
         let line = &mut self.forwards[at].line;
-        line.push(id, &route.object, age, clock::instant());
+        line.put_in(Waiting { place, id, about });
     }
 
     /// Records an end at `peer`, which is one for all peers of the forward.
@@ -209,6 +236,7 @@ impl<S: Storage> Owner<S> {
     /// Hands the peers in use as much as their windows take.
     pub(super) fn feed_forwards(&mut self) {
         let at = clock::instant();
+        let old = self.ages.old(self.queue.next_order(), at);
         for forward in &mut self.forwards {
             if forward.pause.is_some_and(|until| at < until) {
                 continue;
@@ -221,7 +249,11 @@ impl<S: Storage> Owner<S> {
                 continue;
             };
             while work.has_room() {
-                let Some(id) = forward.line.take(at) else {
+                let waits = Waits {
+                    queue: &self.queue,
+                    targets: &forward.targets,
+                };
+                let Some(id) = forward.line.take(old, &waits) else {
                     break;
                 };
                 let mark = self.fallback.is_used() && was_delivered(&self.queue, id);
@@ -256,6 +288,7 @@ impl<S: Storage> Owner<S> {
     }
 
     pub(super) fn forward_figures(&self) -> Vec<Line> {
-        self.forwards.iter().map(ForwardWork::figures).collect()
+        let forwards = self.forwards.iter();
+        forwards.map(|work| work.figures(&self.queue)).collect()
     }
 }

@@ -223,7 +223,7 @@ impl<S: Storage> Owner<S> {
                 link.window = Some(window);
                 self.restart_line(peer);
                 if let Some(forward) = self.forwards.iter_mut().find(|f| f.goes_to(peer)) {
-                    forward.line.end_all(&have.iter().copied().collect());
+                    have.iter().for_each(|id| forward.line.end(*id));
                 }
                 self.stored_by_peer(peer, have);
             }

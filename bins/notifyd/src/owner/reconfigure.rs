@@ -22,16 +22,16 @@ impl<S: Storage> Owner<S> {
         lanes: Vec<LaneChange>,
     ) {
         self.change_peers(peers);
-        let new_forwards = self.change_forwards(forwards);
+        self.change_forwards(forwards);
         let new_lanes = self.change_lanes(lanes);
         self.apply_pauses();
-        if new_forwards.is_empty() && new_lanes.is_empty() {
+        if new_lanes.is_empty() {
             return;
         }
         let mut next = 0;
         while let Some(page) = self.open_page(&mut next) {
             for message in &page {
-                self.take_up(message, &new_forwards, &new_lanes);
+                self.take_up(message, &new_lanes);
             }
         }
     }
@@ -52,31 +52,25 @@ impl<S: Storage> Owner<S> {
         }
     }
 
-    /// Returns the places of those that are new.
-    fn change_forwards(&mut self, forwards: Vec<Forward>) -> Vec<usize> {
+    /// The line of one that is new begins with the oldest that waits for it.
+    fn change_forwards(&mut self, forwards: Vec<Forward>) {
         let mut old = std::mem::take(&mut self.forwards);
-        let mut new = Vec::new();
-        for (at, forward) in forwards.into_iter().enumerate() {
+        for forward in forwards {
             let same = old.iter().position(|work| work.has_peers(&forward.to));
             self.forwards.push(match same {
                 Some(same) => old.swap_remove(same).with(&forward),
-                None => {
-                    new.push(at);
-                    ForwardWork::new(forward, clock::instant())
-                }
+                None => ForwardWork::new(forward, clock::instant()),
             });
         }
         for gone in old {
-            let (waiting, sent) = gone.line.counts();
-            if waiting + sent > 0 {
-                let count = waiting + sent;
+            let count = gone.waiting(&self.queue);
+            if count > 0 {
                 tracing::warn!(
                     "{count} notifications wait for {}, to which nothing is sent any more",
                     gone.active()
                 );
             }
         }
-        new
     }
 
     /// Returns the numbers of those that are new.
@@ -96,36 +90,23 @@ impl<S: Storage> Owner<S> {
         new
     }
 
-    /// An open message that one of these has to get, and had not in this run.
-    fn take_up(&mut self, message: &Message, forwards: &[usize], lanes: &[usize]) {
+    /// An open message that one of these lanes has to get, and had not in this run.
+    fn take_up(&mut self, message: &Message, lanes: &[usize]) {
         let open = message.targets.iter().filter(|target| target.end.is_none());
-        let mut at_forwards = BTreeSet::new();
-        let mut at_lanes = Vec::new();
-        for state in open {
-            match &state.target {
-                Target::Peer(peer) => {
-                    let goes = |at: &&usize| self.forwards[**at].goes_to(peer);
-                    at_forwards.extend(forwards.iter().filter(goes).copied());
-                }
-                lane => {
-                    let is_it = |at: &usize| lane.is_meant_by(&self.lanes[*at].target);
-                    if lanes.iter().any(is_it) {
-                        at_lanes.push((lane, state.attempts));
-                    }
-                }
-            }
-        }
-        if at_forwards.is_empty() && at_lanes.is_empty() {
+        let is_it = |target: &Target| {
+            let mut lanes = lanes.iter().map(|at| &self.lanes[*at].target);
+            lanes.any(|lane| target.is_meant_by(lane))
+        };
+        let meant: Vec<_> = open.filter(|state| is_it(&state.target)).collect();
+        if meant.is_empty() {
             return;
         }
         let body = self.queue.body(message.id).map_err(|error| chain(&error));
         match body.and_then(|body| read_route(body.unwrap_or_default())) {
             Ok(route) => {
-                for at in at_forwards {
-                    self.push_forward(at, message.id, message.accepted, &route);
-                }
-                for (lane, attempts) in at_lanes {
-                    self.push_lane(lane, message.id, message.accepted, attempts, &route);
+                for state in meant {
+                    let (accepted, attempts) = (message.accepted, state.attempts);
+                    self.push_lane(&state.target, message.id, accepted, attempts, &route);
                 }
             }
             // The next start reads it again.

@@ -1,20 +1,27 @@
-//! The open messages in the order of acceptance, at 46 to 48 bytes each.
+//! The open messages in the order of acceptance, at 45 to 48 bytes each.
 
 use std::collections::BTreeMap;
 
 use objects::{NotificationId, UnixTime};
 
 use super::slots::Slots;
+use crate::replay::MAX_SEGMENT;
+use crate::segment::MAX_RECORD;
 
 /// One message.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Entry {
     pub(crate) id: NotificationId,
-    /// Two numbers of 64 bits, in halves, so that entries need no padding.
-    accepted: [u32; 2],
-    at: [u32; 2],
-    body_len: u32,
-    pub(super) state: u32,
+    /// What its label says it is about.
+    pub(crate) about: u32,
+    /// The segment, or the lower part of the number of what is pending.
+    segment: u32,
+    /// From the highest bit on: the place in the segment, or the upper part of that
+    /// number; whether it is pending; the length of the body; the upper part of the
+    /// time. In halves, so that entries need no padding.
+    place: [u32; 2],
+    /// The lower part of the time, and the number of the state.
+    rest: [u32; 2],
 }
 
 /// Where the record that holds a body is.
@@ -31,9 +38,25 @@ pub(crate) enum Whereabouts {
     Pending(u64),
 }
 
-/// Set for what is pending.
-const PENDING: u64 = 1 << 63;
-const OFFSET_BITS: u32 = 31;
+/// For a multiple of 8 below the longest segment.
+const OFFSET_BITS: u32 = 25;
+/// For anything below the longest record.
+const LEN_BITS: u32 = 22;
+/// Until the year 2112.
+const TIME_BITS: u32 = 53;
+/// More states than any memory holds.
+const STATE_BITS: u32 = 27;
+/// How many bits of the time are in `place`.
+const TIME_UPPER: u32 = 64 - OFFSET_BITS - 1 - LEN_BITS;
+/// How many are in `rest`.
+const TIME_LOWER: u32 = 64 - STATE_BITS;
+const _: () = assert!(TIME_UPPER + TIME_LOWER == TIME_BITS);
+const _: () = assert!(MAX_SEGMENT / 8 == 1 << OFFSET_BITS && MAX_RECORD == 1 << LEN_BITS);
+
+/// The lowest `bits` bits of a number.
+const fn low(number: u64, bits: u32) -> u64 {
+    number & ((1 << bits) - 1)
+}
 
 fn halves(number: u64) -> [u32; 2] {
     [(number >> 32) as u32, number as u32]
@@ -48,46 +71,66 @@ impl Entry {
         id: NotificationId,
         accepted: UnixTime,
         at: Whereabouts,
-        body_len: u32,
-        state: u32,
+        body_len: usize,
+        (about, state): (u32, u32),
     ) -> Self {
+        let limit = (1 << (TIME_BITS - 1)) - 1;
+        let time = accepted.micros().clamp(-limit, limit) as u64;
+        let upper = low(time >> TIME_LOWER, TIME_UPPER);
         let mut entry = Self {
             id,
-            accepted: halves(accepted.micros() as u64),
-            at: [0; 2],
-            body_len,
-            state,
+            about,
+            segment: 0,
+            place: halves(low(body_len as u64, LEN_BITS) << TIME_UPPER | upper),
+            rest: halves(low(time, TIME_LOWER) << STATE_BITS),
         };
         entry.set_at(at);
+        entry.set_state(state);
         entry
     }
 
     pub(crate) fn accepted(&self) -> UnixTime {
-        UnixTime::from_micros(whole(self.accepted) as i64)
+        let upper = low(whole(self.place), TIME_UPPER);
+        let time = upper << TIME_LOWER | whole(self.rest) >> STATE_BITS;
+        // The highest of the bits is the sign.
+        let unused = 64 - TIME_BITS;
+        UnixTime::from_micros((time << unused) as i64 >> unused)
     }
 
     pub(crate) fn body_len(&self) -> usize {
-        self.body_len as usize
+        low(whole(self.place) >> TIME_UPPER, LEN_BITS) as usize
+    }
+
+    pub(super) fn state(&self) -> u32 {
+        low(whole(self.rest), STATE_BITS) as u32
+    }
+
+    pub(super) fn set_state(&mut self, state: u32) {
+        let time = whole(self.rest) >> STATE_BITS << STATE_BITS;
+        self.rest = halves(time | low(state.into(), STATE_BITS));
     }
 
     pub(crate) fn at(&self) -> Whereabouts {
-        let at = whole(self.at);
-        if at & PENDING != 0 {
-            return Whereabouts::Pending(at & !PENDING);
+        let place = whole(self.place);
+        let upper = place >> (64 - OFFSET_BITS);
+        if place >> (LEN_BITS + TIME_UPPER) & 1 == 1 {
+            return Whereabouts::Pending(upper << 32 | u64::from(self.segment));
         }
         Whereabouts::Stored {
-            segment: (at >> OFFSET_BITS) as u32,
-            offset: (at & ((1 << OFFSET_BITS) - 1)) * 8,
+            segment: self.segment,
+            offset: upper * 8,
         }
     }
 
     pub(super) fn set_at(&mut self, at: Whereabouts) {
-        self.at = halves(match at {
-            Whereabouts::Pending(number) => number | PENDING,
-            Whereabouts::Stored { segment, offset } => {
-                (u64::from(segment) << OFFSET_BITS) | (offset / 8)
-            }
-        });
+        let (upper, pending, segment) = match at {
+            Whereabouts::Pending(number) => (number >> 32, 1, number as u32),
+            Whereabouts::Stored { segment, offset } => (offset / 8, 0, segment),
+        };
+        let rest = low(whole(self.place), LEN_BITS + TIME_UPPER);
+        let upper = low(upper, OFFSET_BITS) << (64 - OFFSET_BITS);
+        self.segment = segment;
+        self.place = halves(upper | pending << (LEN_BITS + TIME_UPPER) | rest);
     }
 }
 
@@ -267,7 +310,13 @@ mod tests {
         let mut id = [7; 16];
         id[..8].copy_from_slice(&number.to_le_bytes());
         let at = Whereabouts::Pending(number);
-        Entry::new(NotificationId::from_bytes(id), UnixTime::NEVER, at, 1, 0)
+        Entry::new(
+            NotificationId::from_bytes(id),
+            UnixTime::NEVER,
+            at,
+            1,
+            (0, 0),
+        )
     }
 
     #[test]
@@ -281,8 +330,16 @@ mod tests {
                 offset: (256 << 20) - 8,
             },
         ] {
-            let entry = Entry::new(entry(1).id, time, at, 5, 6);
-            assert_eq!((entry.at(), entry.accepted()), (at, time));
+            for (len, state) in [(0, 0), (MAX_RECORD - 1, (1 << STATE_BITS) - 1), (5, 6)] {
+                let mut entry = Entry::new(entry(1).id, time, at, len, (u32::MAX, state));
+                assert_eq!((entry.at(), entry.accepted()), (at, time));
+                assert_eq!((entry.body_len(), entry.state()), (len, state));
+                entry.set_at(Whereabouts::Pending(7));
+                entry.set_state(9);
+                assert_eq!(entry.at(), Whereabouts::Pending(7));
+                assert_eq!((entry.body_len(), entry.state()), (len, 9));
+                assert_eq!((entry.accepted(), entry.about), (time, u32::MAX));
+            }
         }
     }
 

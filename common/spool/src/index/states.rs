@@ -12,6 +12,8 @@ use crate::record::End;
 pub(super) struct State {
     pub(super) from: Option<u32>,
     pub(super) held: bool,
+    /// Whether it has a label.
+    pub(super) is_labelled: bool,
     pub(super) targets: Vec<Progress>,
 }
 
@@ -46,9 +48,16 @@ impl State {
         self.targets.iter_mut().find(|p| p.target == target)
     }
 
-    /// The targets that still need the message.
-    pub(super) fn unsettled(&self) -> impl Iterator<Item = u32> + '_ {
-        let open = self.targets.iter().filter(|p| p.end.is_none());
+    /// The gravest end, if it has one at every target.
+    pub(super) fn settled(&self) -> Option<End> {
+        let ends = self.targets.iter().map(|progress| progress.end);
+        ends.reduce(|a, b| Some(a?.graver(b?)))?
+    }
+
+    /// The targets that still need the message; none while it is held.
+    pub(super) fn waits_at(&self) -> impl Iterator<Item = u32> + '_ {
+        let open = |progress: &&Progress| progress.end.is_none() && !self.held;
+        let open = self.targets.iter().filter(open);
         open.map(|progress| progress.target)
     }
 }
@@ -60,7 +69,7 @@ pub(super) struct States {
     states: Vec<Option<(Arc<State>, usize)>>,
     numbers: HashMap<Arc<State>, u32>,
     free: Vec<u32>,
-    /// For each target: how many messages it still needs.
+    /// For each target: how many messages it still needs, but for those held.
     waiting: HashMap<u32, u64>,
     /// How many messages are held.
     held: usize,
@@ -74,7 +83,7 @@ impl States {
     /// One more message is in this state.
     pub(super) fn enter(&mut self, state: State) -> u32 {
         self.held += usize::from(state.held);
-        for target in state.unsettled() {
+        for target in state.waits_at() {
             *self.waiting.entry(target).or_default() += 1;
         }
         if let Some(number) = self.numbers.get(&state) {
@@ -101,7 +110,7 @@ impl States {
         let slot = &mut self.states[number as usize];
         let Some((state, count)) = slot else { return };
         self.held -= usize::from(state.held);
-        for target in state.unsettled() {
+        for target in state.waits_at() {
             if let Some(waiting) = self.waiting.get_mut(&target) {
                 *waiting -= 1;
             }
@@ -152,8 +161,16 @@ impl States {
         self.held
     }
 
-    /// How many messages a target still needs.
+    /// How many messages a target still needs, but for those held.
     pub(super) fn waiting(&self, target: u32) -> u64 {
         self.waiting.get(&target).copied().unwrap_or(0)
+    }
+
+    /// The same for several targets; a message that more than one of them needs
+    /// counts once.
+    pub(super) fn waiting_at_any(&self, targets: &[u32]) -> u64 {
+        let states = self.states.iter().flatten();
+        let waiting = states.filter(|(state, _)| state.waits_at().any(|t| targets.contains(&t)));
+        waiting.map(|(_, count)| *count as u64).sum()
     }
 }

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use objects::{NotificationId, SiteId, UnixTime};
 
+use crate::Label;
+
 use super::{
     CHECKPOINT, End, Event, FIRST_GLOBAL_KIND, Job, MAX_DETAILS, MAX_LANE, MAX_TARGETS, MAX_TEXT,
     Record, Standing, TOTALS, Target, Totals, Verdict,
@@ -93,13 +95,17 @@ fn encode_event(event: &Event<'_>, out: &mut Vec<u8>) {
             order,
             from,
             standing,
+            label,
             body,
         } => {
             out.extend_from_slice(&order.to_le_bytes());
             put_short(out, from.as_ref().map_or("", SiteId::as_str).as_bytes());
             let mut before = Vec::new();
-            if !standing.is_empty() {
+            if !standing.is_empty() || label.is_some() {
                 put_standing(&mut before, standing);
+            }
+            if let Some(label) = label {
+                put_label(&mut before, *label);
             }
             out.extend_from_slice(&(before.len() as u32).to_le_bytes());
             out.extend_from_slice(&before);
@@ -155,14 +161,15 @@ fn decode_event<'a>(kind: u8, mut input: Input<'a>) -> Option<Event<'a>> {
             let from = input.site()?;
             let len = input.u32()?;
             let mut before = Input(input.take(len as usize)?);
-            let standing = match len {
-                0 => Standing::default(),
-                _ => before.standing()?,
+            let (standing, label) = match len {
+                0 => (Standing::default(), None),
+                _ => (before.standing()?, before.label()),
             };
             Event::Accepted {
                 order,
                 from,
                 standing,
+                label,
                 body: Cow::Borrowed(input.0),
             }
         }
@@ -228,6 +235,11 @@ fn put_standing(out: &mut Vec<u8>, standing: &Standing) {
         out.push(end.map_or(0, |end| end as u8));
     }
     out.push(standing.held.into());
+}
+
+fn put_label(out: &mut Vec<u8>, label: Label) {
+    out.push(1);
+    out.extend_from_slice(&label.about.to_le_bytes());
 }
 
 fn put_totals(out: &mut Vec<u8>, totals: &Totals) {
@@ -346,6 +358,13 @@ impl<'a> Input<'a> {
         Some(Standing { targets, held })
     }
 
+    fn label(&mut self) -> Option<Label> {
+        if self.u8()? != 1 {
+            return None;
+        }
+        Some(Label { about: self.u32()? })
+    }
+
     fn checkpoint(&mut self) -> Option<Record<'a>> {
         let peer = self.site()?;
         let count = self.u32()? as usize;
@@ -405,6 +424,14 @@ mod tests {
                 order: 9,
                 from: None,
                 standing: Standing::default(),
+                label: None,
+                body: b"{}"[..].into(),
+            }),
+            message(Event::Accepted {
+                order: 10,
+                from: None,
+                standing: Standing::default(),
+                label: Some(Label { about: 0x0102_0304 }),
                 body: b"{}"[..].into(),
             }),
             message(Event::Accepted {
@@ -417,6 +444,7 @@ mod tests {
                     ],
                     held: true,
                 },
+                label: Some(Label { about: u32::MAX }),
                 body: b""[..].into(),
             }),
             message(Event::Assigned {
@@ -566,6 +594,7 @@ mod tests {
                     targets: vec![(Target::Lane("ops".into()), 2, None)],
                     held,
                 },
+                label: None,
                 body: b"{}"[..].into(),
             },
         };
