@@ -60,7 +60,7 @@ fn in_the_style_of_checkmk_every_line_has_its_form_and_every_notification_its_li
     has(
         &there,
         20,
-        format!("delivered {id} by lane ops, attempt 1: well"),
+        format!("delivered {id} by lane ops, attempt 1: exit code 0: well"),
     );
     let up = |(_, text): &(u8, String)| text.contains("-> established: ");
     assert!(texts(&there).iter().any(up) && texts(&here).iter().any(up));
