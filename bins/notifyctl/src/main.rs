@@ -11,6 +11,7 @@ mod listing;
 mod nagios;
 mod place;
 mod queue;
+mod results;
 mod rules;
 mod run;
 mod show;

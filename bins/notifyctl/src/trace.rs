@@ -12,6 +12,7 @@ use spool::{End, Target};
 
 use crate::listing::{cannot_read, object_of};
 use crate::place::Place;
+use crate::results;
 use crate::run::line;
 use crate::told;
 use crate::waiting::{self, Waiting};
@@ -32,6 +33,13 @@ pub(crate) fn show(
         line(out, &format!("{id} {object}"))?;
     }
     print_history(id, &history, json, out)?;
+    for result in results::of(&place.spool, id)? {
+        let text = match json {
+            true => result.json(id).to_string(),
+            false => format!("{}  {}", words::local(result.time), result.describe()),
+        };
+        line(out, &text)?;
+    }
     if is_dropped(&place.spool, id) {
         let text = "in the drop box, not taken in by notifyd yet";
         let all = if json {

@@ -33,6 +33,7 @@ impl<S: Storage> Owner<S> {
         let attempts = ticket.attempt;
         tracing::warn!(%id, %target, attempts, "{end}: {detail}");
         self.counters.failed += 1;
+        self.report(id, Some(target), attempts, end, detail.as_bytes());
         match self.raise(at, ticket, end, detail) {
             Ok(Some((other, lane))) => self.telling.push(Told {
                 id,

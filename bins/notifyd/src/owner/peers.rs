@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use net::{Command, Messages};
+use objects::notification::Kind;
 use objects::{NotificationId, SiteId};
 use program::log::EACH;
 use spool::{End, Space, Storage};
@@ -26,6 +27,8 @@ const DUPLICATE_PAUSE: Duration = Duration::from_secs(60);
 pub(super) struct PeerWork {
     peer: Peer,
     link: Option<Link>,
+    /// Whether both ends knew results when it was here last.
+    results: Option<bool>,
 }
 
 /// The link that is up, and what it is told after the next commit.
@@ -108,7 +111,11 @@ impl Link {
 
 impl PeerWork {
     pub(super) fn new(peer: Peer) -> Self {
-        Self { peer, link: None }
+        Self {
+            peer,
+            link: None,
+            results: None,
+        }
     }
 
     /// The configuration has changed.
@@ -125,6 +132,10 @@ impl PeerWork {
         if !self.peer.receive {
             return Some(refusal(format!("{} may not send", self.peer.site)));
         }
+        // Who passes a result on speaks for nobody: what it tells of came from here.
+        if incoming.route.kind == Kind::Result && self.wants_results() {
+            return None;
+        }
         let mut origins = incoming.route.origins.iter();
         let origin = origins.find(|origin| !self.peer.may_claim(origin))?;
         let origin = program::log::quote(origin, 64);
@@ -132,6 +143,11 @@ impl PeerWork {
             "{} may not speak for site {origin}",
             self.peer.site
         )))
+    }
+
+    /// Whether results are to go to it: as far as is known before it has come.
+    pub(super) fn wants_results(&self) -> bool {
+        self.peer.results && self.results.unwrap_or(true)
     }
 
     /// It is no peer any more.
@@ -184,8 +200,12 @@ impl<S: Storage> Owner<S> {
             commands,
             outgoing,
             accepts,
+            results,
         } = what
         {
+            if let Some(work) = self.peers.get_mut(peer) {
+                work.results = Some(results);
+            }
             self.link_up(peer, number, commands, outgoing, accepts);
             return;
         }
