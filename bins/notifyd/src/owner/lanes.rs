@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use bstr::ByteSlice;
 use objects::{NotificationId, UnixTime};
 use program::exit::chain;
+use program::log::EACH;
 use rules::Told;
 use spool::{End, Message, Storage, Target};
 
@@ -450,7 +451,7 @@ impl<S: Storage> Owner<S> {
         let said = program::log::quote(outcome.text.lines().next().unwrap_or(b""), 300);
         match outcome.verdict {
             Verdict::Delivered => {
-                tracing::debug!(%id, %target, attempt, "delivered: {said}");
+                tracing::info!(target: EACH, "delivered {id} by {target}, attempt {attempt}: {said}");
                 self.counters.delivered += 1;
                 let (end, detail) = match why {
                     None => (End::Delivered, ""),
