@@ -48,11 +48,13 @@ pub(crate) struct FoundSegment {
     limit: u64,
 }
 
+/// What is done with each record that counts, and whether it is the first of
+/// those that may not be durable: with another one that is the first all before
+/// that are.
+pub(crate) type Visit<'a> = dyn FnMut(Place, &Frame<'_>, bool) + 'a;
+
 /// Reads a journal.
-pub(crate) fn replay(
-    storage: &impl Storage,
-    visit: &mut dyn FnMut(Place, &Frame<'_>),
-) -> Result<Replay, Error> {
+pub(crate) fn replay(storage: &impl Storage, visit: &mut Visit<'_>) -> Result<Replay, Error> {
     let mut replay = find_segments(storage)?;
     let mut track = Track::new(replay.segments.first().map_or(0, |s| s.header.after));
     let mut bytes = Vec::new();
@@ -74,10 +76,10 @@ pub(crate) fn replay(
                         len: frame.len() as u32,
                     };
                     segment.len = frame.end() as u64;
-                    track.record(segment, place, &frame);
+                    let is_doubtful = track.record(segment, place, &frame);
                     replay.recovery.records += 1;
                     if !is_prologue(frame.kind) || segment.effective {
-                        visit(place, &frame);
+                        visit(place, &frame, is_doubtful);
                     }
                 }
             }
@@ -150,7 +152,8 @@ impl Track {
         });
     }
 
-    fn record(&mut self, segment: &FoundSegment, place: Place, frame: &Frame<'_>) {
+    /// Whether this one is the first of those that may not be durable, so far.
+    fn record(&mut self, segment: &FoundSegment, place: Place, frame: &Frame<'_>) -> bool {
         if let Some(damage) = self.trailing.take() {
             let lost = frame.sequence.saturating_sub(self.last + 1);
             let why = format!("no valid record where {lost} should be");
@@ -166,6 +169,7 @@ impl Track {
             self.doubtful.push(place);
         }
         self.last = frame.sequence;
+        !is_prologue(frame.kind) && self.doubtful.len() == 1
     }
 
     fn damage(&mut self, segment: &str, offset: u64, len: u64, why: &str) {
