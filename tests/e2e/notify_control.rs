@@ -267,3 +267,56 @@ fn the_control_socket_is_for_its_user_and_survives_nonsense() {
     place.ctl(&["reload", "--why", "a test"]).success();
     running.wait_for_line("reload by ann: a test");
 }
+
+#[test]
+fn delivery_is_paused_and_resumed_and_everything_says_so() {
+    let place = Place::new();
+    let running = place.start();
+    place.works(true);
+    let pause = [
+        "pause",
+        "delivery",
+        "--lane",
+        "ops",
+        "--for",
+        "2h",
+        "--why",
+        "they know",
+    ];
+    let said = place.ctl(&pause).success().text();
+    assert_eq!(said, "delivery by lane ops paused for 2 h 0 min\n");
+    let id = place.notify("db1");
+    wait_until("it waits", || place.queue(&[]).len() == 1);
+    let why = "paused for another";
+    wait_until("it is assigned", || {
+        place.ctl(&["queue"]).success().text().contains(why)
+    });
+    for args in [&["status"][..], &["show", &id], &["trace", &id]] {
+        let text = place.ctl(args).success().text();
+        assert!(
+            text.contains(why) && text.contains("by ann: they know"),
+            "{text}"
+        );
+    }
+    let lane = &place.queue(&[])[0]["targets"][0]["lane"];
+    assert!(
+        lane.as_str().is_some_and(|lane| lane.contains(why)),
+        "{lane}"
+    );
+    drop(running);
+    let running = place.start();
+    assert_eq!(place.delivered(), [""; 0]);
+    let resume = place.ctl(&["resume", "delivery"]).success().text();
+    assert_eq!(resume, "delivery goes on\n");
+    wait_until("it is delivered", || place.delivered() == ["db1"]);
+    let again = place
+        .ctl(&["resume", "delivery", "--json"])
+        .success()
+        .text();
+    assert_eq!(again.trim_end(), r#"{"action":"resume","lane":null}"#);
+    place
+        .ctl(&["pause", "delivery", "--lane", "nope"])
+        .expect(1);
+    place.ctl(&["pause", "everything"]).expect(2);
+    drop(running);
+}

@@ -11,12 +11,14 @@ mod listing;
 mod nagios;
 mod place;
 mod queue;
+mod results;
 mod rules;
 mod run;
 mod show;
 mod status;
 mod told;
 mod trace;
+mod waiting;
 mod words;
 
 use std::process::ExitCode;

@@ -1,6 +1,5 @@
 //! `notifyctl queue`: what has not ended yet, and when what failed is tried again.
 
-use std::collections::HashMap;
 use std::io::Write;
 use std::path::Path;
 use std::time::SystemTime;
@@ -9,30 +8,17 @@ use comfy_table::{Table, presets};
 use objects::UnixTime;
 use program::{Failure, Status};
 use serde_json::{Value, json};
-use spool::control::{Answer, Question};
 use spool::{Target, TargetState};
 
 use crate::cli::hand::Selection;
-use crate::control::Control;
 use crate::listing::{Entry, Listing};
 use crate::place::Place;
 use crate::run::line;
+use crate::waiting::Waiting;
 use crate::words;
 
 /// Most files of the drop box that are listed.
 const DROPPED: usize = 100_000;
-
-/// When something is tried next, by id and target.
-type Retries = HashMap<(String, String), NextTry>;
-
-/// When it is tried, and with what.
-#[derive(Clone)]
-struct NextTry {
-    /// From now; none if an attempt runs.
-    secs: Option<f64>,
-    /// What it is told in, if not alone.
-    together: Option<String>,
-}
 
 pub(crate) fn show(
     place: &Place,
@@ -49,19 +35,19 @@ pub(crate) fn show(
     };
     let is_in_lane = |t: &TargetState| t.end.is_none() && !matches!(t.target, Target::Peer(_));
     let waits = |entry: &Entry| entry.message.targets.iter().any(is_in_lane);
-    let retries = match listing.entries.iter().any(waits) {
-        true => retries(&place.spool),
-        false => Retries::default(),
+    let waiting = match listing.entries.iter().any(waits) {
+        true => Waiting::ask(&place.spool),
+        false => Waiting::default(),
     };
     if json {
         for (id, since) in &dropped {
             line(out, &dropped_json(id, *since, now).to_string())?;
         }
         for entry in &listing.entries {
-            line(out, &print_json(entry, &retries, now).to_string())?;
+            line(out, &print_json(entry, &waiting, now).to_string())?;
         }
     } else if !dropped.is_empty() || !listing.entries.is_empty() {
-        line(out, &table(&dropped, &listing.entries, &retries, now))?;
+        line(out, &table(&dropped, &listing.entries, &waiting, now))?;
     }
     if listing.damages > 0 {
         let what = format!(
@@ -88,33 +74,6 @@ fn dropped(spool: &Path) -> Vec<(String, UnixTime)> {
     files
 }
 
-/// What only a running notifyd knows; nothing if it cannot be asked.
-fn retries(spool: &Path) -> Retries {
-    let asked = Control::open(spool).ok().flatten();
-    let answer = asked.and_then(|mut control| control.ask(&Question::Retries).ok());
-    let Some(Answer::Told(Value::Array(all))) = answer else {
-        return Retries::default();
-    };
-    let text = |value: &Value| value.as_str().unwrap_or("").to_owned();
-    let one = |retry: &Value| {
-        let key = (text(&retry["id"]), text(&retry["target"]));
-        let next = NextTry {
-            secs: retry["next_s"].as_f64(),
-            together: retry["together"].as_str().map(str::to_owned),
-        };
-        (key, next)
-    };
-    all.iter().map(one).collect()
-}
-
-fn next_try<'a>(entry: &Entry, target: &Target, retries: &'a Retries) -> Option<&'a NextTry> {
-    let key = (entry.message.id.to_string(), target.to_string());
-    match target {
-        Target::Lane(_) | Target::Job(_) => retries.get(&key),
-        Target::Peer(_) => None,
-    }
-}
-
 fn dropped_json(id: &str, since: UnixTime, now: UnixTime) -> Value {
     json!({
         "id": id,
@@ -128,19 +87,17 @@ fn dropped_json(id: &str, since: UnixTime, now: UnixTime) -> Value {
     })
 }
 
-fn print_json(entry: &Entry, retries: &Retries, now: UnixTime) -> Value {
+fn print_json(entry: &Entry, waiting: &Waiting, now: UnixTime) -> Value {
     let message = &entry.message;
     let target = |state: &TargetState| {
-        let next = next_try(entry, &state.target, retries);
-        json!({
+        let mut all = json!({
             "target": state.target.to_string(),
             "attempts": state.attempts,
             "end": state.end.map(spool::End::words),
             "last_result": entry.said.get(&state.target),
-            "next_try_s": next.and_then(|next| next.secs),
-            "running": next.is_some_and(|next| next.secs.is_none()),
-            "together": next.and_then(|next| next.together.as_deref()),
-        })
+        });
+        waiting.add_to(&mut all, message.id, &state.target);
+        all
     };
     json!({
         "id": message.id.to_string(),
@@ -156,7 +113,7 @@ fn print_json(entry: &Entry, retries: &Retries, now: UnixTime) -> Value {
 }
 
 /// `lane ops: 3 attempts, next in 2 min: exit code 1: no modem`
-fn print_targets(entry: &Entry, retries: &Retries) -> String {
+fn print_targets(entry: &Entry, waiting: &Waiting) -> String {
     let message = &entry.message;
     let target = |state: &TargetState| {
         let mut text = state.target.to_string();
@@ -166,19 +123,8 @@ fn print_targets(entry: &Entry, retries: &Retries) -> String {
             (None, 1) => text.push_str(": 1 attempt"),
             (None, n) => text.push_str(&format!(": {n} attempts")),
         }
-        let next = next_try(entry, &state.target, retries);
-        match next {
-            Some(NextTry {
-                secs: Some(secs), ..
-            }) => {
-                let secs = words::duration(secs.ceil() as i64);
-                text.push_str(&format!(", next in {secs}"));
-            }
-            Some(NextTry { secs: None, .. }) => text.push_str(", one runs"),
-            None => {}
-        }
-        if let Some(together) = next.and_then(|next| next.together.as_deref()) {
-            text.push_str(&format!(" ({together})"));
+        if state.end.is_none() {
+            text.push_str(&waiting.words(message.id, &state.target));
         }
         if state.end.is_none()
             && let Some(said) = entry.said.get(&state.target)
@@ -200,7 +146,7 @@ fn print_targets(entry: &Entry, retries: &Retries) -> String {
 fn table(
     dropped: &[(String, UnixTime)],
     entries: &[Entry],
-    retries: &Retries,
+    waiting: &Waiting,
     now: UnixTime,
 ) -> String {
     let mut table = Table::new();
@@ -216,7 +162,7 @@ fn table(
             entry.message.id.to_string(),
             age(entry.message.accepted),
             entry.about.object(),
-            print_targets(entry, retries),
+            print_targets(entry, waiting),
         ]);
     }
     table.trim_fmt()

@@ -14,6 +14,7 @@ use crate::listing::cannot_read;
 use crate::place::Place;
 use crate::run::line;
 use crate::told;
+use crate::waiting::{Waiting, open_targets};
 use crate::words::{self, shown};
 
 /// Longest file that is read from the drop box.
@@ -26,6 +27,8 @@ struct Found {
     from: Option<String>,
     /// Where it goes or went.
     targets: Vec<Target>,
+    /// Those of them that still need it.
+    open: Vec<Target>,
     /// In words, without `ended: ` an open one.
     stands: String,
 }
@@ -57,7 +60,13 @@ pub(crate) fn show(
         .map_err(|error| Failure::caused(Status::Failed, "its body cannot be read", error))?;
     match json {
         true => line(out, &print_json(&found, &envelope).to_string())?,
-        false => print(&found, &envelope, out)?,
+        false => {
+            let waiting = match found.open.is_empty() {
+                true => Waiting::default(),
+                false => Waiting::ask(&place.spool),
+            };
+            print(&found, &envelope, &waiting, out)?;
+        }
     }
     Ok(Status::Done)
 }
@@ -69,6 +78,7 @@ fn in_journal(history: &[(UnixTime, Event<'static>)]) -> Option<Found> {
             accepted: Some(*time),
             from: from.as_ref().map(ToString::to_string),
             targets: Vec::new(),
+            open: open_targets(history),
             stands: "open".to_owned(),
         }),
         _ => None,
@@ -115,11 +125,17 @@ fn in_drop_box(spool: &Path, id: NotificationId) -> Option<Found> {
         accepted: None,
         from: None,
         targets: Vec::new(),
+        open: Vec::new(),
         stands: "in the drop box, not taken in yet".to_owned(),
     })
 }
 
-fn print(found: &Found, envelope: &Envelope<'_>, out: &mut dyn Write) -> Result<(), Failure> {
+fn print(
+    found: &Found,
+    envelope: &Envelope<'_>,
+    waiting: &Waiting,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
     let mut row = |name: &str, value: String| line(out, &format!("{name:<10} {value}"));
     row("id", envelope.id.to_string())?;
     row("stands", found.stands.clone())?;
@@ -140,7 +156,11 @@ fn print(found: &Found, envelope: &Envelope<'_>, out: &mut dyn Write) -> Result<
     row("path", path.join(" -> "))?;
     row("bytes", found.body.len().to_string())?;
     for target in &found.targets {
-        row("target", format!("{target}{}", told::describe(target)))?;
+        let mut text = format!("{target}{}", told::describe(target));
+        if found.open.contains(target) {
+            text.push_str(&waiting.words(envelope.id, target));
+        }
+        row("target", text)?;
     }
     line(out, "")?;
     let context = envelope

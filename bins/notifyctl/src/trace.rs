@@ -12,8 +12,10 @@ use spool::{End, Target};
 
 use crate::listing::{cannot_read, object_of};
 use crate::place::Place;
+use crate::results;
 use crate::run::line;
 use crate::told;
+use crate::waiting::{self, Waiting};
 use crate::words::{self, shown};
 
 pub(crate) fn show(
@@ -31,6 +33,13 @@ pub(crate) fn show(
         line(out, &format!("{id} {object}"))?;
     }
     print_history(id, &history, json, out)?;
+    for result in results::of(&place.spool, id)? {
+        let text = match json {
+            true => result.json(id).to_string(),
+            false => format!("{}  {}", words::local(result.time), result.describe()),
+        };
+        line(out, &text)?;
+    }
     if is_dropped(&place.spool, id) {
         let text = "in the drop box, not taken in by notifyd yet";
         let all = if json {
@@ -40,11 +49,43 @@ pub(crate) fn show(
         };
         return line(out, &all).map(|()| Status::Done);
     }
+    print_now(&place.spool, id, &history, json, out)?;
     if history.is_empty() {
         let what = format!("{id} is not known here (or its records are gone already)");
         return Err(Failure::new(Status::Failed, what));
     }
     Ok(Status::Done)
+}
+
+/// A line for each target that still needs it: what is to come.
+fn print_now(
+    spool: &Path,
+    id: NotificationId,
+    history: &[(UnixTime, Event<'static>)],
+    json: bool,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    let open = waiting::open_targets(history);
+    if open.is_empty() {
+        return Ok(());
+    }
+    let waiting = Waiting::ask(spool);
+    for target in open {
+        let words = waiting.words(id, &target);
+        if words.is_empty() {
+            continue;
+        }
+        let text = format!("now  {target}{words}");
+        if json {
+            let mut all = json!({"id": id.to_string(), "event": "now", "text": text});
+            all["target"] = target.to_string().into();
+            waiting.add_to(&mut all, id, &target);
+            line(out, &all.to_string())?;
+        } else {
+            line(out, &text)?;
+        }
+    }
+    Ok(())
 }
 
 /// A line for each event.

@@ -349,3 +349,69 @@ fn trace_and_show_say_what_rules_said_of_each_job() {
     assert!(queue("mail").contains("450 later"), "{}", queue("mail"));
     assert!(!queue("ops").contains("db1"), "{}", queue("ops"));
 }
+
+#[test]
+fn trace_tells_what_became_of_it_at_other_sites() {
+    let directory = tempfile::tempdir().unwrap();
+    let spool = SpoolDirectory::open(&directory.path().join("spool")).unwrap();
+    let (mut queue, _) = Queue::recover(spool.journal().unwrap(), Options::default()).unwrap();
+    let now = UnixTime::from(std::time::SystemTime::now());
+    let original = notification("db1", "Disk /");
+    let body = original.print().unwrap();
+    queue
+        .accept(original.id, None, None, body.as_bytes(), now)
+        .unwrap();
+    let peer = Target::Peer(site("central"));
+    queue.assign(original.id, std::slice::from_ref(&peer), now);
+    queue.settle(original.id, &peer, End::StoredByPeer, "", now);
+    let mut result = |of: NotificationId, from: Option<&SiteId>| {
+        let id = NotificationId::new(now);
+        let entries = [
+            ("RESULT_OF", of.to_string()),
+            ("RESULT_LANE", "mail".to_owned()),
+            ("RESULT_RULES", "disks".to_owned()),
+            ("RESULT_CONTACTS", "anna, joe".to_owned()),
+            ("RESULT_ATTEMPT", "2".to_owned()),
+            ("RESULT_END", "delivered".to_owned()),
+            ("RESULT_ANSWER", "250 ok\u{1b}".to_owned()),
+        ];
+        let entries = entries.map(|(name, value)| (name.to_owned(), value.into()));
+        let notification = Notification {
+            id,
+            kind: objects::notification::Kind::Result,
+            created: now,
+            expires: None,
+            site: site("central"),
+            context: Context::from(entries),
+        };
+        let body = notification.print().unwrap();
+        queue.accept(id, from, None, body.as_bytes(), now).unwrap();
+        queue.end(id, End::Delivered, "", now);
+    };
+    let central = site("central");
+    result(original.id, Some(&central));
+    // Of another one, and one that is on its way from here.
+    result(NotificationId::new(now), Some(&central));
+    result(original.id, None);
+    queue.commit().unwrap();
+
+    let id = original.id.to_string();
+    let traced = text(&run(directory.path(), &["trace", &id]));
+    let told: Vec<&str> = traced
+        .lines()
+        .filter(|l| l.contains("at central:"))
+        .collect();
+    assert_eq!(told.len(), 1, "{traced}");
+    let want = "at central: lane mail by disks to anna, joe, attempt 2: delivered: 250 ok";
+    assert!(
+        told[0].contains(want) && !told[0].contains('\u{1b}'),
+        "{traced}"
+    );
+    let traced = text(&run(directory.path(), &["--json", "trace", &id]));
+    let last: serde_json::Value = serde_json::from_str(traced.lines().last().unwrap()).unwrap();
+    assert_eq!(last["event"], "elsewhere");
+    assert_eq!(
+        (&last["site"], &last["attempt"]),
+        (&"central".into(), &2.into())
+    );
+}

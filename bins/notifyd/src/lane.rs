@@ -7,10 +7,19 @@ use std::thread;
 use objects::SiteId;
 
 use crate::config::Lane;
-use crate::delivery::Task;
+use crate::delivery::{Outcome, Task, Verdict};
 use crate::means::Means;
 use crate::owner::Request;
+use crate::processes::Processes;
 use crate::stop::Stop;
+
+/// What all lanes share.
+#[derive(Clone)]
+pub(crate) struct Crew {
+    pub(crate) owner: Sender<Request>,
+    pub(crate) processes: Processes,
+    pub(crate) stop: Stop,
+}
 
 /// Delivers what comes in `tasks` until its sender is gone. `number` is the
 /// lane's place in the configuration.
@@ -19,22 +28,27 @@ pub(crate) fn start(
     lane: &Lane,
     site: &SiteId,
     tasks: Receiver<Task>,
-    owner: &Sender<Request>,
-    stop: &Stop,
+    crew: &Crew,
 ) -> std::io::Result<()> {
     let tasks = Arc::new(Mutex::new(tasks));
     for _ in 0..lane.flow.places {
         let mut means = Means::of(lane.clone(), site.clone());
-        let (tasks, owner, stop) = (Arc::clone(&tasks), owner.clone(), stop.clone());
+        let runs_processes = lane.to.runs_processes();
+        let (tasks, crew) = (Arc::clone(&tasks), crew.clone());
         let work = move || {
             while let Some(task) = next(&tasks) {
-                let outcome = means.deliver(&task.work, &stop);
+                let place = runs_processes.then(|| crew.processes.enter(number, &crew.stop));
+                let outcome = match place {
+                    Some(None) => Outcome::new(Verdict::Temporary, "notifyd was stopped"),
+                    Some(Some(_)) | None => means.deliver(&task.work, &crew.stop),
+                };
+                drop(place);
                 let finished = Request::Finished {
                     lane: number,
                     work: task.number,
                     outcome,
                 };
-                if owner.send(finished).is_err() {
+                if crew.owner.send(finished).is_err() {
                     return;
                 }
             }

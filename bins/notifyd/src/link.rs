@@ -254,8 +254,13 @@ impl Network {
             SystemTime::now().into(),
         );
         config.window = self.window;
+        if now.peers.values().any(|peer| peer.results) {
+            config.features = vec![wire::FEATURE_RESULTS.to_owned()];
+        }
         if let Some(peer) = &claim.site {
             config.sends = now.sending.contains(peer);
+            let results = now.peers.get(peer).is_some_and(|peer| peer.results);
+            config.features.retain(|_| results);
             config.accepts = now.peers.get(peer).is_some_and(|peer| peer.receive);
         }
         config.peer_site.clone_from(&claim.site);
@@ -526,6 +531,7 @@ impl Hearing {
             commands,
             outgoing: self.outgoing,
             accepts: hello.hello.accepts,
+            results: hello.features.iter().any(|f| f == wire::FEATURE_RESULTS),
         };
         self.tell(peer, up);
     }

@@ -22,6 +22,7 @@ mod mail;
 mod means;
 mod metrics;
 mod owner;
+mod processes;
 mod reload;
 mod report;
 mod route;

@@ -20,6 +20,7 @@ mod pace;
 mod pauses;
 mod peers;
 mod reconfigure;
+mod results;
 #[cfg(test)]
 mod simulation;
 mod submitters;
@@ -129,6 +130,8 @@ pub(crate) enum FromLink {
         outgoing: bool,
         /// Whether the peer takes messages.
         accepts: bool,
+        /// Whether both ends know results.
+        results: bool,
     },
     Said(Vec<Said>),
     Down,

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::channel;
 use std::time::SystemTime;
 
 use net::Address;
@@ -18,19 +18,18 @@ use crate::access::Access;
 use crate::config::{Configuration, Lane, Listen, Seen};
 use crate::delivery::Task;
 use crate::figures::Notices;
+use crate::lane::{self, Crew};
 use crate::link::{self, Network};
-use crate::owner::{LaneChange, Request};
+use crate::owner::LaneChange;
+use crate::run;
 use crate::scrape::{self, Door};
-use crate::stop::Stop;
-use crate::{lane, run};
 
 /// What runs according to the configuration, and can be changed with it.
 pub(crate) struct Live {
     path: PathBuf,
     network: Arc<Network>,
     notices: Notices,
-    requests: Sender<Request>,
-    stop: Stop,
+    crew: Crew,
     /// Dropped, the listener ends.
     listeners: Vec<(Listen, watch::Sender<()>)>,
     /// Where the metrics are.
@@ -50,16 +49,14 @@ impl Live {
         door: watch::Sender<Door>,
         network: Arc<Network>,
         notices: Notices,
-        requests: Sender<Request>,
-        stop: Stop,
+        crew: Crew,
     ) -> Self {
         let configuration = network.settings().configuration.clone();
         let mut live = Self {
             path,
             network,
             notices,
-            requests,
-            stop,
+            crew,
             listeners: Vec::new(),
             door,
             connectors: BTreeMap::new(),
@@ -220,8 +217,8 @@ impl Live {
                 self.lanes.len() - 1
             });
             let (tasks, inbox) = channel::<Task>();
-            let (site, owner) = (&configuration.site, &self.requests);
-            match lane::start(number, new, site, inbox, owner, &self.stop) {
+            let site = &configuration.site;
+            match lane::start(number, new, site, inbox, &self.crew) {
                 Ok(()) => {
                     self.lanes[number] = new.clone();
                     changes.push(LaneChange {

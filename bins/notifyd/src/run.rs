@@ -19,8 +19,10 @@ use crate::cli::Args;
 use crate::config::Configuration;
 use crate::control::{self, Control};
 use crate::figures::{Links, Notices};
+use crate::lane::Crew;
 use crate::link::{self, Network};
 use crate::owner::{Owner, Request};
+use crate::processes::Processes;
 use crate::reload::{self, Live};
 use crate::report::{Report, Reporter};
 use crate::stop::Stop;
@@ -222,7 +224,12 @@ impl Parts {
         let (requests, inbox) = channel();
         let stop = Stop::default();
         let links = Links::new(&configuration.peers, started);
-        let tasks = start_lanes(configuration, &requests, &stop)?;
+        let crew = Crew {
+            owner: requests.clone(),
+            processes: Processes::default(),
+            stop: stop.clone(),
+        };
+        let tasks = start_lanes(configuration, &crew)?;
         watch_drop_box(directory.path(), &requests);
         let owner = Owner::new(configuration, directory, queue, tasks, stop.clone())
             .map_err(|error| Failure::caused(Status::TryAgain, "cannot read the spool", error))?
@@ -264,15 +271,7 @@ impl Parts {
         let stopping = network.stopping.clone();
         tokio::spawn(scrape::serve(door.subscribe(), wake.clone(), stopping));
         tokio::spawn(upkeep::run(Arc::clone(&network)));
-        let live = Live::start(
-            path,
-            listeners,
-            door,
-            Arc::clone(&network),
-            notices,
-            requests.clone(),
-            stop.clone(),
-        );
+        let live = Live::start(path, listeners, door, Arc::clone(&network), notices, crew);
         let parts = Self {
             requests,
             ended,
@@ -316,14 +315,13 @@ fn cannot_start(error: std::io::Error) -> Failure {
 /// The threads of each lane; what leads to them, in the order of the configuration.
 fn start_lanes(
     configuration: &Configuration,
-    requests: &Sender<Request>,
-    stop: &Stop,
+    crew: &Crew,
 ) -> Result<Vec<Sender<crate::delivery::Task>>, Failure> {
     let mut all = Vec::new();
     for (number, lane) in configuration.lanes.iter().enumerate() {
         let (tasks, inbox) = channel();
         let site = &configuration.site;
-        lane::start(number, lane, site, inbox, requests, stop).map_err(cannot_start)?;
+        lane::start(number, lane, site, inbox, crew).map_err(cannot_start)?;
         all.push(tasks);
     }
     Ok(all)

@@ -20,7 +20,7 @@ pub(crate) use line::{Line, New, NextTry, Ticket, Together, Turn};
 /// What keeps its order: host and service of a notification, and where it
 /// matters more than that, as one key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Object(Box<[u8]>);
+pub(crate) struct Object(Arc<[u8]>);
 
 impl Object {
     /// The object that `context` is about.

@@ -43,6 +43,10 @@ fn lane(site: &Site, name: &str) -> serde_json::Value {
     found.unwrap_or_default()
 }
 
+fn end_of(site: &Site, id: NotificationId) -> String {
+    site.history(id).last().unwrap().clone()
+}
+
 fn submit(site: &Site, host: &str) -> NotificationId {
     site.submit(&[("HOSTNAME", host)])
 }
@@ -282,6 +286,34 @@ fn an_attempt_without_an_end_is_held_where_the_lane_says_so() {
         }
         wait_until("it is tried again", || site.lines("log") == ["1", "2"]);
         wait_until("it is delivered", || site.state()["delivered"] == 1);
+        daemon.terminate();
+    }
+}
+
+#[test]
+fn late_ones_are_marked_or_dropped() {
+    for (what, end) in [("mark", "ended delivered"), ("drop", "ended dropped")] {
+        let site = Site::new(
+            "central",
+            &format!(
+                "[[lane]]\nname = 'ops'\nscript = '@plugin'\nlate_after = '1h'\nlate = '{what}'\n"
+            ),
+        );
+        site.script("plugin", "echo \"$NOTIFY_HOSTNAME:$NOTIFY_LATE\" >>@log");
+        let daemon = site.start();
+        let mut old = support::notification("central", &[("HOSTNAME", "old")]);
+        old.created = objects::UnixTime::from_micros(old.created.micros() - 7_200_000_000);
+        site.drop_file(&old.id.to_string(), old.print().unwrap().as_bytes());
+        wait_until("it has ended", || {
+            site.state()["totals"][end.strip_prefix("ended ").unwrap()] == 1
+        });
+        submit(&site, "new");
+        wait_until("the new one comes", || {
+            site.lines("log").contains(&"new:".to_owned())
+        });
+        let marked = site.lines("log").contains(&"old:1".to_owned());
+        assert_eq!(marked, what == "mark", "{:?}", site.lines("log"));
+        assert_eq!(end_of(&site, old.id), end);
         daemon.terminate();
     }
 }

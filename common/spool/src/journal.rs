@@ -89,6 +89,8 @@ const READ_FROM_DISK: usize = 2;
 const LONG_GROUP: u64 = 8;
 /// A longer group is not kept in memory.
 const KEPT_GROUP: usize = 2 << 20;
+/// The system is told of at least so many bytes that they will not be read.
+const FORGET_AT_ONCE: u64 = 256 << 10;
 /// How much is read at once where one record after the other is asked for.
 const READ_AHEAD: usize = 256 << 10;
 /// How many segments the journal may have room for at least, before they get shorter.
@@ -206,6 +208,10 @@ struct Head {
     segment: u32,
     /// Whether a group in it was ever made durable.
     used: bool,
+    /// The system was told that nothing before this place will be read. None if
+    /// it is not told so: what a segment held before is about to be overwritten,
+    /// and a part of a page only after the whole has been read.
+    unread_from: Option<u64>,
 }
 
 /// The journal, for the one process that writes it.
@@ -368,6 +374,30 @@ impl<S: Storage> Journal<S> {
         Ok(places)
     }
 
+    /// What the head holds before `offset` of segment `number` has ended; all of it
+    /// if there is no such place. The system need not keep it in memory: new
+    /// memory for what is written next costs much more than what was used just now.
+    pub fn ended_before(&mut self, place: Option<(u32, u64)>) {
+        let Some(head) = &mut self.head else { return };
+        let segment = &self.segments[&head.segment];
+        let (Some(from), to) = (
+            &mut head.unread_from,
+            match place {
+                None => segment.len,
+                Some((number, offset)) if number == head.segment => offset,
+                Some(_) => return,
+            },
+        ) else {
+            return;
+        };
+        if to >= *from + FORGET_AT_ONCE {
+            // The last page is written to again.
+            let to = to - to % BLOCK as u64;
+            self.storage.will_not_read(&segment.name, *from, to);
+            *from = to;
+        }
+    }
+
     /// Makes a new head, in whose header segments older than number `oldest` are
     /// not needed. The old head is never written again, whatever happens: the new
     /// header voids what would come after `self.last` in it.
@@ -376,6 +406,7 @@ impl<S: Storage> Journal<S> {
         let path = self.storage.path("");
         let spare = self.spares.take(&self.storage);
         let spare = spare.map_err(Error::io("create a file in", &path))?;
+        let is_fresh = spare.size == 0;
         let oldest = oldest.and_then(|number| self.segments.get(&number));
         let oldest = oldest.map(|segment| segment.first);
         let mut segment = self.write_header(spare, oldest)?;
@@ -386,6 +417,7 @@ impl<S: Storage> Journal<S> {
         self.head = Some(Head {
             segment: number,
             used: false,
+            unread_from: is_fresh.then_some(0),
         });
         Ok(())
     }

@@ -377,10 +377,20 @@ impl<S: Storage> Queue<S> {
             }
         }
         self.ending = None;
+        self.forget_ended();
         // What was asked for is durable. If tidying up fails, the next commit
         // finds the disk in the same condition and says so.
         self.failing = self.tidy().err().as_ref().map(with_cause);
         Ok(commit)
+    }
+
+    /// Tells the journal what of its end nobody will ask for again.
+    fn forget_ended(&mut self) {
+        let oldest = self.index.entries().next().map(|(_, entry)| entry.at());
+        self.journal.ended_before(match oldest {
+            Some(Whereabouts::Stored { segment, offset }) => Some((segment, offset)),
+            Some(Whereabouts::Pending(_)) | None => None,
+        });
     }
 
     /// Why the last commit failed, if it did.

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::num::NonZeroU64;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -48,6 +49,9 @@ pub trait Storage {
     /// Drops what the system has cached of a file, so that it is read from the
     /// disk: after a failed sync the two may differ. May do nothing.
     fn drop_cache(&self, name: &str);
+    /// The bytes of a file from `from` to `to`, which are synced, are not going to
+    /// be read soon. May do nothing.
+    fn will_not_read(&self, _name: &str, _from: u64, _to: u64) {}
     /// How messages name this file.
     fn path(&self, name: &str) -> PathBuf;
 }
@@ -239,6 +243,17 @@ impl Storage for DirectoryStorage {
         let _ = self.with_file(name, |file| {
             rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed).map_err(Into::into)
         });
+    }
+
+    fn will_not_read(&self, name: &str, from: u64, to: u64) {
+        let len = NonZeroU64::new(to.saturating_sub(from));
+        // None would mean up to the end.
+        if len.is_some() {
+            let _ = self.with_file(name, |file| {
+                let advice = rustix::fs::Advice::DontNeed;
+                rustix::fs::fadvise(file, from, len, advice).map_err(Into::into)
+            });
+        }
     }
 
     fn path(&self, name: &str) -> PathBuf {

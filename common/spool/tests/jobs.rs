@@ -156,3 +156,34 @@ fn details_have_a_limit_together() {
     queue.commit().unwrap();
     assert_eq!(queue.message(id(1)).unwrap().targets.len(), 2);
 }
+
+#[test]
+fn attempts_without_an_end_are_known_after_a_restart() {
+    let disk = SimulatedDisk::new();
+    let mut queue = recover(&disk);
+    let (ops, mail) = (Target::Lane("ops".into()), job("mail", "anna"));
+    let targets = [ops, mail.clone()];
+    for number in 1..=5 {
+        queue.accept(id(number), None, None, b"{}", now()).unwrap();
+        queue.assign(id(number), &targets, now());
+        queue.attempt(id(number), &mail, 1, now());
+    }
+    let result = |queue: &mut Queue<SimulatedDisk>, number, attempt| {
+        queue.result(id(number), &mail, attempt, Verdict::Temporary, b"", now())
+    };
+    // 1: no end; 2: one; 3: one, and then another start; 4: released since then;
+    // 5: it has ended.
+    for number in [2, 3] {
+        assert!(result(&mut queue, number, 1));
+    }
+    queue.attempt(id(3), &mail, 2, now());
+    assert!(queue.hold(id(4), "", now()) && queue.release(id(4), "", now()));
+    queue.end(id(5), End::Dropped, "", now());
+    queue.commit().unwrap();
+    for _ in 0..2 {
+        let known = queue.interrupted().unwrap();
+        let expected = [1, 3].map(|number| (id(number), mail.clone()));
+        assert_eq!(known, expected.into());
+        queue = recover(&disk);
+    }
+}

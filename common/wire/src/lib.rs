@@ -18,7 +18,7 @@ mod linked;
 mod outgoing;
 pub mod session;
 
-pub use config::Config;
+pub use config::{Config, FEATURE_RESULTS};
 pub use control::{Disk, Health, Range, RefusalCode, Window};
 pub use error::{Cause, Error};
 pub use event::{Event, PeerHello};

@@ -10,8 +10,10 @@ mod slow_line;
 mod submit;
 mod throughput;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use crate::disk::Disk;
-use crate::report::Report;
+use crate::report::{Better, OURS, Report, Row};
 
 /// A part of this benchmark.
 type Part = fn(&mut Report, &Disk);
@@ -31,7 +33,23 @@ pub(crate) fn measure(report: &mut Report) {
     let disk = Disk::new(6144);
     for (name, part) in PARTS {
         if wanted.is_empty() || wanted.split(',').any(|wanted| wanted == name) {
-            part(report, &disk);
+            // What has been measured so far is not lost with it.
+            let measured = catch_unwind(AssertUnwindSafe(|| part(report, &disk)));
+            if measured.is_err() {
+                report.add(failed(name));
+            }
         }
+    }
+}
+
+fn failed(part: &str) -> Row {
+    Row {
+        work: part.into(),
+        program: OURS.into(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        figure: None,
+        unit: "",
+        better: Better::Lower,
+        note: "failed before all of it was measured; why stands on standard error".into(),
     }
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use harness::{Authority, Program, Running, Site, ports};
 use serde_json::Value;
+use tempfile::TempDir;
 
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -15,6 +16,8 @@ pub(super) struct Pair {
     pub(super) central: Site,
     /// The remote site's.
     pub(super) spool: PathBuf,
+    /// Has the state files.
+    memory: TempDir,
     _authority: Authority,
 }
 
@@ -33,6 +36,7 @@ impl Pair {
     /// Spools in `directory`.
     pub(super) fn new(directory: &Path, opens: Opens) -> Self {
         let authority = Authority::new(&["remote1", "central"]);
+        let memory = memory();
         let port = match opens {
             Opens::RemoteThrough { port, .. } => port,
             _ => ports::free(),
@@ -56,7 +60,7 @@ impl Pair {
                     "[site]\nname = \"{}\"\n[spool]\ndirectory = \"{}\"\n[state]\nfile = \"{}\"\ninterval = \"20ms\"\n{}{rest}",
                     site.name(),
                     spool.display(),
-                    site.path("var/state").display(),
+                    memory.path().join(site.name()).display(),
                     authority.tls_table(site.name()),
                 ),
             );
@@ -76,6 +80,7 @@ impl Pair {
             remote,
             central,
             spool,
+            memory,
             _authority: authority,
         }
     }
@@ -118,11 +123,16 @@ impl Pair {
         });
     }
 
+    /// What the state file of one of the two says; null if there is none.
+    pub(super) fn state(&self, site: &Site) -> Value {
+        state(&self.memory.path().join(site.name()))
+    }
+
     /// Until the two state files say what is asked for.
     pub(super) fn wait(&self, done: impl Fn(&Value, &Value) -> bool) {
         let began = Instant::now();
         loop {
-            let (sent, received) = (state(&self.remote), state(&self.central));
+            let (sent, received) = (self.state(&self.remote), self.state(&self.central));
             if done(&sent, &received) {
                 return;
             }
@@ -144,8 +154,19 @@ pub(super) fn start(site: &Site) -> Running {
         .start()
 }
 
-/// What the state file says; null if there is none.
-pub(super) fn state(site: &Site) -> Value {
-    let text = std::fs::read(site.path("var/state.json")).unwrap_or_default();
+/// What a state file says; null if there is none.
+pub(super) fn state(file: &Path) -> Value {
+    let text = std::fs::read(file.with_extension("json")).unwrap_or_default();
     serde_json::from_slice(&text).unwrap_or_default()
+}
+
+/// A directory in memory, if there is one. Here the state files are written, and
+/// synced, fifty times a second: the disk that is measured has no time for that.
+fn memory() -> TempDir {
+    let shm = Path::new("/dev/shm");
+    match shm.is_dir() {
+        true => TempDir::new_in(shm),
+        false => TempDir::new(),
+    }
+    .expect("cannot make a directory")
 }

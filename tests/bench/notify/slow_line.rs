@@ -9,7 +9,7 @@ use harness::{Line, Program};
 use crate::disk::Disk;
 use crate::report::{Better, OURS, Report, Row};
 
-use super::pair::{Opens, Pair, state};
+use super::pair::{Opens, Pair};
 use super::submit::{Bodies, SIZE, Submitter, submit_by_many};
 
 const BACKLOG: u64 = 20_000;
@@ -83,7 +83,7 @@ pub(super) fn measure(report: &mut Report, disk: &Disk) {
         std::thread::sleep(Duration::from_millis(200));
     };
     let took = began.elapsed().as_secs_f64();
-    let stored = state(&pair.central)["accepted"].as_u64().unwrap_or(0);
+    let stored = pair.state(&pair.central)["accepted"].as_u64().unwrap_or(0);
     let words = format!(
         "256 kbit/s, 600 ms, 2 % loss; {BACKLOG} of 2 KiB an hour old before it, {stored} of them stored by then"
     );

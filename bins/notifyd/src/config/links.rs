@@ -21,6 +21,8 @@ pub(crate) struct Peer {
     pub(crate) send: bool,
     /// Whether it may send us anything.
     pub(crate) receive: bool,
+    /// Whether results travel to it and from it, if it wants that, too.
+    pub(crate) results: bool,
     /// The sites it may speak for beside itself.
     pub(crate) sites: Sites,
     /// Whether the link is without TLS.
@@ -44,6 +46,7 @@ impl Peer {
             connect: None,
             send: false,
             receive: true,
+            results: false,
             sites: Sites::These(BTreeSet::new()),
             plain: false,
             pins: Vec::new(),
@@ -85,6 +88,8 @@ pub(crate) struct Forward {
     pub(crate) failover_after: Duration,
     /// How long an acknowledgement may take before it is delivered here.
     pub(crate) fallback_after: Option<Duration>,
+    /// Whether nothing but results goes there.
+    pub(crate) only_results: bool,
 }
 
 /// Who we are towards other sites.
@@ -98,14 +103,23 @@ pub(crate) struct Tls {
 impl Configuration {
     /// All ways to other sites: each gets every notification.
     pub(crate) fn forwards(&self) -> Vec<Forward> {
-        let single = |site: &SiteId| Forward {
-            to: vec![site.clone()],
+        let single = |peer: &Peer| Forward {
+            to: vec![peer.site.clone()],
             failover_after: default::FAILOVER_AFTER,
             fallback_after: None,
+            only_results: !peer.send,
         };
-        let sending = self.peers.iter().filter(|peer| peer.send);
-        let single = sending.map(|peer| single(&peer.site));
-        self.forward.iter().cloned().chain(single).collect()
+        let in_group = |peer: &Peer| {
+            let group = self.forward.as_ref();
+            group.is_some_and(|forward| forward.to.contains(&peer.site))
+        };
+        let alone = self.peers.iter();
+        let alone = alone.filter(|peer| peer.send || (peer.results && !in_group(peer)));
+        self.forward
+            .iter()
+            .cloned()
+            .chain(alone.map(single))
+            .collect()
     }
 
     /// How long what is forwarded may be without an acknowledgement before it is
@@ -117,6 +131,7 @@ impl Configuration {
     /// Whether anything is ever sent to this peer.
     pub(crate) fn sends_to(&self, peer: &Peer) -> bool {
         peer.send
+            || peer.results
             || self
                 .forward
                 .as_ref()
@@ -273,6 +288,7 @@ pub(super) fn parse_peer(mut table: Table, problems: &mut Vec<String>) -> Option
     let connect = table.take("connect", Table::parsed, problems);
     let send = table.take("send", Table::boolean, problems);
     let receive = table.take("receive", Table::boolean, problems);
+    let results = table.take("results", Table::boolean, problems);
     let sites = table.take("sites", claims, problems);
     let plain = table.take("plain", Table::boolean, problems);
     let pins = table.take("pin", pins, problems);
@@ -282,6 +298,7 @@ pub(super) fn parse_peer(mut table: Table, problems: &mut Vec<String>) -> Option
         connect,
         send: send.unwrap_or(false),
         receive: receive.unwrap_or(true),
+        results: results.unwrap_or(false),
         sites: sites.unwrap_or(Sites::These(BTreeSet::new())),
         plain: plain.unwrap_or(false),
         pins: pins.unwrap_or_default(),
@@ -297,6 +314,7 @@ pub(super) fn parse_forward(mut table: Table, problems: &mut Vec<String>) -> Opt
         to: to?,
         failover_after: failover_after.unwrap_or(default::FAILOVER_AFTER),
         fallback_after,
+        only_results: false,
     })
 }
 

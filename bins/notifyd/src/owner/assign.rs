@@ -1,6 +1,7 @@
 //! Where a notification goes: decided once, in the commit that accepts it. A
 //! crash before that commit leaves no notification, one after it no question.
 
+use objects::notification::Kind;
 use objects::{NotificationId, UnixTime};
 use program::exit::chain;
 use rules::Rules;
@@ -13,6 +14,9 @@ use crate::route::Route;
 impl<S: Storage> Owner<S> {
     /// Decides where an accepted notification goes.
     pub(super) fn assign(&mut self, id: NotificationId, accepted: UnixTime, route: &Route) {
+        if route.kind == Kind::Result {
+            return self.pass_on(id, route);
+        }
         self.undecided.remove(&id);
         let forwards = self.forwards.iter().filter(|f| f.wants(route));
         let mut targets: Vec<Target> = forwards
@@ -36,6 +40,10 @@ impl<S: Storage> Owner<S> {
                 true => End::NobodyToNotify,
                 false => End::Superseded,
             };
+            // Where nobody ever looks for anybody there is nothing to tell.
+            if !nobody.is_empty() {
+                self.report(id, None, 0, end, nobody.as_bytes());
+            }
             self.queue.end(id, end, &nobody, now());
             return;
         }

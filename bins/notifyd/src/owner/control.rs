@@ -141,7 +141,10 @@ impl<S: Storage> Owner<S> {
 
     fn drop_by_hand(&mut self, id: NotificationId, target: Option<&Target>, detail: &str) -> bool {
         match target {
-            None => self.queue.end(id, End::Dropped, detail, now()),
+            None => {
+                self.report(id, None, 0, End::Dropped, detail.as_bytes());
+                self.queue.end(id, End::Dropped, detail, now())
+            }
             Some(Target::Peer(peer)) => {
                 self.settle_forward(id, peer, End::Dropped, detail) != Settled::Unknown
             }

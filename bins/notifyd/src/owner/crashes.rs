@@ -341,7 +341,7 @@ impl<'a> Site<'a> {
             // What is written again after a crash is the same.
             let mut ends: BTreeSet<End> = ends.collect();
             if ends.is_empty() {
-                // A loss of power can take it from a group and leave what follows.
+                // A group of records that was torn may lack its first ones.
                 ends.extend(history.iter().filter_map(|(_, event)| match event {
                     Event::Ended { end, .. } => Some(*end),
                     _ => None,

@@ -27,9 +27,13 @@ impl<S: Storage> Owner<S> {
     /// A lane could not deliver it, and never will.
     pub(super) fn end_undelivered(&mut self, at: usize, ticket: &Ticket, end: End, detail: &str) {
         let (id, target) = (ticket.id, &ticket.aim.target);
+        if !self.queue.is_open_at(id, target) {
+            return;
+        }
         let attempts = ticket.attempt;
         tracing::warn!(%id, %target, attempts, "{end}: {detail}");
         self.counters.failed += 1;
+        self.report(id, Some(target), attempts, end, detail.as_bytes());
         match self.raise(at, ticket, end, detail) {
             Ok(Some((other, lane))) => self.telling.push(Told {
                 id,

@@ -109,6 +109,8 @@ impl<S: Storage> Owner<S> {
                 Err(why) => why,
                 Ok(route) if !route.is_for_people() => continue,
                 Ok(route) => match self.lanes_for(&route) {
+                    // It is not for people.
+                    Decided::To(lanes) if lanes.is_empty() => continue,
                     Decided::To(lanes) => {
                         self.deliver_here(&message, &route, lanes);
                         continue;

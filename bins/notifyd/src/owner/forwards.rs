@@ -15,6 +15,7 @@ use spool::{End, Label, Message, Queue, Settled, Storage, Target};
 
 use super::fallback::{marked, was_delivered};
 use super::peers::PeerWork;
+use super::results::is_result;
 use super::{Owner, now};
 use crate::clock;
 use crate::config::Forward;
@@ -29,6 +30,7 @@ pub(super) struct ForwardWork {
     /// The same, as the journal names them.
     targets: Vec<Target>,
     failover_after: Duration,
+    only_results: bool,
     pub(super) line: ForwardLine,
     /// The one in use, by its place in `peers`.
     active: usize,
@@ -50,6 +52,7 @@ impl ForwardWork {
             targets: forward.to.iter().cloned().map(Target::Peer).collect(),
             peers: forward.to,
             failover_after: forward.failover_after,
+            only_results: forward.only_results,
             line: ForwardLine::default(),
             active: 0,
             due: None,
@@ -65,6 +68,7 @@ impl ForwardWork {
     pub(super) fn with(self, forward: &Forward) -> Self {
         Self {
             failover_after: forward.failover_after,
+            only_results: forward.only_results,
             ..self
         }
     }
@@ -85,7 +89,7 @@ impl ForwardWork {
     /// Whether a notification that came this way is to go on here: not if one
     /// of these sites has had it.
     pub(super) fn wants(&self, route: &Route) -> bool {
-        !self.peers.iter().any(|peer| route.path.contains(peer))
+        !self.only_results && !self.peers.iter().any(|peer| route.path.contains(peer))
     }
 
     /// The peer that is to be fed now, if one is.
@@ -257,16 +261,26 @@ impl<S: Storage> Owner<S> {
                     break;
                 };
                 let mark = self.fallback.is_used() && was_delivered(&self.queue, id);
+                let takes_results = work.wants_results();
                 let sent = self.queue.look_at_body(id, |body| {
+                    if !takes_results && is_result(body) {
+                        return false;
+                    }
                     let marked = mark.then(|| marked(body, &self.site)).flatten();
                     work.send(id, marked.as_deref().unwrap_or(body), at);
+                    true
                 });
                 match sent {
-                    Ok(Some(())) if forward.peers.len() > 1 => {
+                    Ok(Some(false)) => {
+                        let why = format!("{peer} takes no results");
+                        self.queue.end(id, End::Dropped, &why, now());
+                        forward.line.end(id);
+                    }
+                    Ok(Some(true)) if forward.peers.len() > 1 => {
                         let target = Target::Peer(peer.clone());
                         self.queue.assign(id, &[target], now());
                     }
-                    Ok(Some(())) => {}
+                    Ok(Some(true)) => {}
                     Ok(None) => forward.line.end(id),
                     Err(error) if error.is_temporary() => {
                         let why = program::exit::chain(&error);
@@ -289,6 +303,8 @@ impl<S: Storage> Owner<S> {
 
     pub(super) fn forward_figures(&self) -> Vec<Line> {
         let forwards = self.forwards.iter();
-        forwards.map(|work| work.figures(&self.queue)).collect()
+        let is_shown = |work: &&ForwardWork| !work.only_results || work.waiting(&self.queue) > 0;
+        let shown = forwards.filter(is_shown);
+        shown.map(|work| work.figures(&self.queue)).collect()
     }
 }

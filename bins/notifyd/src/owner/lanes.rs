@@ -300,6 +300,7 @@ impl<S: Storage> Owner<S> {
                         let (id, target) = (ticket.id, &ticket.aim.target);
                         tracing::warn!(%id, %target, "too late, dropped");
                         let detail = "too late: the lane drops what is";
+                        self.report(id, Some(target), 0, End::Dropped, detail.as_bytes());
                         self.queue.settle(id, target, End::Dropped, detail, now());
                     }
                     Turn::Try { work, tickets, why } => self.record_start(at, work, tickets, why),
@@ -459,6 +460,7 @@ impl<S: Storage> Owner<S> {
                     Some(Together::Bulk) => (End::Delivered, "in a bulk"),
                     Some(Together::Storm | Together::Late) => (End::Delivered, "in a digest"),
                 };
+                self.report(id, Some(target), attempt, end, &outcome.text);
                 self.queue.settle(id, target, end, detail, now());
             }
             Verdict::Temporary => {

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use net::{Command, Messages};
+use objects::notification::Kind;
 use objects::{NotificationId, SiteId};
 use spool::{End, Space, Storage};
 use tokio::sync::mpsc::UnboundedSender;
@@ -25,6 +26,8 @@ const DUPLICATE_PAUSE: Duration = Duration::from_secs(60);
 pub(super) struct PeerWork {
     peer: Peer,
     link: Option<Link>,
+    /// Whether both ends knew results when it was here last.
+    results: Option<bool>,
 }
 
 /// The link that is up, and what it is told after the next commit.
@@ -107,7 +110,11 @@ impl Link {
 
 impl PeerWork {
     pub(super) fn new(peer: Peer) -> Self {
-        Self { peer, link: None }
+        Self {
+            peer,
+            link: None,
+            results: None,
+        }
     }
 
     /// The configuration has changed.
@@ -124,6 +131,10 @@ impl PeerWork {
         if !self.peer.receive {
             return Some(refusal(format!("{} may not send", self.peer.site)));
         }
+        // Who passes a result on speaks for nobody: what it tells of came from here.
+        if incoming.route.kind == Kind::Result && self.wants_results() {
+            return None;
+        }
         let mut origins = incoming.route.origins.iter();
         let origin = origins.find(|origin| !self.peer.may_claim(origin))?;
         let origin = program::log::quote(origin, 64);
@@ -131,6 +142,11 @@ impl PeerWork {
             "{} may not speak for site {origin}",
             self.peer.site
         )))
+    }
+
+    /// Whether results are to go to it: as far as is known before it has come.
+    pub(super) fn wants_results(&self) -> bool {
+        self.peer.results && self.results.unwrap_or(true)
     }
 
     /// It is no peer any more.
@@ -183,8 +199,12 @@ impl<S: Storage> Owner<S> {
             commands,
             outgoing,
             accepts,
+            results,
         } = what
         {
+            if let Some(work) = self.peers.get_mut(peer) {
+                work.results = Some(results);
+            }
             self.link_up(peer, number, commands, outgoing, accepts);
             return;
         }

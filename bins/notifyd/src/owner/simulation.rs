@@ -684,6 +684,7 @@ impl Link {
                 Event::PeerHello(hello) => {
                     end.introduced = true;
                     tell(FromLink::Up {
+                        results: false,
                         commands: end.to_session.take().unwrap(),
                         outgoing: end.outgoing,
                         accepts: hello.hello.accepts,

@@ -34,6 +34,14 @@ impl Destination {
         }
     }
 
+    /// Whether every delivery is a process of its own.
+    pub(crate) fn runs_processes(&self) -> bool {
+        match self {
+            Self::Script(_) => true,
+            Self::Mail(_) => false,
+        }
+    }
+
     /// What is wrong with the files that it needs; files that are made at the
     /// first delivery need not be there.
     pub(in crate::config) fn check_files(&self) -> Option<String> {
