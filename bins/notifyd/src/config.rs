@@ -3,6 +3,7 @@
 
 mod certificates;
 mod flow;
+mod http;
 mod lanes;
 mod links;
 mod rules;
@@ -20,7 +21,11 @@ pub(crate) use certificates::Change;
 pub(crate) use flow::{
     Bulk, By, Flow, Late, Limit, MOST_TOGETHER, OnUnknown, Retry, Storm, WhatIfLate,
 };
-pub(crate) use lanes::{Destination, Lane, MailLane, ScriptLane, Transport};
+use http::settings as http_settings;
+pub(crate) use lanes::{
+    Argument, CheckmkLane, CommandLane, Destination, Lane, MailLane, ScriptLane, SyslogFormat,
+    SyslogLane, SyslogServer, Transport, WebhookLane, WebhookTemplate,
+};
 use lanes::{absolute, parse_lane};
 pub(crate) use links::{Forward, Listen, Peer, Tls};
 use links::{parse_forward, parse_listen, parse_peer, parse_tls};
@@ -197,7 +202,7 @@ impl Configuration {
     /// here but where they are loaded.
     pub(crate) fn check_files(&self, problems: &mut Vec<String>) {
         for lane in &self.lanes {
-            let complaint = lane.to.check_files();
+            let complaint = lane.to.check_files(&lane.name);
             problems.extend(complaint.map(|what| format!("[[lane]] {}: {what}", lane.name)));
         }
         for (what, path) in [
@@ -581,8 +586,9 @@ listen = "127.0.0.1:9655"
             keys.extend(source.split(call).skip(1).map(read));
         }
         keys.retain(|key| !tables.contains(&key.as_str()));
-        // `[[peer]] site`, `[state] metrics` and `[metrics] listen` are named as tables are.
-        keys.extend(["site", "metrics", "listen"].map(str::to_owned));
+        // `[[peer]] site`, a lane's `spool`, `[state] metrics` and `[metrics] listen` are
+        // named as tables are.
+        keys.extend(["site", "spool", "metrics", "listen"].map(str::to_owned));
         let page = include_str!("../../../man/notifyd.toml.5");
         let items = page.lines().filter_map(|line| line.strip_prefix(".It Ic "));
         let documented = items.filter_map(|item| item.split(' ').next());

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bstr::BString;
+use bstr::{BString, ByteSlice};
 use objects::notification::Context;
 use objects::{Envelope, NotificationId, UnixTime};
 use rules::{Contact, Told};
@@ -62,7 +62,8 @@ impl Job {
     }
 
     /// Makes `context` what rules made of it: who is told is whom they chose, and
-    /// parameters are theirs. Values of several contacts stand between commas.
+    /// parameters are theirs. Values of several contacts stand between commas; one
+    /// within a value becomes a blank then, so that all lists have one order.
     pub(crate) fn complete(&self, context: &mut Context) {
         if !self.told.rules.is_empty() {
             context.retain(|name, _| !name.starts_with("PARAMETER_"));
@@ -83,7 +84,11 @@ impl Job {
         };
         context.retain(|name, _| !is_of_contact(name));
         let mut set = |name: String, value: &dyn Fn(&Contact) -> BString| {
-            let values: Vec<BString> = contacts.iter().map(|contact| value(contact)).collect();
+            let values = contacts.iter().map(|contact| match contacts.len() {
+                1 => value(contact),
+                _ => value(contact).replace(",", " ").into(),
+            });
+            let values: Vec<BString> = values.collect();
             context.insert(name, bstr::join(",", values).into());
         };
         set("CONTACTNAME".to_owned(), &|contact| contact.name.clone());

@@ -1,20 +1,20 @@
 //! A notification as a mail: text and HTML, with headers by which mail programs
 //! see what belongs together.
 
-mod facts;
 mod smtp;
 mod template;
 
 use lettre::Message;
 use lettre::message::header::{Header, HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart};
-use objects::notification::Context;
-use objects::{Envelope, SiteId, UnixTime};
+use objects::{SiteId, UnixTime};
 use uuid::Uuid;
 
-use crate::delivery::{self, Job, Outcome, Verdict};
+use crate::delivery::{Outcome, Verdict, Why, Work};
+use crate::facts::{self, Opened};
 
-pub(crate) use smtp::{Credentials, Encryption, Server, Smtp};
+pub(crate) use smtp::{Credentials, Encryption, Partly, Server, Smtp};
+use template::Rendered;
 pub(crate) use template::{Sources, Templates};
 
 /// What all mails of a lane have in common.
@@ -32,6 +32,7 @@ pub(crate) struct Composer {
 
 /// A mail that is ready to go.
 pub(crate) struct Mail {
+    pub(crate) attempt: u32,
     /// Deterministic: the same at every attempt.
     pub(crate) job_id: Uuid,
     pub(crate) created: UnixTime,
@@ -44,57 +45,89 @@ struct AutoSubmitted;
 struct SitewireId(String);
 
 impl Composer {
-    /// Makes the mail for `job`.
-    pub(crate) fn compose(&self, job: &Job) -> Result<Mail, Outcome> {
+    /// Makes the mail for `work`.
+    pub(crate) fn compose(&self, work: &Work) -> Result<Mail, Outcome> {
         let permanent = |what: String| Outcome::new(Verdict::Permanent, what);
-        let (envelope, context) = delivery::open(job)?;
-        let recipients = self.recipients(job, &context).map_err(permanent)?;
-        let job_id = job.id_in(&self.lane);
-        let now = std::time::SystemTime::now().into();
-        let facts = facts::of(&envelope, &context, job.attempt, now);
-        let rendered = self.templates.render(facts).map_err(permanent)?;
-        let thread = self.thread(&envelope, &context);
+        let (jobs, why) = match work {
+            Work::One(job) => (std::slice::from_ref(job), None),
+            Work::Together { jobs, why } => (jobs.as_slice(), Some(*why)),
+        };
+        let all = Opened::of_all(jobs)?;
+        let Some(first) = all.first() else {
+            return Err(permanent("nothing to send".to_owned()));
+        };
+        let recipients = self.recipients(&all).map_err(permanent)?;
+        let rendered = self.render(&all, why).map_err(permanent)?;
+        let job_id = self.job_id(&all);
+        let created = first.envelope.created;
         let mut message = Message::builder()
             .from(self.sender.clone())
             .subject(rendered.subject)
-            .date(facts::zoned(envelope.created).timestamp().into())
+            .date(facts::zoned(created).timestamp().into())
             .message_id(Some(format!("<{job_id}@{}>", self.site)))
-            .in_reply_to(thread.clone())
-            .references(thread)
             .header(AutoSubmitted)
-            .header(SitewireId(job.id.to_string()));
+            .header(SitewireId(first.job.id.to_string()));
+        if all.len() == 1 {
+            let thread = self.thread(first);
+            message = message.in_reply_to(thread.clone()).references(thread);
+        }
         for recipient in recipients {
             message = message.to(recipient);
         }
         let parts = MultiPart::alternative_plain_html(rendered.text, rendered.html);
         let message = message.multipart(parts);
         Ok(Mail {
+            attempt: first.job.attempt,
             job_id,
-            created: envelope.created,
+            created,
             message: message.map_err(|error| permanent(program::exit::chain(&error)))?,
         })
     }
 
-    /// Those of the lane; else those whom the rules chose; else the one whom the
-    /// core chose.
-    fn recipients(&self, job: &Job, context: &Context) -> Result<Vec<Mailbox>, String> {
+    fn render(&self, all: &[Opened<'_>], why: Option<Why>) -> Result<Rendered, String> {
+        let now = std::time::SystemTime::now().into();
+        match (all, why) {
+            ([one], _) => self.templates.render(facts::of(one, &self.lane, now)),
+            (_, why) => {
+                let why = why.unwrap_or(Why::Bulk);
+                let (facts, each) = facts::of_several(all, why, &self.lane, now);
+                self.templates.render_several(facts, each)
+            }
+        }
+    }
+
+    /// Deterministic for several, too: made of those of all.
+    fn job_id(&self, all: &[Opened<'_>]) -> Uuid {
+        let ids = all.iter().map(|one| one.job.id_in(&self.lane));
+        let ids: Vec<Uuid> = ids.collect();
+        match ids.as_slice() {
+            [one] => *one,
+            all => {
+                let bytes: Vec<u8> = all.iter().flat_map(|id| *id.as_bytes()).collect();
+                Uuid::new_v5(&Uuid::NAMESPACE_OID, &bytes)
+            }
+        }
+    }
+
+    /// Those of the lane; else those whom the rules chose; else those whom the
+    /// core chose. Each once.
+    fn recipients(&self, all: &[Opened<'_>]) -> Result<Vec<Mailbox>, String> {
         if !self.recipients.is_empty() {
             return Ok(self.recipients.clone());
         }
-        if let (Some(usual), true) = (&self.usual, job.told.contacts.is_empty()) {
+        let is_told = all.iter().any(|one| !one.job.told.contacts.is_empty());
+        if let (Some(usual), false) = (&self.usual, is_told) {
             return Ok(vec![usual.clone()]);
         }
-        let addresses = context.get("CONTACTEMAIL").map(ToString::to_string);
-        let addresses = addresses.unwrap_or_default();
-        let addresses = addresses
-            .split(',')
-            .map(str::trim)
-            .filter(|address| !address.is_empty());
-        let read = |address: &str| {
+        let mut recipients: Vec<Mailbox> = Vec::new();
+        for address in all.iter().flat_map(addresses) {
             let parsed = address.parse();
-            parsed.map_err(|error| format!("{address:?} is no address of mail: {error}"))
-        };
-        let recipients: Vec<Mailbox> = addresses.map(read).collect::<Result<_, _>>()?;
+            let mailbox: Mailbox =
+                parsed.map_err(|error| format!("{address:?} is no address of mail: {error}"))?;
+            if !recipients.contains(&mailbox) {
+                recipients.push(mailbox);
+            }
+        }
         if recipients.is_empty() {
             return Err(
                 "nobody to send it to: neither the lane nor the contacts nor the \
@@ -107,7 +140,8 @@ impl Composer {
 
     /// What all mails of one problem refer to, so that mail programs show them
     /// together; where the core does not number its problems, all of one object.
-    fn thread(&self, envelope: &Envelope<'_>, context: &Context) -> String {
+    fn thread(&self, one: &Opened<'_>) -> String {
+        let context = &one.context;
         let get = |name: &str| context.get(name).map_or(&b""[..], |value| value.as_slice());
         let is_service = !get("SERVICEDESC").is_empty();
         let names = if is_service {
@@ -118,7 +152,7 @@ impl Composer {
         let numbers = names.into_iter().map(get);
         let mut numbers = numbers.filter(|number| !number.is_empty() && *number != b"0");
         let number = numbers.next().unwrap_or_default();
-        let site = envelope.site.as_str().as_bytes();
+        let site = one.envelope.site.as_str().as_bytes();
         // No value has a NUL in it.
         let key = [site, get("HOSTNAME"), get("SERVICEDESC"), number].join(&0);
         format!(
@@ -127,6 +161,24 @@ impl Composer {
             self.site
         )
     }
+}
+
+/// The addresses of those who are to be told of one notification.
+fn addresses(one: &Opened<'_>) -> Vec<String> {
+    let told = &one.job.told.contacts;
+    let text = match told.is_empty() {
+        true => one.context.get("CONTACTEMAIL").map(ToString::to_string),
+        false => {
+            let emails = told.iter().map(|contact| contact.email.to_string());
+            Some(emails.collect::<Vec<_>>().join(","))
+        }
+    };
+    let text = text.unwrap_or_default();
+    let addresses = text.split(',').map(str::trim);
+    addresses
+        .filter(|address| !address.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 impl Header for AutoSubmitted {

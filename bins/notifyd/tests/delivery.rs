@@ -30,7 +30,15 @@ fn a_notification_is_delivered_by_every_lane() {
         .map(|line| line.split('=').next().unwrap())
         .collect();
     names.retain(|name| name.starts_with("NOTIFY_"));
-    let expected = ["ATTEMPT", "DELAY", "HOSTNAME", "ID", "PATH", "SERVICEDESC"];
+    let expected = [
+        "ATTEMPT",
+        "DELAY",
+        "HOSTNAME",
+        "ID",
+        "JOB_ID",
+        "PATH",
+        "SERVICEDESC",
+    ];
     assert_eq!(
         names,
         expected.map(|name| format!("NOTIFY_{name}")),

@@ -5,6 +5,7 @@ mod support;
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use support::{Site, wait_until};
@@ -17,7 +18,7 @@ struct Taken {
 }
 
 /// What the server says to each recipient and to each mail.
-type Script = Box<dyn Fn(&str, usize) -> &'static str + Send>;
+type Script = Box<dyn Fn(&str, usize) -> &'static str + Send + Sync>;
 
 struct Sink {
     address: String,
@@ -33,10 +34,15 @@ impl Sink {
         let taken = Arc::new(Mutex::new(Vec::new()));
         let all = Arc::clone(&taken);
         std::thread::spawn(move || {
-            let mut mails = 0;
+            let scripts = Arc::new((to_recipient, at_end));
+            let mails = Arc::new(AtomicUsize::new(0));
             for stream in listener.incoming() {
                 let Ok(stream) = stream else { return };
-                serve(stream, &mut mails, &to_recipient, &at_end, &all);
+                let (scripts, mails, all) = (scripts.clone(), mails.clone(), all.clone());
+                std::thread::spawn(move || {
+                    let (to_recipient, at_end) = &*scripts;
+                    serve(stream, &mails, to_recipient, at_end, &all);
+                });
             }
         });
         Self { address, taken }
@@ -49,7 +55,7 @@ impl Sink {
 
 fn serve(
     stream: TcpStream,
-    mails: &mut usize,
+    mails: &AtomicUsize,
     to_recipient: &Script,
     at_end: &Script,
     all: &Mutex<Vec<Taken>>,
@@ -57,7 +63,7 @@ fn serve(
     let mut out = stream.try_clone().ok()?;
     let mut say = move |text: &str| out.write_all(format!("{text}\r\n").as_bytes()).ok();
     let mut lines = BufReader::new(stream).lines();
-    let mut recipients = Vec::new();
+    let (mut recipients, mut mail) = (Vec::new(), 0);
     say("220 sink ESMTP")?;
     while let Some(Ok(line)) = lines.next() {
         let verb = line
@@ -68,12 +74,12 @@ fn serve(
         match verb.as_str() {
             "EHLO" => say("250-sink\r\n250 8BITMIME")?,
             "MAIL" => {
-                *mails += 1;
+                mail = mails.fetch_add(1, Ordering::SeqCst);
                 say("250 ok")?;
             }
             "RCPT" => {
                 let address = line.split(['<', '>']).nth(1).unwrap_or_default().to_owned();
-                let answer = to_recipient(&address, *mails - 1);
+                let answer = to_recipient(&address, mail);
                 if answer.starts_with('2') {
                     recipients.push(address);
                 }
@@ -90,7 +96,7 @@ fn serve(
                     None => line,
                 };
                 let text = body.map(unstuffed).collect::<Vec<String>>().join("\n");
-                let answer = at_end("", *mails - 1);
+                let answer = at_end("", mail);
                 if answer.is_empty() {
                     return None;
                 }
@@ -136,28 +142,6 @@ const CONTEXT: &[(&str, &str)] = &[
     ("SERVICEOUTPUT", "99 % used (!!) <b>ä"),
     ("CONTACTEMAIL", "joe@example.com"),
 ];
-
-/// Submits, waits for the end, and tells what the journal says: attempts with
-/// their texts, then the end.
-fn outcome(site: &Site, context: &[(&str, &str)]) -> Vec<String> {
-    use spool::record::Event;
-    let id = site.submit(context);
-    wait_until("it has ended", || {
-        let history = site.history(id);
-        history
-            .last()
-            .is_some_and(|last| last.starts_with("ended "))
-    });
-    let events = spool::history::of(&site.path("spool"), id).unwrap();
-    let words = events.into_iter().filter_map(|(_, event)| match event {
-        Event::Result { verdict, text, .. } => {
-            Some(format!("{verdict}: {}", String::from_utf8_lossy(&text)))
-        }
-        Event::Ended { end, .. } => Some(format!("ended {end}")),
-        _ => None,
-    });
-    words.collect()
-}
 
 #[test]
 fn every_answer_of_a_server_has_its_verdict() {
@@ -231,7 +215,7 @@ fn every_answer_of_a_server_has_its_verdict() {
         let sink = Sink::start(to_recipient, at_end);
         let site = Site::new("central", &lane(&sink.address, THREE));
         let daemon = site.start();
-        let said = outcome(&site, CONTEXT);
+        let said = site.outcome(CONTEXT);
         assert_eq!(said.len(), want.len(), "{name}: {said:?}");
         for (said, want) in said.iter().zip(want) {
             assert!(said.starts_with(want), "{name}: {said:?}, not {want:?}");
@@ -251,7 +235,7 @@ fn who_is_refused_does_not_keep_others_from_their_mail() {
     let sink = Sink::start(to_recipient, first_then("250 first", "250 second"));
     let site = Site::new("central", &lane(&sink.address, THREE));
     let _daemon = site.start();
-    let said = outcome(&site, CONTEXT);
+    let said = site.outcome(CONTEXT);
     for want in [
         "temporary failure: 250 first",
         "b@example.com: ",
@@ -278,7 +262,7 @@ fn a_mail_says_what_happened_in_text_and_html() {
     );
     let site = Site::new("central", &lane(&sink.address, &more));
     let _daemon = site.start();
-    outcome(&site, CONTEXT);
+    site.outcome(CONTEXT);
     let recovery: Vec<_> = CONTEXT
         .iter()
         .copied()
@@ -289,7 +273,7 @@ fn a_mail_says_what_happened_in_text_and_html() {
             _ => (name, value),
         })
         .collect();
-    outcome(&site, &recovery);
+    site.outcome(&recovery);
     let taken = sink.taken();
     assert_eq!(taken.len(), 2, "one connection serves both");
     let parsed: Vec<_> = taken
@@ -344,9 +328,9 @@ fn without_to_the_notifications_own_contact_is_told() {
     let sink = Sink::start(always("250 ok"), always("250 ok"));
     let site = Site::new("central", &lane(&sink.address, ""));
     let _daemon = site.start();
-    outcome(&site, CONTEXT);
+    site.outcome(CONTEXT);
     assert_eq!(sink.taken()[0].recipients, ["joe@example.com"]);
-    let said = outcome(&site, &[("HOSTNAME", "x")]);
+    let said = site.outcome(&[("HOSTNAME", "x")]);
     assert!(
         said[0].starts_with("permanent failure: nobody to send it to"),
         "{said:?}"

@@ -1,18 +1,26 @@
 //! `[[lane]]`: ways of delivery. What all lanes have in common is here; where
 //! they deliver to: `destination`.
 
+mod checkmk;
+mod command;
 mod destination;
 mod mail;
 mod read;
 mod script;
+mod syslog;
+mod webhook;
 
 use objects::SiteId;
 use program::config::{Table, Value};
 
+pub(crate) use checkmk::CheckmkLane;
+pub(crate) use command::{Argument, CommandLane};
 pub(crate) use destination::Destination;
 pub(crate) use mail::{MailLane, Transport};
 pub(super) use read::absolute;
 pub(crate) use script::ScriptLane;
+pub(crate) use syslog::{SyslogFormat, SyslogLane, SyslogServer};
+pub(crate) use webhook::{WebhookLane, WebhookTemplate};
 
 use super::flow::Flow;
 use super::positive;

@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use lettre::Address;
@@ -22,7 +23,7 @@ use lettre::transport::smtp::response::Response;
 use uuid::Uuid;
 
 use super::Composer;
-use crate::delivery::{Job, Outcome, Verdict};
+use crate::delivery::{Outcome, Verdict, Work};
 
 /// A connection that was idle for longer is opened anew.
 const KEPT: Duration = Duration::from_secs(20);
@@ -66,9 +67,13 @@ pub(crate) struct Smtp {
     composer: Composer,
     server: Server,
     kept: Option<(SmtpConnection, Instant)>,
-    /// Who still has to get a mail that others have got, by its job.
-    partly: HashMap<Uuid, Vec<Address>>,
+    partly: Partly,
 }
+
+/// Who still has to get a mail that others have got, by its job. All places of a
+/// lane share it: the next attempt may be at another one.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Partly(Arc<Mutex<HashMap<Uuid, Vec<Address>>>>);
 
 /// One way in which a mail did not get to anybody.
 struct Trouble {
@@ -87,23 +92,23 @@ struct Verdicts {
 }
 
 impl Smtp {
-    pub(crate) fn new(composer: Composer, server: Server) -> Self {
+    pub(crate) fn new(composer: Composer, server: Server, partly: Partly) -> Self {
         Self {
             composer,
             server,
             kept: None,
-            partly: HashMap::new(),
+            partly,
         }
     }
 
     /// One attempt.
-    pub(crate) fn deliver(&mut self, job: &Job) -> Outcome {
-        let mail = match self.composer.compose(job) {
+    pub(crate) fn deliver(&mut self, work: &Work) -> Outcome {
+        let mail = match self.composer.compose(work) {
             Ok(mail) => mail,
             Err(outcome) => return outcome,
         };
         let envelope = mail.message.envelope();
-        let recipients = match self.partly.remove(&mail.job_id) {
+        let recipients = match self.partly.take(mail.job_id) {
             Some(left) => left,
             None => envelope.to().to_vec(),
         };
@@ -124,7 +129,7 @@ impl Smtp {
     }
 
     /// The server has the mail for some.
-    fn judge(&mut self, job_id: Uuid, reply: &str, verdicts: Verdicts) -> Outcome {
+    fn judge(&mut self, id: Uuid, reply: &str, verdicts: Verdicts) -> Outcome {
         let mut text = reply.to_owned();
         for refused in &verdicts.texts {
             text.push_str("; ");
@@ -133,9 +138,7 @@ impl Smtp {
         if verdicts.later.is_empty() {
             return Outcome::new(Verdict::Delivered, text);
         }
-        if self.partly.len() < MAX_PARTLY {
-            self.partly.insert(job_id, verdicts.later);
-        }
+        self.partly.put(id, verdicts.later);
         Outcome::new(Verdict::Temporary, text)
     }
 
@@ -157,6 +160,22 @@ impl Smtp {
             connection.abort();
         }
         sent
+    }
+}
+
+impl Partly {
+    fn take(&self, job: Uuid) -> Option<Vec<Address>> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&job)
+    }
+
+    fn put(&self, job: Uuid, left: Vec<Address>) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() < MAX_PARTLY {
+            all.insert(job, left);
+        }
     }
 }
 

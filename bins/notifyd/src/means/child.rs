@@ -54,6 +54,14 @@ pub(super) enum End {
 }
 
 impl Ran {
+    /// Its exit code, if it came to one.
+    pub(super) fn exit_code(&self) -> Option<i32> {
+        match self.end {
+            End::Exited(code) => Some(code),
+            _ => None,
+        }
+    }
+
     /// What it has been for those who wait: `of_code` knows what an exit code
     /// means. All else may be better at another attempt, even a program that
     /// cannot be started: it may be there again then.

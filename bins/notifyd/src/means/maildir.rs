@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use bstr::ByteSlice;
 
-use crate::delivery::{Job, Outcome, Verdict};
+use crate::delivery::{Outcome, Verdict, Work};
 use crate::mail::Composer;
 
 /// Everything a maildir lane knows.
@@ -21,9 +21,9 @@ pub(crate) struct Maildir {
 }
 
 impl Maildir {
-    /// Puts the mail for `job` in.
-    pub(crate) fn deliver(&self, job: &Job) -> Outcome {
-        let mail = match self.composer.compose(job) {
+    /// Puts the mail for `work` in.
+    pub(crate) fn deliver(&self, work: &Work) -> Outcome {
+        let mail = match self.composer.compose(work) {
             Ok(mail) => mail,
             Err(outcome) => return outcome,
         };
@@ -32,7 +32,7 @@ impl Maildir {
         let name = format!("{secs}.{}.{site}", mail.job_id);
         // Files have the line ends of the system, unlike mails on their way.
         let text = mail.message.formatted().replace("\r\n", "\n");
-        match self.put(&name, &text, job.attempt > 1) {
+        match self.put(&name, &text, mail.attempt > 1) {
             Ok(where_) => Outcome::new(Verdict::Delivered, format!("{where_}/{name}")),
             Err(error) => {
                 let text = format!("cannot write to {}: {error}", self.path.display());
@@ -96,6 +96,7 @@ mod tests {
     use objects::SiteId;
 
     use super::*;
+    use crate::delivery::Job;
     use crate::mail::{Sources, Templates};
 
     const ID: &str = "0199d3a8-0000-7000-8000-000000000001";
@@ -123,7 +124,7 @@ mod tests {
             templates: Templates::read(&Sources::default()).unwrap(),
         };
         let path = dir.to_owned();
-        Maildir { path, composer }.deliver(job)
+        Maildir { path, composer }.deliver(&Work::One(job.clone()))
     }
 
     fn mails(dir: &Path) -> Vec<std::path::PathBuf> {

@@ -2,38 +2,104 @@
 //!
 //! It has no arguments and an empty standard input. Exit code 0 is delivered,
 //! 1 is temporary, everything above is permanent; a signal or the timeout is
-//! temporary.
+//! temporary. A plugin that says in one of its first lines that it can do bulk
+//! gets several notifications at once on its standard input; any other gets one
+//! that tells of all.
 
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::time::{Duration, SystemTime};
+
+use bstr::ByteSlice;
 use objects::UnixTime;
 
-use super::child::Call;
-use super::environment;
+use super::child::{Call, Ran};
+use super::environment::{self, Variable};
+use super::summary;
 use crate::config::ScriptLane;
-use crate::delivery::{self, Job, Outcome, Verdict};
+use crate::delivery::{Outcome, Verdict, Why, Work};
+use crate::facts::Opened;
 use crate::stop::Stop;
+
+/// In how many lines, and bytes, a plugin says what it can do.
+const HEAD: (usize, u64) = (10, 4096);
+/// What it says then; letters of either case.
+const CAN_BULK: &[u8] = b"# bulk: yes";
+/// What a plugin prints when it is not to be run again at once.
+const RETRY_AFTER: &[u8] = b"retry-after:";
+/// No longer than this, whatever it prints.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 3600);
 
 /// A lane that runs plugins.
 pub(crate) struct Script {
+    pub(crate) lane: String,
     pub(crate) settings: ScriptLane,
 }
 
 impl Script {
-    /// Runs the plugin for `job`.
-    pub(crate) fn deliver(&self, job: &Job, stop: &Stop) -> Outcome {
-        let (envelope, context) = match delivery::open(job) {
-            Ok(opened) => opened,
-            Err(outcome) => return outcome,
+    /// Runs the plugin for `work`.
+    pub(crate) fn deliver(&self, work: &Work, stop: &Stop) -> Outcome {
+        let delivered = match work {
+            Work::One(job) => Opened::of(job).map(|one| self.run_one(&one, stop)),
+            Work::Together { jobs, why } => {
+                Opened::of_all(jobs).map(|all| self.run_all(&all, *why, stop))
+            }
         };
-        let now = UnixTime::from(std::time::SystemTime::now());
+        delivered.unwrap_or_else(|outcome| outcome)
+    }
+
+    fn run_one(&self, one: &Opened<'_>, stop: &Stop) -> Outcome {
+        let variables = environment::of_one(one, &self.lane, now());
+        self.run(&[], variables, b"", stop)
+    }
+
+    fn run_all(&self, all: &[Opened<'_>], why: Why, stop: &Stop) -> Outcome {
+        if !self.can_bulk() {
+            let variables = summary::environment(all, why, &self.lane, now());
+            return self.run(&[], variables, b"", stop);
+        }
+        let block = environment::block(all, &self.lane, now());
+        let variables = environment::clean();
+        self.run(&["--bulk".into()], variables, &block, stop)
+    }
+
+    fn run(
+        &self,
+        arguments: &[OsString],
+        variables: Vec<Variable>,
+        input: &[u8],
+        stop: &Stop,
+    ) -> Outcome {
         let call = Call {
             program: self.settings.path.as_os_str(),
-            arguments: &[],
-            variables: environment::build(job, &envelope, context, now),
-            input: b"",
+            arguments,
+            variables: environment::fit(variables, arguments),
+            input,
             timeout: self.settings.timeout,
         };
-        call.run(stop).outcome(judge)
+        outcome(&call.run(stop))
     }
+
+    /// Whether it says so, as plugins of Checkmk do. It may be changed at any
+    /// time.
+    fn can_bulk(&self) -> bool {
+        let Ok(file) = File::open(&self.settings.path) else {
+            return false;
+        };
+        let (lines, bytes) = HEAD;
+        let head = BufReader::new(file.take(bytes)).split(b'\n');
+        head.take(lines)
+            .map_while(Result::ok)
+            .any(|line| line.to_ascii_lowercase().trim() == CAN_BULK)
+    }
+}
+
+/// What has become of a plugin, or of any program that keeps to its contract.
+pub(super) fn outcome(ran: &Ran) -> Outcome {
+    let mut outcome = ran.outcome(judge);
+    outcome.retry_after = retry_after(&ran.printed);
+    outcome
 }
 
 fn judge(code: i32) -> Verdict {
@@ -44,23 +110,42 @@ fn judge(code: i32) -> Verdict {
     }
 }
 
+/// The last line that says so counts.
+fn retry_after(printed: &[u8]) -> Option<Duration> {
+    let mut lines = ByteSlice::lines(printed).rev().filter_map(|line| {
+        let (name, value) = line.split_at_checked(RETRY_AFTER.len())?;
+        let value = value.trim().to_str().ok()?;
+        match name.eq_ignore_ascii_case(RETRY_AFTER) {
+            true => value.parse().ok().map(Duration::from_secs),
+            false => None,
+        }
+    });
+    lines.next().map(|pause| pause.min(MAX_RETRY_AFTER))
+}
+
+fn now() -> UnixTime {
+    SystemTime::now().into()
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
     use std::path::Path;
-    use std::time::{Duration, Instant};
+    use std::time::Instant;
 
     use objects::NotificationId;
 
     use super::super::child::KEPT_OUTPUT;
     use super::*;
+    use crate::delivery::Job;
 
     fn run(path: &Path, timeout: Duration, job: &Job, stop: &Stop) -> Outcome {
         let settings = ScriptLane {
             path: path.to_owned(),
             timeout,
         };
-        Script { settings }.deliver(job, stop)
+        let lane = "lane".to_owned();
+        Script { lane, settings }.deliver(&Work::One(job.clone()), stop)
     }
 
     fn run_text(script: &str, timeout: Duration, stop: &Stop) -> Outcome {

@@ -138,6 +138,29 @@ impl Site {
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     }
 
+    /// Submits, waits for the end, and tells what the journal says: attempts with
+    /// their texts, then the end.
+    #[track_caller]
+    pub(crate) fn outcome(&self, context: &[(&str, &str)]) -> Vec<String> {
+        use spool::record::Event;
+        let id = self.submit(context);
+        wait_until("it has ended", || {
+            let history = self.history(id);
+            history
+                .last()
+                .is_some_and(|last| last.starts_with("ended "))
+        });
+        let events = spool::history::of(&self.path("spool"), id).unwrap();
+        let words = events.into_iter().filter_map(|(_, event)| match event {
+            Event::Result { verdict, text, .. } => {
+                Some(format!("{verdict}: {}", String::from_utf8_lossy(&text)))
+            }
+            Event::Ended { end, .. } => Some(format!("ended {end}")),
+            _ => None,
+        });
+        words.collect()
+    }
+
     /// All that the journal says about an id, in a few words each.
     pub(crate) fn history(&self, id: NotificationId) -> Vec<String> {
         use spool::record::Event;

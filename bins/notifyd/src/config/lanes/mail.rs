@@ -1,12 +1,13 @@
-//! `maildir = "/path"` and `smtp = "host:port"`: mails.
+//! `maildir = "/path"`, `smtp = "host:port"` and `sendmail = "/path"`: mails.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use lettre::message::Mailbox;
 use program::config::{Table, Value};
 
 use super::positive;
-use super::read::{TIMEOUT, absolute, check_file, check_secret, host_and_port};
+use super::read::{TIMEOUT, absolute, check_file, check_program, check_secret, host_and_port};
 use crate::mail::{Credentials, Encryption, Server, Sources, Templates};
 
 /// Mails, and where they are put.
@@ -26,6 +27,7 @@ pub(crate) struct MailLane {
 pub(crate) enum Transport {
     Maildir(PathBuf),
     Smtp(Server),
+    Sendmail { program: PathBuf, timeout: Duration },
 }
 
 pub(super) fn parse(
@@ -36,6 +38,13 @@ pub(super) fn parse(
 ) -> Option<MailLane> {
     let transport = match key {
         "maildir" => Transport::Maildir(table.take("maildir", absolute, problems)?),
+        "sendmail" => {
+            let timeout = table.take("timeout", positive, problems);
+            Transport::Sendmail {
+                program: table.take("sendmail", absolute, problems)?,
+                timeout: timeout.unwrap_or(TIMEOUT),
+            }
+        }
         _ => {
             let (host, port) = table.take("smtp", host_and_port, problems)?;
             Transport::Smtp(parse_server(table, host, port, site, problems))
@@ -127,6 +136,7 @@ impl MailLane {
         }
         match &self.transport {
             Transport::Maildir(path) => check_maildir(path),
+            Transport::Sendmail { program, .. } => check_program(program),
             Transport::Smtp(server) => {
                 let password_file = server
                     .credentials

@@ -20,17 +20,19 @@ pub(in crate::config) fn absolute(value: Value) -> Result<PathBuf, String> {
 
 pub(super) fn host_and_port(value: Value) -> Result<(String, u16), String> {
     let text = Table::text(value)?;
-    let wrong = || format!("{text:?} must be a host and a port, such as \"mail.example.org:587\"");
-    let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
-    let host = host
+    parse_host_and_port(&text).ok_or_else(|| {
+        format!("{text:?} must be a host and a port, such as \"mail.example.org:587\"")
+    })
+}
+
+pub(super) fn parse_host_and_port(text: &str) -> Option<(String, u16)> {
+    let (host, port) = text.rsplit_once(':')?;
+    let bracketed = host
         .strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'))
-        .unwrap_or(host);
-    let port = port.parse().map_err(|_| wrong())?;
-    if host.is_empty() {
-        return Err(wrong());
-    }
-    Ok((host.to_owned(), port))
+        .and_then(|host| host.strip_suffix(']'));
+    let host = bracketed.unwrap_or(host);
+    let port = port.parse().ok()?;
+    (!host.is_empty()).then(|| (host.to_owned(), port))
 }
 
 /// What is wrong with a program that is to be run.
