@@ -81,9 +81,10 @@ impl Field {
             if number > 0 {
                 let host = plan.host.as_deref().unwrap_or("127.0.0.1");
                 text += &format!(
-                    "[[listen]]\naddress = '{host}:{}'\n[[peer]]\nsite = '{}'\n",
+                    "[[listen]]\naddress = '{host}:{}'\n[[peer]]\nsite = '{}'\nsites = ['{}']\n",
                     listening[number],
-                    names[number - 1]
+                    names[number - 1],
+                    names[0]
                 );
             }
             if number < last {
@@ -197,14 +198,20 @@ impl Field {
         };
         let places: Vec<Place> = self.daemons.iter().map(place).collect();
         let logs: Vec<String> = self.daemons.iter().flat_map(|d| d.logs.clone()).collect();
-        Case {
+        let mut verdict = Case {
             accepted: &promises.accepted(),
             places: &places,
             delivered: self.delivered.as_deref(),
             logs: &logs,
             was_full: self.may_be_full,
         }
-        .judge()
+        .judge();
+        // No fault here is a reason to refuse anything, or to give it up.
+        if verdict.other_ends > 0 {
+            let what = format!("{} have ended without an arrival", verdict.other_ends);
+            verdict.violations.push(what);
+        }
+        verdict
     }
 
     /// The usual end of a fault: healed, emptied, judged.

@@ -7,6 +7,7 @@ mod http;
 mod lanes;
 mod links;
 mod rules;
+mod view;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -31,6 +32,7 @@ pub(crate) use links::{Forward, Listen, Peer, Tls};
 use links::{parse_forward, parse_listen, parse_peer, parse_tls};
 use rules::parse_rules;
 pub(crate) use rules::{Followed, Seen};
+use view::{Log, parse_log, parse_metrics};
 
 /// All defaults of `notifyd.toml`.
 pub(crate) mod default {
@@ -70,6 +72,7 @@ pub(crate) struct Configuration {
     pub(crate) state: State,
     /// Where Prometheus fetches the metrics.
     pub(crate) metrics: Option<Address>,
+    pub(crate) log: Log,
     pub(crate) stop_timeout: Duration,
 }
 
@@ -146,6 +149,8 @@ impl Configuration {
         let metrics = root
             .take("metrics", Table::table, &mut problems)
             .and_then(|table| parse_metrics(table, &mut problems));
+        let log = root.take("log", Table::table, &mut problems);
+        let log = log.map(|table| parse_log(table, &mut problems));
         root.finish(&mut problems);
         let (Some(site), true) = (site, problems.is_empty()) else {
             return Err(problems);
@@ -164,6 +169,7 @@ impl Configuration {
             rules,
             state,
             metrics,
+            log: log.unwrap_or_default(),
             stop_timeout: stop_timeout.unwrap_or(default::STOP_TIMEOUT),
         };
         configuration.check(file, &mut problems);
@@ -264,21 +270,6 @@ fn parse_state(mut table: Table, spool: &Path, problems: &mut Vec<String>) -> St
     }
 }
 
-/// Nobody beyond this machine reads them unless that is spelled out.
-fn parse_metrics(mut table: Table, problems: &mut Vec<String>) -> Option<Address> {
-    let listen: Option<Address> = table.require("listen", Table::parsed, problems);
-    let exposed = table.take("exposed", Table::boolean, problems);
-    if let Some(address) = &listen
-        && !address.is_local()
-        && !exposed.unwrap_or(false)
-    {
-        let what = format!("others can reach {address}: `exposed` must say that they may");
-        problems.push(table.problem(&what));
-    }
-    table.finish(problems);
-    listen
-}
-
 fn default_state(spool: &Path) -> State {
     State {
         file: spool.join(default::STATE_FILE),
@@ -339,6 +330,9 @@ to = "ops@example.com"
 file = "/x.state"
 [metrics]
 listen = "127.0.0.1:9655"
+[log]
+style = "checkmk"
+notifications = true
 "#;
 
     #[test]
@@ -366,6 +360,7 @@ listen = "127.0.0.1:9655"
         assert_eq!(mail.transport, Transport::Maildir("/m".into()));
         assert_eq!(c.state.file, Path::new("/x.state"));
         assert_eq!(c.metrics.unwrap().to_string(), "127.0.0.1:9655");
+        assert!(c.log.notifications && c.log != Log::default());
         let open = COMPLETE.replace("\"127.0.0.1:9655\"", "\"0.0.0.0:9655\"\nexposed = true");
         assert!(Configuration::parse("n.toml", &open).is_ok());
     }
@@ -423,6 +418,11 @@ listen = "127.0.0.1:9655"
                 "relative script",
                 change("/bin/true", "true"),
                 "absolute path",
+            ),
+            (
+                "log",
+                change("\"checkmk\"", "\"cmk\""),
+                "must be \"sitewire\" or",
             ),
             (
                 "metrics for all",
@@ -580,6 +580,7 @@ listen = "127.0.0.1:9655"
             "rules",
             "state",
             "metrics",
+            "log",
         ];
         let mut keys = BTreeSet::new();
         for call in ["take(\"", "require(\"", "take_tables(\""] {

@@ -137,6 +137,7 @@ struct Notes {
     warnings: BTreeMap<&'static str, Vec<String>>,
     expires: Option<UnixTime>,
     configured: Option<UnixTime>,
+    listening: Option<i32>,
 }
 
 impl Notices {
@@ -166,6 +167,15 @@ impl Notices {
     /// When the configuration was read again, if it was.
     pub(crate) fn configured(&self) -> Option<UnixTime> {
         self.lock().configured
+    }
+
+    /// The descriptor of the first listener, if there is one.
+    pub(crate) fn listening(&self) -> Option<i32> {
+        self.lock().listening
+    }
+
+    pub(crate) fn set_listening(&self, descriptor: Option<i32>) {
+        self.lock().listening = descriptor;
     }
 
     pub(crate) fn set_configured(&self, at: UnixTime) {
@@ -219,6 +229,8 @@ pub(crate) struct LinkFigures {
     pub(crate) clock_skew_us: Option<i64>,
     /// Whether the peer takes no notification now, though the link is up.
     pub(crate) paused: bool,
+    /// The descriptor of the newest connection that is up.
+    pub(crate) socket: Option<i32>,
 }
 
 impl LinkFigures {
@@ -240,6 +252,7 @@ impl LinkFigures {
             last_heartbeat: UnixTime::NEVER,
             clock_skew_us: None,
             paused: false,
+            socket: None,
         }
     }
 }
@@ -322,6 +335,9 @@ impl Links {
             return false;
         };
         link.up.retain(|up| *up != number);
+        if link.up.is_empty() {
+            link.socket = None;
+        }
         link.up.is_empty()
     }
 

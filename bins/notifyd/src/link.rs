@@ -359,6 +359,7 @@ impl Network {
             goodbye: None,
             plain: false,
             counted: false,
+            socket: None,
         }
     }
 }
@@ -443,6 +444,8 @@ struct Hearing {
     plain: bool,
     /// Whether it is among the connections that have introduced themselves.
     counted: bool,
+    /// Its descriptor.
+    socket: Option<i32>,
 }
 
 impl Hearing {
@@ -512,6 +515,7 @@ impl Hearing {
             link.up.push(self.number);
             link.address.clone_from(&self.address);
             link.outgoing = self.outgoing;
+            link.socket = self.socket;
             link.connect_time = Some(self.began.elapsed());
             link.heartbeat = self.heartbeat;
             link.last_incoming = now;
@@ -609,7 +613,8 @@ pub(crate) async fn listen(
         };
         match accepted {
             Ok((stream, origin)) => {
-                let hearing = network.hearing(false, origin);
+                let mut hearing = network.hearing(false, origin);
+                hearing.socket = Some(stream.descriptor());
                 let number = hearing.number;
                 let (shared, plain) = (Arc::clone(&network), listen.plain);
                 let task =
@@ -726,11 +731,12 @@ async fn connect_once(network: &Arc<Network>, peer: &SiteId, address: &Address) 
         reason: chain(&error),
         retry_after: Duration::ZERO,
     };
-    let hearing = network.hearing(true, address.to_string());
+    let mut hearing = network.hearing(true, address.to_string());
     let stream = match address.connect().await {
         Ok(stream) => stream,
         Err(error) => return failed(error),
     };
+    hearing.socket = Some(stream.descriptor());
     let settings = network.settings();
     let plain = settings.peers.get(peer).is_some_and(|peer| peer.plain);
     let claim = |chain| Claim {

@@ -33,6 +33,7 @@ use std::time::{Duration, Instant};
 
 use objects::{Envelope, NotificationId, SiteId, UnixTime};
 use program::exit::chain;
+use program::log::EACH;
 use rules::Rules;
 use spool::control::{Answer, Question};
 use spool::drop_box::Dropped;
@@ -566,7 +567,13 @@ impl<S: Storage> Owner<S> {
             Accepted::New => {
                 self.counters.accepted += 1;
                 self.ages.push(place, Duration::ZERO, clock::instant());
-                tracing::debug!(%id, "accepted");
+                let object = &route.object;
+                match from {
+                    Some(peer) => {
+                        tracing::info!(target: EACH, "received {id} ({object}) from {peer}");
+                    }
+                    None => tracing::info!(target: EACH, "spooled {id} ({object})"),
+                }
                 self.assign(id, now(), &route);
             }
             Accepted::Duplicate(_) => {

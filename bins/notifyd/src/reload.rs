@@ -24,6 +24,9 @@ use crate::owner::LaneChange;
 use crate::run;
 use crate::scrape::{self, Door};
 
+/// What the configuration says of a listener, what ends it, and its descriptor.
+type Listening = (Listen, watch::Sender<()>, i32);
+
 /// What runs according to the configuration, and can be changed with it.
 pub(crate) struct Live {
     path: PathBuf,
@@ -31,7 +34,7 @@ pub(crate) struct Live {
     notices: Notices,
     crew: Crew,
     /// Dropped, the listener ends.
-    listeners: Vec<(Listen, watch::Sender<()>)>,
+    listeners: Vec<Listening>,
     /// Where the metrics are.
     door: watch::Sender<Door>,
     connectors: BTreeMap<SiteId, (Address, JoinHandle<()>)>,
@@ -133,7 +136,7 @@ impl Live {
     }
 
     fn bound(&self) -> Vec<Listen> {
-        self.listeners.iter().map(|(at, _)| at.clone()).collect()
+        self.listeners.iter().map(|(at, ..)| at.clone()).collect()
     }
 
     /// What can only be changed by a restart.
@@ -144,6 +147,7 @@ impl Live {
             ("[spool] directory", old.spool != new.spool),
             ("[state]", old.state != new.state),
             ("[authority]", old.authority != new.authority),
+            ("[log]", old.log != new.log),
         ];
         match changed.iter().find(|(_, changed)| *changed) {
             Some((what, _)) => Err(format!(
@@ -159,7 +163,8 @@ impl Live {
         let wanted = configuration.listen.clone();
         let access = Arc::new(access);
         self.network.replace(Arc::new(configuration), access, lanes);
-        self.listeners.retain(|(listen, _)| wanted.contains(listen));
+        self.listeners
+            .retain(|(listen, ..)| wanted.contains(listen));
         self.serve(listeners);
         self.connect();
         self.notices.set_configured(SystemTime::now().into());
@@ -173,9 +178,13 @@ impl Live {
             }
             let (end, ended) = watch::channel(());
             let network = Arc::clone(&self.network);
+            let descriptor = listener.descriptor();
             tokio::spawn(link::listen(network, listen.clone(), listener, ended));
-            self.listeners.push((listen, end));
+            self.listeners.push((listen, end, descriptor));
         }
+        let first = self.listeners.first();
+        self.notices
+            .set_listening(first.map(|(.., descriptor)| *descriptor));
     }
 
     /// Starts what is to connect and does not. What connects to somewhere else

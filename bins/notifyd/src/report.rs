@@ -124,6 +124,7 @@ impl Reporter {
             started: self.started,
             configuration: self.notices.configured().unwrap_or(self.started),
             certificate_expires: self.notices.expires(),
+            listening: self.notices.listening(),
             warnings: {
                 let lanes = queue.lanes.iter().filter_map(LaneFigures::warning);
                 let all = self.notices.warnings().into_iter().chain(lanes);

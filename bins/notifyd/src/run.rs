@@ -53,7 +53,9 @@ pub(crate) fn run(args: &Args) -> Result<Status, Failure> {
     if args.check_config {
         return Ok(Status::Done);
     }
-    program::log::start(program::log::Format::Text, args.verbose);
+    let log = configuration.log;
+    let each = log.notifications || args.verbose > 0;
+    program::log::start_with(log.format, args.verbose, each);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -26,6 +26,8 @@ pub(crate) struct State {
     pub(crate) configuration: UnixTime,
     /// Until when our certificate is valid.
     pub(crate) certificate_expires: Option<UnixTime>,
+    /// The descriptor of the first listener.
+    pub(crate) listening: Option<i32>,
     /// What people should know of.
     pub(crate) warnings: Vec<String>,
     pub(crate) queue: QueueFigures,
@@ -52,7 +54,7 @@ impl State {
             ("Updated:", moment(self.updated)),
             ("Started:", ago(self.started, now)),
             ("Configuration:", ago(self.configuration, now)),
-            ("Listening FD:", String::from("-1")),
+            ("Listening FD:", descriptor(self.listening)),
         ];
         print_block(&mut out, 17, &global);
         for (name, stack) in [
@@ -244,7 +246,7 @@ fn link_lines(site: &SiteId, link: &LinkFigures, now: UnixTime) -> Vec<(&'static
         ("Notifications Sent:", link.sent.to_string()),
         ("Notifications Received:", link.received.to_string()),
         ("Pending Acknowledgements:", link.in_doubt.to_string()),
-        ("Socket FD:", "-1".to_owned()),
+        ("Socket FD:", descriptor(link.socket)),
         ("HB. Interval:", format!("{} sec", link.heartbeat.as_secs())),
         ("LastIncomingData:", ago(link.last_incoming, now)),
         ("LastHeartbeat:", ago(link.last_heartbeat, now)),
@@ -252,6 +254,10 @@ fn link_lines(site: &SiteId, link: &LinkFigures, now: UnixTime) -> Vec<(&'static
         ("OutputBuffer:", "0 Bytes".to_owned()),
     ]);
     lines
+}
+
+fn descriptor(number: Option<i32>) -> String {
+    number.unwrap_or(-1).to_string()
 }
 
 fn link_type(link: &LinkFigures) -> &'static str {
@@ -328,6 +334,7 @@ mod tests {
             started: UnixTime::from_secs(1_795_216_700),
             configuration: UnixTime::from_secs(1_795_216_700),
             certificate_expires: Some(UnixTime::from_secs(1_795_316_700)),
+            listening: Some(7),
             warnings: vec!["our certificate expires in 1 days".into()],
             queue: QueueFigures {
                 new,
@@ -359,6 +366,7 @@ mod tests {
                     last_heartbeat: UnixTime::NEVER,
                     clock_skew_us: None,
                     paused: false,
+                    socket: Some(9),
                 },
             )],
         }
@@ -385,6 +393,7 @@ mod tests {
         let peer = &shown.connections["branch7"];
         assert_eq!((peer.verdict, peer.is_incoming), (Verdict::Crit, false));
         assert_eq!((peer.sent, peer.received), (12, 40));
+        assert_eq!((shown.listening, peer.socket), (7, 9));
         assert_eq!(peer.message, "connection refused: \\u{7}\\u{fc}");
         assert!(text.contains("\nSite:                     branch7 (192.0.2.7)\n"));
         assert!(text.contains("\nCount:           2\n"), "{text}");

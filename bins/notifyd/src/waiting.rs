@@ -22,6 +22,15 @@ pub(crate) use line::{Line, New, NextTry, Ticket, Together, Turn};
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Object(Arc<[u8]>);
 
+/// `HOST`, or `HOST;SERVICE`.
+impl std::fmt::Display for Object {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let parts = self.0.split(|byte| *byte == 0);
+        let parts: Vec<&[u8]> = parts.filter(|part| !part.is_empty()).collect();
+        f.write_str(&program::log::quote(&parts.join(&b';'), 200))
+    }
+}
+
 impl Object {
     /// The object that `context` is about.
     pub(crate) fn of(context: &Context) -> Self {

@@ -213,3 +213,25 @@ fn tls_is_shown_when_it_works_and_when_it_does_not() {
         assert!(!connection.message.is_empty(), "{name}");
     }
 }
+
+#[test]
+fn the_descriptors_are_those_of_the_sockets() {
+    let central = central();
+    let remote = remote(&central);
+    let (there, here) = (central.start(), remote.start());
+    let is_socket = |site: &Site, number: i32| {
+        let pid = site.state()["pid"].as_i64().unwrap();
+        let link = std::fs::read_link(format!("/proc/{pid}/fd/{number}"));
+        link.is_ok_and(|link| link.to_string_lossy().starts_with("socket:["))
+    };
+    for (site, peer) in [(&central, "remote1"), (&remote, "central")] {
+        let link = wait_for_link(site, peer, |link| link.state == "established");
+        assert!(is_socket(site, link.socket), "{link:?}");
+    }
+    assert!(is_socket(&central, shown(&central, 0).listening));
+    assert_eq!(shown(&remote, 0).listening, -1);
+    here.terminate();
+    let link = wait_for_link(&central, "remote1", |link| link.state == "cooldown");
+    assert_eq!(link.socket, -1);
+    there.terminate();
+}

@@ -3,11 +3,16 @@
 
 mod support;
 
-use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
+use std::process::{Command, Stdio};
 use std::time::Duration;
+
+use net::{Address, Identity, TlsFiles};
+use objects::SiteId;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use support::authority::{Authority, TLS, free_port};
 use support::{Daemon, Site, wait_until};
@@ -141,19 +146,119 @@ fn garbage_of_every_kind_is_closed_and_nobody_notices() {
     there.terminate();
 }
 
+/// Comes with a certificate, says `bytes`, and waits for the end.
+async fn visit(identity: &Identity, port: u16, protocol: &[u8], bytes: &[u8]) {
+    let address: Address = format!("127.0.0.1:{port}").parse().unwrap();
+    let stream = address.connect().await.unwrap();
+    let central = SiteId::new("central").unwrap();
+    let Ok(mut stream) = identity.connect_for(protocol, &central, stream).await else {
+        return;
+    };
+    // Some learn only now that they were not let in.
+    let _ = stream.write_all(bytes).await;
+    let mut rest = Vec::new();
+    let reading = stream.read_to_end(&mut rest);
+    let ended = tokio::time::timeout(Duration::from_secs(20), reading).await;
+    assert!(ended.is_ok(), "the connection stays open");
+}
+
+fn identity(authority: &Authority, name: &'static str, serial: u64) -> (Site, Identity) {
+    let site = Site::new(name, "");
+    authority.equip(&site, serial);
+    let files = TlsFiles {
+        certificate: site.path("site.crt"),
+        key: site.path("site.key"),
+        // Whoever comes believes the centre, whatever that thinks of him.
+        ca: Some(site.path("ca.crt")),
+        crl: None,
+    };
+    let identity = Identity::load(&files).unwrap();
+    (site, identity)
+}
+
+/// Somebody else's TLS, without a certificate.
+fn openssl(port: u16, options: &[&str]) {
+    let client = Command::new("openssl")
+        .args(["s_client", "-connect", &format!("127.0.0.1:{port}")])
+        .args(options)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    // Without openssl there are strangers enough.
+    drop(client);
+}
+
 #[test]
-fn ten_thousand_that_say_nothing_keep_nobody_out() {
+fn tls_of_every_other_kind_and_bad_frames_in_it_are_closed_and_nobody_notices() {
     let world = world();
     let (there, here) = (world.central.start(), world.remote.start());
     world.check_served();
+    let ours = wire::frame::ALPN;
+    let (_other, forged) = identity(&Authority::new(), "remote1", 7);
+    let (_stranger, stranger) = identity(&world.authority, "stranger", 8);
+    let (_peer, peer) = identity(&world.authority, "remote2", 9);
+    let frame = |len: u32| [&b"SITEWIRE-NOTIFY\n"[..], &len.to_be_bytes(), b"\x01{}"].concat();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    for _ in 0..3 {
+        runtime.block_on(async {
+            visit(&forged, world.port, ours, b"").await;
+            visit(&stranger, world.port, ours, &frame(3)).await;
+            visit(&peer, world.port, b"http/1.1", b"GET / HTTP/1.1\r\n\r\n").await;
+            for bytes in [
+                frame(0),
+                frame(u32::MAX),
+                frame(4097),
+                frame(3),
+                vec![0; 5000],
+            ] {
+                visit(&peer, world.port, ours, &bytes).await;
+            }
+        });
+        for options in [
+            &["-tls1_2"][..],
+            &["-tls1_3", "-alpn", "h2"],
+            &["-tls1_3", "-alpn", "sitewire-notify/1"],
+        ] {
+            openssl(world.port, options);
+        }
+        world.check_served();
+    }
+    world.check_clean(&there, &here);
+    here.terminate();
+    there.terminate();
+}
+
+/// Lets this process have as many descriptors as it may; how many that is.
+fn many_descriptors() -> u64 {
+    let limit = getrlimit(Resource::Nofile);
+    let most = limit.maximum.unwrap_or(1 << 16);
+    let wanted = Rlimit {
+        current: Some(most),
+        maximum: limit.maximum,
+    };
+    let _ = setrlimit(Resource::Nofile, wanted);
+    most
+}
+
+#[test]
+fn ten_thousand_that_say_nothing_keep_nobody_out() {
+    // The centre keeps the limit that it was started with.
+    let world = world();
+    let (there, here) = (world.central.start(), world.remote.start());
+    world.check_served();
+    let at_once = 10_000.min(many_descriptors() as usize - 500);
     let newcomer = remote(&world.authority, "remote2", world.port, 3);
-    let mut held = VecDeque::new();
+    let mut held = Vec::new();
     let mut late = None;
     for n in 0..10_000 {
-        held.push_back(TcpStream::connect(("127.0.0.1", world.port)).unwrap());
-        if held.len() > 400 {
-            held.pop_front();
+        if held.len() == at_once {
+            held.clear();
         }
+        held.push(TcpStream::connect(("127.0.0.1", world.port)).unwrap());
         if n % 2500 == 1000 {
             world.check_served();
         }

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -196,6 +197,14 @@ impl Listener {
         }
     }
 
+    /// The number of its descriptor.
+    pub fn descriptor(&self) -> RawFd {
+        match self {
+            Self::Tcp(listener) => listener.as_raw_fd(),
+            Self::Unix(listener, _) => listener.as_raw_fd(),
+        }
+    }
+
     /// Where it listens; the port is the real one if 0 was asked for.
     pub fn address(&self) -> io::Result<Address> {
         Ok(match self {
@@ -228,6 +237,16 @@ pub enum Stream {
     Tcp(TcpStream),
     /// Unix.
     Unix(UnixStream),
+}
+
+impl Stream {
+    /// The number of its descriptor.
+    pub fn descriptor(&self) -> RawFd {
+        match self {
+            Self::Tcp(stream) => stream.as_raw_fd(),
+            Self::Unix(stream) => stream.as_raw_fd(),
+        }
+    }
 }
 
 impl AsyncRead for Stream {

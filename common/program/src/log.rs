@@ -4,8 +4,18 @@
 
 use std::fmt;
 
+use tracing::{Event, Level, Metadata, Subscriber};
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// The target of lines about one notification each: there may be thousands of them
+/// in a second.
+pub const EACH: &str = "notification";
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -15,26 +25,71 @@ pub enum Format {
     Text,
     /// One JSON object a line.
     Json,
+    /// As Checkmk's programs write their logs, under the name of this logger.
+    Checkmk(&'static str),
 }
 
 /// Starts logging: warnings and above always, with `verbose` 0 also what a
 /// daemon tells about its connections (info), 1 debug, 2 trace.
 pub fn start(format: Format, verbose: u8) {
+    start_with(format, verbose, true);
+}
+
+/// As [`start`]; lines about [`EACH`] notification only if `each` says so.
+pub fn start_with(format: Format, verbose: u8, each: bool) {
     let level = match verbose {
-        0 => tracing::Level::INFO,
-        1 => tracing::Level::DEBUG,
-        _ => tracing::Level::TRACE,
+        0 => Level::INFO,
+        1 => Level::DEBUG,
+        _ => Level::TRACE,
     };
     let builder = tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_timer(LocalTime)
         .with_max_level(level)
         .with_ansi(false);
+    let wanted = filter_fn(move |about: &Metadata<'_>| each || about.target() != EACH);
     // A second start in one process (tests) keeps the first.
     let _ = match format {
-        Format::Text => builder.try_init(),
-        Format::Json => builder.json().try_init(),
+        Format::Text => builder.finish().with(wanted).try_init(),
+        Format::Json => builder.json().finish().with(wanted).try_init(),
+        Format::Checkmk(logger) => {
+            let builder = builder.event_format(Checkmk { logger });
+            builder.finish().with(wanted).try_init()
+        }
     };
+}
+
+/// `2026-11-20 23:40:33,153 [20] [cmk.mknotifyd] text`
+struct Checkmk {
+    logger: &'static str,
+}
+
+impl<S, N> FormatEvent<S, N> for Checkmk
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let level = match *event.metadata().level() {
+            Level::ERROR => 40,
+            Level::WARN => 30,
+            Level::INFO => 20,
+            Level::DEBUG => 15,
+            Level::TRACE => 10,
+        };
+        let now = jiff::Zoned::now();
+        let now = now.strftime("%Y-%m-%d %H:%M:%S,%3f");
+        write!(writer, "{now} [{level}] [{}] ", self.logger)?;
+        context
+            .field_format()
+            .format_fields(writer.by_ref(), event)?;
+        writeln!(writer)
+    }
 }
 
 struct LocalTime;

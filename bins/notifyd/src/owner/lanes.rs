@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use bstr::ByteSlice;
 use objects::{NotificationId, UnixTime};
 use program::exit::chain;
+use program::log::EACH;
 use rules::Told;
 use spool::{End, Message, Storage, Target};
 
@@ -450,7 +451,7 @@ impl<S: Storage> Owner<S> {
         let said = program::log::quote(outcome.text.lines().next().unwrap_or(b""), 300);
         match outcome.verdict {
             Verdict::Delivered => {
-                tracing::debug!(%id, %target, attempt, "delivered: {said}");
+                tracing::info!(target: EACH, "delivered {id} by {target}, attempt {attempt}: {said}");
                 self.counters.delivered += 1;
                 let (end, detail) = match why {
                     None => (End::Delivered, ""),
@@ -502,8 +503,10 @@ fn work(mut jobs: Vec<Job>, why: Option<Together>) -> Work {
         Some(Together::Storm | Together::Late) if jobs.len() == 1 => {
             return Work::One(jobs.remove(0));
         }
+        Some(Together::Storm) | None => Why::Digest,
+        Some(Together::Late) => Why::Late,
+        Some(Together::Superseded) => Why::Superseded,
         Some(Together::Bulk) => Why::Bulk,
-        Some(_) | None => Why::Digest,
     };
     Work::Together { jobs, why }
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use net::{Command, Messages};
 use objects::notification::Kind;
 use objects::{NotificationId, SiteId};
+use program::log::EACH;
 use spool::{End, Space, Storage};
 use tokio::sync::mpsc::UnboundedSender;
 use wire::{Disk, Event, Health, RefusalCode, Window};
@@ -325,6 +326,7 @@ impl<S: Storage> Owner<S> {
 
     fn stored_by_peer(&mut self, peer: &SiteId, ids: Vec<NotificationId>) {
         for id in &ids {
+            tracing::info!(target: EACH, "forwarded {id} to {peer}");
             self.take_fallback_back(*id, peer);
             self.settle_forward(*id, peer, End::StoredByPeer, "");
         }

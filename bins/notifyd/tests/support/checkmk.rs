@@ -29,6 +29,8 @@ pub(crate) struct Shown {
     pub(crate) queues: Vec<(String, u64, u64)>,
     /// New, deferred, corrupted.
     pub(crate) counts: [u64; 3],
+    /// What the check does not look at, but stands there: a descriptor, or -1.
+    pub(crate) listening: i32,
 }
 
 #[derive(Debug, Clone)]
@@ -40,6 +42,8 @@ pub(crate) struct Connection {
     pub(crate) is_incoming: bool,
     pub(crate) sent: u64,
     pub(crate) received: u64,
+    /// A descriptor, or -1.
+    pub(crate) socket: i32,
 }
 
 /// The section as the agent ships it: `now`, the site, and the file without its
@@ -93,6 +97,7 @@ struct Reading {
     spools: BTreeMap<String, (u64, Option<i64>, Option<i64>)>,
     queues: Vec<(String, u64, u64)>,
     site: Option<String>,
+    listening: Option<i32>,
     connections: Vec<(String, BTreeMap<String, String>)>,
     /// Between `Type` and `Notifications Received`.
     strict: bool,
@@ -129,6 +134,7 @@ impl Reading {
 
     fn line(&mut self, key: &str, value: &str) -> Result<(), String> {
         match key {
+            "Listening FD" => self.listening = Some(number(value)?),
             "Queue" => self.queues.push((value.to_owned(), 0, 0)),
             "Waiting" => self.queue()?.1 = number(value)?,
             "Processing" => self.queue()?.2 = number(value)?,
@@ -200,6 +206,7 @@ impl Reading {
             connections,
             counts: [new.0, deferred.0, corrupted.0],
             queues: self.queues,
+            listening: self.listening.ok_or("no Listening FD")?,
         })
     }
 }
@@ -235,7 +242,25 @@ fn connection(lines: &BTreeMap<String, String>) -> Result<Connection, String> {
         is_incoming,
         sent: number(get("Notifications Sent")?)?,
         received: number(get("Notifications Received")?)?,
+        socket: documented(lines)?,
     })
+}
+
+/// The lines that are documented and that the check does not look at; the
+/// descriptor among them.
+fn documented(lines: &BTreeMap<String, String>) -> Result<i32, String> {
+    let get = |key: &str| lines.get(key).ok_or(format!("a connection without {key}"));
+    number::<u64>(get("Pending Acknowledgements")?)?;
+    let interval = get("HB. Interval")?.strip_suffix(" sec");
+    number::<u64>(interval.ok_or("an interval without sec")?)?;
+    for key in ["LastIncomingData", "LastHeartbeat"] {
+        moment(get(key)?)?;
+    }
+    for key in ["InputBuffer", "OutputBuffer"] {
+        let bytes = get(key)?.strip_suffix(" Bytes");
+        number::<u64>(bytes.ok_or("a buffer without Bytes")?)?;
+    }
+    number(get("Socket FD")?)
 }
 
 /// What is behind the colon.
