@@ -33,9 +33,24 @@ pub(crate) enum Work {
 pub(crate) enum Why {
     /// The configuration or the rules want it so.
     Bulk,
-    /// There were too many for one each, they are late, or they are a problem and
-    /// its end.
+    /// There were too many for one each.
     Digest,
+    /// They are late.
+    Late,
+    /// They are a problem and its end.
+    Superseded,
+}
+
+impl Why {
+    /// As templates and logs name it.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Bulk => "bulk",
+            Self::Digest => "digest",
+            Self::Late => "late",
+            Self::Superseded => "superseded",
+        }
+    }
 }
 
 /// A notification that a lane is to deliver now.

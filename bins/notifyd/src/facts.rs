@@ -142,6 +142,7 @@ fn of_one(opened: &Opened<'_>, lane: &str, now: UnixTime) -> Facts {
         ("since", Value::from(since.map(local).unwrap_or_default())),
         ("delay", Value::from(delay)),
         ("is_late", Value::from(job.is_late || delay >= LATE)),
+        ("late", Value::from(job.is_late)),
         ("attempt", Value::from(job.attempt)),
         ("count", Value::from(1)),
         ("id", Value::from(job.id.to_string())),
@@ -248,13 +249,7 @@ pub(crate) fn of_several(
         ("output", format!("{} notifications", all.len())),
         ("details", details.join("\n")),
         ("time", local(oldest)),
-        (
-            "why",
-            match why {
-                Why::Bulk => "bulk".to_owned(),
-                Why::Digest => "digest".to_owned(),
-            },
-        ),
+        ("why", why.word().to_owned()),
     ] {
         facts.insert(name, Value::from(value));
     }

@@ -293,10 +293,12 @@ fn an_attempt_without_an_end_is_held_where_the_lane_says_so() {
 #[test]
 fn late_ones_are_marked_or_dropped() {
     for (what, end) in [("mark", "ended delivered"), ("drop", "ended dropped")] {
+        let late = format!("late_after = '1h'\nlate = '{what}'\n");
         let site = Site::new(
             "central",
             &format!(
-                "[[lane]]\nname = 'ops'\nscript = '@plugin'\nlate_after = '1h'\nlate = '{what}'\n"
+                "[[lane]]\nname = 'ops'\nscript = '@plugin'\n{late}\
+                 [[lane]]\nname = 'mail'\nmaildir = '@mail'\n{late}"
             ),
         );
         site.script("plugin", "echo \"$NOTIFY_HOSTNAME:$NOTIFY_LATE\" >>@log");
@@ -314,6 +316,10 @@ fn late_ones_are_marked_or_dropped() {
         let marked = site.lines("log").contains(&"old:1".to_owned());
         assert_eq!(marked, what == "mark", "{:?}", site.lines("log"));
         assert_eq!(end_of(&site, old.id), end);
+        let mails = site.files("mail/new").into_iter();
+        let mut mails = mails.map(|name| support::read(&site.path("mail/new").join(name)));
+        let marked = mails.any(|mail| mail.contains("Subject: *** late RAW - old"));
+        assert_eq!(marked, what == "mark");
         daemon.terminate();
     }
 }

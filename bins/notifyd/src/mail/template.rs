@@ -7,11 +7,11 @@ use minijinja::Value;
 use crate::template::{self, Facts, one_line, read_file};
 
 /// The subject that is used when none is configured.
-pub(crate) const SUBJECT: &str = "*** {{ type }} - {{ host }}{% if service %}/{{ service }}{% endif %}{% if state %} is {{ state_short }}{% endif %} ***";
+pub(crate) const SUBJECT: &str = "*** {% if late %}late {% endif %}{{ type }} - {{ host }}{% if service %}/{{ service }}{% endif %}{% if state %} is {{ state_short }}{% endif %} ***";
 const TEXT: &str = include_str!("default.txt");
 const HTML: &str = include_str!("default.html");
 /// The same for several notifications in one mail.
-const SUBJECT_OF_SEVERAL: &str = "*** {{ count }} notifications - {{ host }}{% if state %} - worst is {{ state_short }}{% endif %} ***";
+const SUBJECT_OF_SEVERAL: &str = "*** {{ count }} {% if why == \"late\" %}late {% endif %}notifications - {{ host }}{% if state %} - worst is {{ state_short }}{% endif %} ***";
 const TEXT_OF_SEVERAL: &str = include_str!("several.txt");
 const HTML_OF_SEVERAL: &str = include_str!("several.html");
 /// Longest subject, in bytes before encoding.

@@ -503,8 +503,10 @@ fn work(mut jobs: Vec<Job>, why: Option<Together>) -> Work {
         Some(Together::Storm | Together::Late) if jobs.len() == 1 => {
             return Work::One(jobs.remove(0));
         }
+        Some(Together::Storm) | None => Why::Digest,
+        Some(Together::Late) => Why::Late,
+        Some(Together::Superseded) => Why::Superseded,
         Some(Together::Bulk) => Why::Bulk,
-        Some(_) | None => Why::Digest,
     };
     Work::Together { jobs, why }
 }

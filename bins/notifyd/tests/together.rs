@@ -1,0 +1,193 @@
+//! Notifications that a real notifyd delivers together: bulks, storms, and
+//! problems with their recovery.
+
+mod support;
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+
+use objects::NotificationId;
+use spool::control::{Answer, Hand, Question};
+use support::{Site, wait_for, wait_until};
+
+/// Asks notifyd over its control socket.
+fn ask(site: &Site, question: &Question) -> Answer {
+    let mut stream = UnixStream::connect(site.path("spool/control")).unwrap();
+    stream
+        .write_all((question.print() + "\n").as_bytes())
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).unwrap();
+    Answer::parse(line.trim_end().as_bytes()).expect(&line)
+}
+
+fn hand() -> Hand {
+    Hand {
+        by: "ann".to_owned(),
+        why: "a test".to_owned(),
+    }
+}
+
+fn pause(lane: Option<&str>, secs: Option<f64>) -> Question {
+    Question::Pause {
+        lane: lane.map(str::to_owned),
+        length: secs.map(std::time::Duration::from_secs_f64),
+        hand: hand(),
+    }
+}
+
+fn lane(site: &Site, name: &str) -> serde_json::Value {
+    let state = site.state();
+    let lanes = state["lanes"].as_array().cloned().unwrap_or_default();
+    let found = lanes.into_iter().find(|lane| lane["name"] == name);
+    found.unwrap_or_default()
+}
+
+fn resume(site: &Site) {
+    let resume = Question::Resume {
+        lane: None,
+        hand: hand(),
+    };
+    assert!(matches!(ask(site, &resume), Answer::Done { .. }));
+}
+
+/// Writes a line for each call, with all ids in it, and does what `then` says.
+fn collector(site: &Site, then: &str) {
+    let script = format!(
+        "# Bulk: yes\nif [ \"$1\" = --bulk ]; then ids=$(sed -n 's/^ID=//p'); \
+         else ids=$NOTIFY_ID; fi\n{then}\necho $ids >>@log"
+    );
+    site.script("plugin", &script);
+}
+
+/// The lines of `log`: the ids in each.
+fn calls(site: &Site) -> Vec<Vec<NotificationId>> {
+    let ids = |line: &str| {
+        let ids = line.split_whitespace();
+        ids.map(|id| NotificationId::parse(id).unwrap()).collect()
+    };
+    site.lines("log").iter().map(|line| ids(line)).collect()
+}
+
+fn end_of(site: &Site, id: NotificationId) -> String {
+    site.history(id).last().unwrap().clone()
+}
+
+fn submit(site: &Site, host: &str) -> NotificationId {
+    site.submit(&[("HOSTNAME", host)])
+}
+
+#[test]
+fn a_bulk_is_one_call_with_one_verdict_and_survives_a_kill() {
+    let site = Site::new(
+        "central",
+        "[[lane]]\nname = 'ops'\nscript = '@plugin'\nretry = '50ms'\n\
+         [lane.bulk]\nby = ['host']\ninterval = '200ms'\n",
+    );
+    collector(&site, "[ -e @works ] || { echo $ids >>@failed; exit 1; }");
+    let daemon = site.start();
+    ask(&site, &pause(None, None));
+    let a: Vec<_> = (0..3).map(|_| submit(&site, "a")).collect();
+    let b: Vec<_> = (0..2).map(|_| submit(&site, "b")).collect();
+    wait_until("they are collected", || {
+        lane(&site, "ops")["collected"] == 5
+    });
+    daemon.kill();
+    let daemon = site.start();
+    wait_until("they still are", || lane(&site, "ops")["collected"] == 5);
+    resume(&site);
+    wait_until("both were tried again", || site.lines("failed").len() >= 4);
+    std::fs::write(site.path("works"), "").unwrap();
+    wait_until("all are delivered", || site.state()["delivered"] == 5);
+    let mut calls = calls(&site);
+    calls.sort();
+    assert_eq!(calls, [a.clone(), b.clone()]);
+    // Every attempt was one of all of them.
+    let mut failed = site.lines("failed");
+    failed.sort();
+    failed.dedup();
+    assert_eq!(failed.len(), 2, "{failed:?}");
+    for id in a.into_iter().chain(b) {
+        assert_eq!(end_of(&site, id), "ended delivered");
+    }
+    daemon.terminate();
+}
+
+#[test]
+fn a_storm_ends_in_few_deliveries_that_list_every_id_once() {
+    let storm = "[lane.storm]\nat_most = [{count = 2, within = '10s'}]\n";
+    let site = Site::new(
+        "central",
+        &format!(
+            "[[lane]]\nname = 'ops'\nscript = '@plugin'\n{storm}\
+             [[lane]]\nname = 'mail'\nmaildir = '@mail'\n{storm}"
+        ),
+    );
+    collector(&site, "");
+    let daemon = site.start();
+    ask(&site, &pause(None, None));
+    let entries = |host: String| {
+        let host: &'static str = host.leak();
+        [
+            ("HOSTNAME", host),
+            ("CONTACTNAME", "ann"),
+            ("NOTIFICATIONTYPE", "PROBLEM"),
+        ]
+    };
+    let ids = (0..5000).map(|n| site.submit(&entries(format!("host{n}"))));
+    let mut ids: Vec<_> = ids.collect();
+    let waiting = || lane(&site, "mail")["waiting"].as_u64();
+    let mut last = waiting();
+    while last < Some(5000) {
+        last = wait_for("more are taken in", || {
+            waiting().filter(|now| Some(*now) > last)
+        })
+        .into();
+    }
+    resume(&site);
+    wait_until("all are delivered", || site.state()["delivered"] == 10_000);
+    let calls = calls(&site);
+    assert_eq!(calls.len(), 3, "two alone, and a digest");
+    let mut told: Vec<_> = calls.into_iter().flatten().collect();
+    told.sort();
+    ids.sort();
+    assert_eq!(told, ids);
+    let mails = site.files("mail/new");
+    assert_eq!(mails.len(), 3, "{mails:?}");
+    let mut told = Vec::new();
+    for name in mails {
+        let mail = std::fs::read_to_string(site.path("mail/new").join(name)).unwrap();
+        let text = mail.split("text/html").next().unwrap();
+        let rows = text
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("Id:"));
+        told.extend(rows.map(|id| NotificationId::parse(id.trim()).unwrap()));
+    }
+    told.sort();
+    assert_eq!(told, ids);
+    daemon.terminate();
+}
+
+#[test]
+fn a_problem_and_its_recovery_end_as_superseded_in_one_text() {
+    let site = Site::new(
+        "central",
+        "[[lane]]\nname = 'ops'\nscript = '@plugin'\nsupersede_after = '0s'\n",
+    );
+    collector(&site, "");
+    let daemon = site.start();
+    ask(&site, &pause(None, None));
+    let submit = |kind| site.submit(&[("HOSTNAME", "db1"), ("NOTIFICATIONTYPE", kind)]);
+    let ids = ["PROBLEM", "RECOVERY"].map(submit);
+    wait_until("both wait", || lane(&site, "ops")["waiting"] == 2);
+    resume(&site);
+    wait_until("both are told", || calls(&site) == [ids]);
+    wait_until("both have ended", || site.state()["open"] == 0);
+    for id in ids {
+        assert_eq!(end_of(&site, id), "ended superseded");
+    }
+    wait_until("the sum says so", || {
+        site.state()["totals"]["superseded"] == 2
+    });
+    daemon.terminate();
+}
