@@ -19,8 +19,6 @@ pub(crate) struct Plan {
     pub(crate) relay: bool,
     /// Whether the last site delivers by a script.
     pub(crate) delivers: bool,
-    /// Whether the last site's disk may be full for a while.
-    pub(crate) may_be_full: bool,
     /// The spool of the site with this number is here.
     pub(crate) spools: Vec<(usize, PathBuf)>,
     /// Environment of the daemon with this number.
@@ -37,7 +35,6 @@ pub(crate) struct Field {
     /// Line `n` leads from site `n` to site `n + 1`.
     pub(crate) lines: Vec<Line>,
     pub(crate) delivered: Option<PathBuf>,
-    may_be_full: bool,
     /// Where each site listens.
     pub(crate) listening: Vec<u16>,
     authority: Authority,
@@ -126,7 +123,6 @@ impl Field {
             daemons,
             lines,
             delivered,
-            may_be_full: plan.may_be_full,
             listening,
             authority,
         }
@@ -203,7 +199,7 @@ impl Field {
             places: &places,
             delivered: self.delivered.as_deref(),
             logs: &logs,
-            was_full: self.may_be_full,
+            may_forget: true,
         }
         .judge();
         // No fault here is a reason to refuse anything, or to give it up.

@@ -108,7 +108,6 @@ fn storm(seed: u64, weather: Weather, length: Duration) -> Result<Summary, Probl
             weather,
             Weather::Delivery | Weather::Clock | Weather::FullDisk
         ),
-        may_be_full: weather == Weather::FullDisk,
         ..Plan::default()
     };
     let disk = match weather {
@@ -255,7 +254,17 @@ fn disturb(
             std::thread::sleep(short);
             field.lines[line].behave(|line| *line = Default::default());
         }
-        10 => failing_syncs(field.daemons[daemon].pid(), dice),
+        10 => {
+            // With so many segments that it drops the oldest, only what it delivered
+            // shows what the last one had.
+            let last = daemon + 1 == field.daemons.len();
+            let daemon = if last && field.delivered.is_none() {
+                0
+            } else {
+                daemon
+            };
+            failing_syncs(field.daemons[daemon].pid(), dice);
+        }
         11 => match disk {
             Some(disk) => {
                 disk.fill();

@@ -40,9 +40,10 @@ pub struct Case<'a> {
     pub delivered: Option<&'a Path>,
     /// What the daemons said.
     pub logs: &'a [String],
-    /// Whether the last place may have dropped what had ended, because its disk was
-    /// full. What it delivered is the witness then.
-    pub was_full: bool,
+    /// Whether the last place may have dropped what had ended: because its disk was
+    /// full, or because syncs failed so often that it has too many segments. What it
+    /// delivered is the witness then.
+    pub may_forget: bool,
 }
 
 /// What was found, for the report.
@@ -115,7 +116,7 @@ impl Case<'_> {
             let Some(told) = last.get(&id).filter(|told| !told.accepted.is_empty()) else {
                 if ended_before {
                     verdict.other_ends += 1;
-                } else if !(self.was_full && at.is_some()) {
+                } else if !(self.may_forget && at.is_some()) {
                     verdict.wrong(format!(
                         "{} ({} number {}) was accepted and is lost",
                         one.id, one.object, one.number
@@ -276,7 +277,7 @@ mod tests {
         judge(lines, delivered, false)
     }
 
-    fn judge(lines: &[Line<'_>], delivered: &str, was_full: bool) -> Vec<String> {
+    fn judge(lines: &[Line<'_>], delivered: &str, may_forget: bool) -> Vec<String> {
         let directory = tempfile::tempdir().unwrap();
         let spool = directory.path().join("spool");
         write(&spool, lines);
@@ -304,20 +305,20 @@ mod tests {
             places: &[place],
             delivered: Some(&log),
             logs: &[],
-            was_full,
+            may_forget,
         }
         .judge()
         .violations
     }
 
     #[test]
-    fn what_a_full_disk_has_dropped_must_have_been_delivered_in_order() {
+    fn what_was_forgotten_must_have_been_delivered_in_order() {
         let body = body("\"remote1\"");
         let last = [Line::Accepted(IDS[2], 3, &body), Line::Ended(IDS[2], 2)];
         let [a, b, c] = IDS;
         let in_order = format!("{a} 1\n{b} 1\n{c} 1\n");
         assert_eq!(judge(&last, &in_order, true), Vec::<String>::new());
-        for (delivered, was_full, want) in [
+        for (delivered, may_forget, want) in [
             (in_order.clone(), false, "is lost"),
             (format!("{a} 1\n{c} 1\n"), true, "is lost"),
             (
@@ -327,7 +328,7 @@ mod tests {
             ),
             (format!("{in_order}{a} 1\n"), true, "delivered twice"),
         ] {
-            let found = judge(&last, &delivered, was_full);
+            let found = judge(&last, &delivered, may_forget);
             assert!(
                 found.iter().any(|line| line.contains(want)),
                 "{want}: {found:?}"

@@ -99,7 +99,7 @@ fn read<T>(
         tries += 1;
         let storage = DirectoryStorage::open_read_only(&path).map_err(Error::io("open", &path))?;
         let mut state = new();
-        match replay(&storage, &mut |place, frame| {
+        match replay(&storage, &mut |place, frame, _| {
             visit(&mut state, place, frame);
         }) {
             Ok(replay) => return Ok((state, replay.recovery)),

@@ -86,7 +86,8 @@ pub(crate) struct Index {
     /// Orders and ids of messages that have ended, while the journal is being read:
     /// a group that was written twice must not open them again.
     ended: Option<HashSet<(u64, NotificationId)>>,
-    /// While the journal is being read: ids of what has ended since the totals.
+    /// While the journal is being read: ids of what has ended since the totals, as
+    /// far as there was something to end.
     ended_since: HashSet<NotificationId>,
     peer_ids: usize,
     all_ids: usize,
@@ -111,6 +112,13 @@ impl Index {
             all_ids: options.all_ids.max(1),
             live: HashMap::new(),
         }
+    }
+
+    /// While the journal is being read: whether a record of the end of this message,
+    /// behind the last totals, had something to end. In what is left of an
+    /// interrupted group the acceptance may be missing.
+    pub(crate) fn has_ended(&self, id: &NotificationId) -> bool {
+        self.ended_since.contains(id)
     }
 
     /// The journal has been read.
@@ -274,9 +282,12 @@ impl Index {
         // was started; then the totals say that the message was open.
         let was_counted = (1..self.counted_to).contains(&order);
         let order = self.messages.order(&id);
-        let is_news = self.ended.is_none() || self.ended_since.insert(id);
+        let is_news = !self.ended_since.contains(&id);
         if order.is_some() || (was_counted && is_news) {
             self.totals.add_ended(end, 1);
+            if self.ended.is_some() {
+                self.ended_since.insert(id);
+            }
         }
         if let Some(order) = order {
             if let Some(ended) = &mut self.ended {

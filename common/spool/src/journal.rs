@@ -34,7 +34,7 @@ use std::io;
 
 use objects::NotificationId;
 
-use crate::replay::{FoundSegment, MAX_SEGMENT, list_segments, replay, segment_name};
+use crate::replay::{FoundSegment, MAX_SEGMENT, Visit, list_segments, replay, segment_name};
 use crate::segment::{BLOCK, COPY, FIRST, Frame, Header, LAST, RECORD_HEADER, room};
 use crate::spares::{Spare, Spares};
 use crate::{Error, Space, Storage};
@@ -249,10 +249,10 @@ pub struct Journal<S: Storage> {
 impl<S: Storage> Journal<S> {
     /// Reads the journal and hands every record to `visit`. Returns also what may
     /// not be durable: it must be committed again, before anything else.
-    pub fn recover(
+    pub(crate) fn recover(
         storage: S,
         options: &Options,
-        visit: &mut dyn FnMut(Place, &Frame<'_>),
+        visit: &mut Visit<'_>,
     ) -> Result<(Self, Doubtful, Recovery), Error> {
         let names = list_segments(&storage)?;
         for name in names.iter().rev().take(READ_FROM_DISK) {
@@ -706,7 +706,7 @@ impl<S: Storage> Journal<S> {
 
     /// Hands all records to `visit`, as they are on the disk now.
     pub fn visit(&self, visit: &mut dyn FnMut(Place, &Frame<'_>)) -> Result<(), Error> {
-        replay(&self.storage, visit).map(drop)
+        replay(&self.storage, &mut |place, frame, _| visit(place, frame)).map(drop)
     }
 }
 

@@ -36,6 +36,7 @@ pub mod submission;
 mod sync;
 mod totals;
 mod trace;
+mod window;
 
 pub use directory::{SpoolDirectory, set_aside};
 pub use error::Error;

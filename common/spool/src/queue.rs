@@ -78,6 +78,12 @@ pub struct Queue<S: Storage> {
     /// How many of `pending` must be committed together: they are void where
     /// recovery found them as soon as the first of them is durable elsewhere.
     doubtful: usize,
+    /// What those added to the totals. Not all of them did: some may be there
+    /// twice, where a disk has given one group from two places.
+    doubtful_totals: Totals,
+    /// The oldest segment with a message whose end is not durable yet: until then
+    /// it is needed.
+    ending: Option<u32>,
     /// Whether recovery could not read everything.
     partial: bool,
     /// Records of later releases, with the message each is about.
@@ -116,7 +122,11 @@ impl<S: Storage> Queue<S> {
     pub fn recover(storage: S, options: Options) -> Result<(Self, Recovery), Error> {
         let mut index = Index::new(&options);
         let mut unknown = Vec::new();
-        let mut visit = |place: Place, frame: &Frame<'_>| {
+        let mut durable = Totals::default();
+        let mut visit = |place: Place, frame: &Frame<'_>, is_doubtful: bool| {
+            if is_doubtful {
+                durable = *index.totals();
+            }
             let record = Record::read(frame.kind, frame.body);
             if let Some(about) = of_later_release(&record) {
                 unknown.push((place, about));
@@ -124,6 +134,10 @@ impl<S: Storage> Queue<S> {
             index.apply(&record, frame.flags & COPY != 0, place.into());
         };
         let (journal, doubtful, mut recovery) = Journal::recover(storage, &options, &mut visit)?;
+        let ended = doubtful.iter().filter(|(_, draft)| draft.kind == ENDED);
+        let ended = ended.filter_map(|(_, draft)| draft.id());
+        let ended: HashSet<NotificationId> = ended.filter(|id| index.has_ended(id)).collect();
+        let doubtful_totals = index.totals().without(&durable);
         index.finish_replay();
         recovery.open = index.len();
         let mut queue = Self {
@@ -133,13 +147,13 @@ impl<S: Storage> Queue<S> {
             pending: Vec::new(),
             first_pending: 0,
             doubtful: 0,
+            doubtful_totals,
+            ending: None,
             partial: recovery.unread > 0,
             unknown,
             copied: None,
             failing: None,
         };
-        let ended = doubtful.iter().filter(|(_, draft)| draft.kind == ENDED);
-        let ended: HashSet<NotificationId> = ended.filter_map(|(_, d)| d.id()).collect();
         for (place, draft) in doubtful {
             if let Some(draft) = queue.still_true(draft, &ended) {
                 queue.write_again(place, draft);
@@ -362,6 +376,7 @@ impl<S: Storage> Queue<S> {
                 }
             }
         }
+        self.ending = None;
         self.forget_ended();
         // What was asked for is durable. If tidying up fails, the next commit
         // finds the disk in the same condition and says so.
@@ -583,6 +598,11 @@ impl<S: Storage> Queue<S> {
             Event::Accepted { order, .. } => Some(*order),
             _ => None,
         };
+        if let Event::Ended { .. } = &event
+            && let Some(Whereabouts::Stored { segment, .. }) = self.index.entry(id).map(Entry::at)
+        {
+            self.ending = Some(self.ending.map_or(segment, |oldest| oldest.min(segment)));
+        }
         let record = Record::Message { id, time, event };
         let at = Whereabouts::Pending(self.first_pending + self.pending.len() as u64);
         self.index.apply(&record, false, at);
@@ -597,7 +617,8 @@ impl<S: Storage> Queue<S> {
     /// What is to be written again for a record that recovery found. It may be
     /// older than others that count, where the disk gave one group from two places
     /// or did not give some for a while: it must not undo those when they are gone
-    /// with their segments. `ended` are the messages whose end is written again.
+    /// with their segments. `ended` are the messages whose end is
+    /// written again.
     fn still_true(&self, draft: Draft, ended: &HashSet<NotificationId>) -> Option<Draft> {
         let record = Record::read(draft.kind, &draft.body);
         let Record::Message { id, event, .. } = &record else {
@@ -606,6 +627,8 @@ impl<S: Storage> Queue<S> {
         let message = self.message(*id);
         match (event, message) {
             (Event::Accepted { .. }, None) if !ended.contains(id) => None,
+            // It ended nothing: what it is about was never there, or is open.
+            (Event::Ended { .. }, _) if !ended.contains(id) => None,
             (Event::Accepted { .. }, Some(message)) if draft.copy => {
                 Some(self.up_to_date(draft, message.order))
             }
@@ -683,10 +706,15 @@ impl<S: Storage> Queue<S> {
         {
             prologue.push(draft(&record, false));
         }
-        let (new, next_order) = counts(drafts);
+        let next_order = drafts.iter().find_map(|draft| order_of(draft));
+        let (doubtful, certain) = drafts.split_at(together.min(drafts.len()));
+        let mut before = self.index.totals().without(&counts(certain));
+        if !doubtful.is_empty() {
+            before = before.without(&self.doubtful_totals);
+        }
         let totals = Record::Totals {
             next_order: next_order.unwrap_or_else(|| self.index.next_order()),
-            totals: self.index.totals().without(&new),
+            totals: before,
             partial: self.partial,
         };
         prologue.push(draft(&totals, false));
@@ -740,8 +768,9 @@ impl<S: Storage> Queue<S> {
         let mut bytes = self.segment_bytes();
         for (number, len) in self.journal.segments() {
             let too_many = left > keep && (bytes > enough || left >= MOST_SEGMENTS);
+            let is_ending = self.ending.is_some_and(|oldest| oldest <= number);
             // What could not be read may be needed.
-            if self.partial || !too_many || self.index.live_count(number) > 0 {
+            if self.partial || !too_many || is_ending || self.index.live_count(number) > 0 {
                 return Some(number);
             }
             bytes -= len;
@@ -878,30 +907,36 @@ fn of_later_release(record: &Record<'_>) -> Option<Option<NotificationId>> {
     }
 }
 
-/// What these records add to the totals, and the order of the first acceptance
-/// among them. Some may be there twice, where a disk has given one group from
-/// two places.
-fn counts(drafts: &[&Draft]) -> (Totals, Option<u64>) {
+/// What these records add to the totals.
+fn counts(drafts: &[&Draft]) -> Totals {
     let mut totals = Totals::default();
-    let mut first = None;
-    let mut seen = HashSet::new();
     for draft in drafts.iter().filter(|draft| !draft.copy) {
         if !matches!(draft.kind, ACCEPTED | ENDED) {
             continue;
         }
-        let Record::Message { id, event, .. } = Record::read(draft.kind, &draft.body) else {
-            continue;
-        };
-        match event {
-            Event::Accepted { from, order, .. } if seen.insert((draft.kind, id)) => {
-                first.get_or_insert(order);
-                totals.add_accepted(from.is_some());
+        if let Record::Message { event, .. } = Record::read(draft.kind, &draft.body) {
+            match event {
+                Event::Accepted { from, .. } => totals.add_accepted(from.is_some()),
+                Event::Ended { end, .. } => totals.add_ended(end, 1),
+                _ => {}
             }
-            Event::Ended { end, .. } if seen.insert((draft.kind, id)) => totals.add_ended(end, 1),
-            _ => {}
         }
     }
-    (totals, first)
+    totals
+}
+
+/// The place in the order that a record of an acceptance gives.
+fn order_of(draft: &Draft) -> Option<u64> {
+    if draft.kind != ACCEPTED || draft.copy {
+        return None;
+    }
+    match Record::read(draft.kind, &draft.body) {
+        Record::Message {
+            event: Event::Accepted { order, .. },
+            ..
+        } => Some(order),
+        _ => None,
+    }
 }
 
 fn draft(record: &Record<'_>, copy: bool) -> Draft {

@@ -5,13 +5,12 @@ use std::io;
 
 use crate::journal::{Damage, Place, Recovery};
 use crate::record::is_prologue;
-use crate::segment::{BLOCK, FIRST, Frame, Header, HeaderError, Item, Items, LAST, room};
+use crate::segment::{BLOCK, Bytes, FIRST, Frame, Header, HeaderError, Item, LAST, Walk, room};
+use crate::window::{PIECE, Window};
 use crate::{Error, Storage};
 
 /// Longest segment that is read; what is beyond was not written by us.
 pub(crate) const MAX_SEGMENT: u64 = 256 << 20;
-/// The unit in which a disk fails to read.
-const PIECE: usize = 4096;
 
 /// Why a place that the disk does not give is set aside.
 const UNREADABLE: &str = "cannot be read";
@@ -49,22 +48,23 @@ pub(crate) struct FoundSegment {
     limit: u64,
 }
 
+/// What is done with each record that counts, and whether it is the first of
+/// those that may not be durable: with another one that is the first all before
+/// that are.
+pub(crate) type Visit<'a> = dyn FnMut(Place, &Frame<'_>, bool) + 'a;
+
 /// Reads a journal.
-pub(crate) fn replay(
-    storage: &impl Storage,
-    visit: &mut dyn FnMut(Place, &Frame<'_>),
-) -> Result<Replay, Error> {
+pub(crate) fn replay(storage: &impl Storage, visit: &mut Visit<'_>) -> Result<Replay, Error> {
     let mut replay = find_segments(storage)?;
-    let mut walk = Walk::new(replay.segments.first().map_or(0, |s| s.header.after));
+    let mut track = Track::new(replay.segments.first().map_or(0, |s| s.header.after));
     let mut bytes = Vec::new();
     for (number, segment) in replay.segments.iter_mut().enumerate() {
-        let unreadable = read_whole(storage, &segment.name, &mut bytes)?;
-        still_the_same(storage, segment)?;
-        segment.size = bytes.len() as u64;
-        walk.enter(segment);
-        for item in Items::new(&bytes, &segment.header) {
+        let name = segment.name.clone();
+        let mut items = Walk::new(Window::open(storage, &name, &mut bytes)?, &segment.header);
+        track.enter(segment);
+        while let Some(item) = items.next() {
             match item {
-                Item::Gap { offset, len } => walk.gap(segment, offset, len),
+                Item::Gap { offset, len } => track.gap(segment, offset, len),
                 Item::Record(frame) => {
                     replay.highest = replay.highest.max(frame.sequence);
                     if frame.sequence > segment.limit {
@@ -76,20 +76,23 @@ pub(crate) fn replay(
                         len: frame.len() as u32,
                     };
                     segment.len = frame.end() as u64;
-                    walk.record(segment, place, &frame);
+                    let is_doubtful = track.record(segment, place, &frame);
                     replay.recovery.records += 1;
                     if !is_prologue(frame.kind) || segment.effective {
-                        visit(place, &frame);
+                        visit(place, &frame, is_doubtful);
                     }
                 }
             }
         }
-        for offset in unreadable {
-            walk.damage(&segment.name, offset, PIECE as u64, UNREADABLE);
+        let window = items.into_bytes();
+        segment.size = window.end() as u64;
+        for offset in window.into_unreadable() {
+            track.damage(&segment.name, offset as u64, PIECE as u64, UNREADABLE);
             replay.recovery.unread += PIECE as u64;
         }
+        still_the_same(storage, segment, &mut bytes)?;
     }
-    walk.finish(&mut replay);
+    track.finish(&mut replay);
     for segment in &mut replay.segments {
         let mut damages = replay.recovery.damages.iter();
         segment.damaged = damages.any(|damage| damage.segment == segment.name);
@@ -97,8 +100,8 @@ pub(crate) fn replay(
     Ok(replay)
 }
 
-/// The state of a walk through the segments in their order.
-struct Walk {
+/// What is noted on the walk through the segments in their order.
+struct Track {
     /// Sequence number of the last record seen that counts.
     last: u64,
     /// Sequence number of the last record before `doubtful`.
@@ -111,7 +114,7 @@ struct Walk {
     damages: Vec<(u64, Damage)>,
 }
 
-impl Walk {
+impl Track {
     fn new(last: u64) -> Self {
         Self {
             last,
@@ -149,7 +152,8 @@ impl Walk {
         });
     }
 
-    fn record(&mut self, segment: &FoundSegment, place: Place, frame: &Frame<'_>) {
+    /// Whether this one is the first of those that may not be durable, so far.
+    fn record(&mut self, segment: &FoundSegment, place: Place, frame: &Frame<'_>) -> bool {
         if let Some(damage) = self.trailing.take() {
             let lost = frame.sequence.saturating_sub(self.last + 1);
             let why = format!("no valid record where {lost} should be");
@@ -165,6 +169,7 @@ impl Walk {
             self.doubtful.push(place);
         }
         self.last = frame.sequence;
+        !is_prologue(frame.kind) && self.doubtful.len() == 1
     }
 
     fn damage(&mut self, segment: &str, offset: u64, len: u64, why: &str) {
@@ -212,13 +217,14 @@ fn find_segments(storage: &impl Storage) -> Result<Replay, Error> {
     };
     let mut bytes = Vec::new();
     for name in list_segments(storage)? {
-        let unreadable = read_prefix(storage, &name, BLOCK as u64, &mut bytes)?;
-        match Header::decode(&bytes) {
+        let mut window = Window::open(storage, &name, &mut bytes)?;
+        match Header::decode(window.from(0, BLOCK)) {
             Ok(header) => {
                 replay.highest = replay.highest.max(header.first).max(header.after);
-                let unread = &mut replay.recovery.unread;
+                let (effective, unread) = is_effective(window, &header);
+                replay.recovery.unread += unread;
                 replay.segments.push(FoundSegment {
-                    effective: is_effective(storage, &name, &header, &mut bytes, unread)?,
+                    effective,
                     name,
                     header,
                     size: 0,
@@ -232,9 +238,8 @@ fn find_segments(storage: &impl Storage) -> Result<Replay, Error> {
                 return Err(Error::NewerFormat { path, format });
             }
             Err(HeaderError::Invalid) => {
-                let more = read_whole(storage, &name, &mut bytes)?;
-                let written = bytes.iter().skip(BLOCK).any(|b| *b != 0);
-                let readable = unreadable.is_empty() && more.is_empty();
+                let written = is_written(&mut window);
+                let (len, readable) = (window.end() as u64, window.unread() == 0);
                 if !written && readable {
                     replay.unfinished.push(name);
                     continue;
@@ -242,12 +247,12 @@ fn find_segments(storage: &impl Storage) -> Result<Replay, Error> {
                 if !readable {
                     let first = name.trim_start_matches("seg.").parse().unwrap_or(0);
                     replay.highest = replay.highest.max(first);
-                    replay.recovery.unread += bytes.len() as u64;
+                    replay.recovery.unread += len;
                 }
                 replay.recovery.damages.push(Damage {
                     segment: name,
                     offset: 0,
-                    len: bytes.len() as u64,
+                    len,
                     why: if readable {
                         "no valid header"
                     } else {
@@ -322,96 +327,54 @@ pub(crate) fn list_segments(storage: &impl Storage) -> Result<Vec<String>, Error
 }
 
 /// Whether the first group of a segment was certainly durable: it is there
-/// whole, or another group comes after it. Adds up the bytes that could not be read.
-fn is_effective(
-    storage: &impl Storage,
-    name: &str,
-    header: &Header,
-    bytes: &mut Vec<u8>,
-    unread: &mut u64,
-) -> Result<bool, Error> {
-    let mut len = 1 << 16;
-    loop {
-        let unreadable = read_prefix(storage, name, len, bytes)?;
-        *unread += (unreadable.len() * PIECE) as u64;
-        let mut whole = true;
-        for item in Items::new(bytes, header) {
-            match item {
-                Item::Gap { .. } => whole = false,
-                Item::Record(frame) => {
-                    let later_group = frame.flags & FIRST != 0 && frame.sequence > header.first;
-                    if later_group || (whole && frame.flags & LAST != 0) {
-                        return Ok(true);
-                    }
-                }
+/// whole, or another group comes after it. And how many bytes could not be read
+/// to find that out.
+fn is_effective<S: Storage>(window: Window<'_, S>, header: &Header) -> (bool, u64) {
+    let mut items = Walk::new(window, header);
+    let mut whole = true;
+    let mut effective = false;
+    while let Some(item) = items.next() {
+        match item {
+            Item::Gap { .. } => whole = false,
+            Item::Record(frame) => {
+                let later_group = frame.flags & FIRST != 0 && frame.sequence > header.first;
+                effective = later_group || (whole && frame.flags & LAST != 0);
             }
         }
-        if (bytes.len() as u64) < len {
-            return Ok(false);
+        if effective {
+            break;
         }
-        len *= 8;
     }
+    (effective, items.into_bytes().unread())
+}
+
+/// Whether there is anything behind where the header would be.
+fn is_written<S: Storage>(window: &mut Window<'_, S>) -> bool {
+    let mut at = BLOCK;
+    let mut written = false;
+    while at < window.end() {
+        let piece = window.from(at, 1);
+        written |= piece.iter().any(|b| *b != 0);
+        at += piece.len().max(1);
+    }
+    written
 }
 
 /// A segment that was not needed any more may have become another one while it
 /// was read. Only who reads without the lock meets that; it begins again.
-fn still_the_same(storage: &impl Storage, segment: &FoundSegment) -> Result<(), Error> {
-    let mut bytes = Vec::new();
-    read_prefix(storage, &segment.name, BLOCK as u64, &mut bytes)?;
-    match Header::decode(&bytes) {
+fn still_the_same(
+    storage: &impl Storage,
+    segment: &FoundSegment,
+    bytes: &mut Vec<u8>,
+) -> Result<(), Error> {
+    let mut window = Window::open(storage, &segment.name, bytes)?;
+    match Header::decode(window.from(0, BLOCK)) {
         Ok(header) if header != segment.header => {
             let path = storage.path(&segment.name);
             Err(Error::io("read", &path)(io::ErrorKind::NotFound.into()))
         }
         _ => Ok(()),
     }
-}
-
-fn read_whole(storage: &impl Storage, name: &str, bytes: &mut Vec<u8>) -> Result<Vec<u64>, Error> {
-    read_prefix(storage, name, MAX_SEGMENT, bytes)
-}
-
-/// Reads the first `limit` bytes of a file into `bytes`, and says where pieces of
-/// it could not be read. Those are zeros.
-fn read_prefix(
-    storage: &impl Storage,
-    name: &str,
-    limit: u64,
-    bytes: &mut Vec<u8>,
-) -> Result<Vec<u64>, Error> {
-    let path = storage.path(name);
-    let len = storage.len(name).map_err(Error::io("open", &path))?;
-    bytes.clear();
-    bytes.resize(len.min(limit) as usize, 0);
-    let mut unreadable = Vec::new();
-    let mut at = 0;
-    let mut failures = 0;
-    while at < bytes.len() {
-        // Everything at once as long as that works, then piece by piece.
-        let end = match failures {
-            0 => bytes.len(),
-            _ => (at / PIECE * PIECE + PIECE).min(bytes.len()),
-        };
-        match storage.read_at(name, at as u64, &mut bytes[at..end]) {
-            Ok(0) => {
-                bytes.truncate(at);
-                break;
-            }
-            Ok(count) => {
-                at += count;
-                failures = 0;
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) if failures < 2 => failures += 1,
-            Err(_) => {
-                unreadable.push(at as u64);
-                bytes[at..end].fill(0);
-                at = end;
-                failures = 1;
-            }
-        }
-    }
-    Ok(unreadable)
 }
 
 pub(crate) fn segment_name(first: u64) -> String {

@@ -163,12 +163,17 @@ impl<'a> Frame<'a> {
         if u32_at(bytes, 4)? != checksum(epoch, bytes) || bytes[18..20] != [0, 0] {
             return None;
         }
+        Self::of_valid(bytes, offset)
+    }
+
+    /// Of the bytes of a valid record.
+    fn of_valid(bytes: &'a [u8], offset: usize) -> Option<Self> {
         Some(Self {
             offset,
             sequence: u64_at(bytes, 8)?,
-            kind: bytes[16],
-            flags: bytes[17],
-            body: &bytes[RECORD_HEADER..],
+            kind: *bytes.get(16)?,
+            flags: *bytes.get(17)?,
+            body: bytes.get(RECORD_HEADER..)?,
         })
     }
 
@@ -243,9 +248,27 @@ pub enum Item<'a> {
     },
 }
 
+/// The bytes of a segment, of which not all need to be in memory.
+pub trait Bytes {
+    /// Where they end.
+    fn end(&self) -> usize;
+    /// Those from `at` on: at least `len`, or all that there are.
+    fn from(&mut self, at: usize, len: usize) -> &[u8];
+}
+
+impl Bytes for &[u8] {
+    fn end(&self) -> usize {
+        self.len()
+    }
+
+    fn from(&mut self, at: usize, _: usize) -> &[u8] {
+        self.get(at..).unwrap_or_default()
+    }
+}
+
 /// Goes through the records of a segment, past damaged ones.
-pub struct Items<'a> {
-    segment: &'a [u8],
+pub struct Walk<B> {
+    bytes: B,
     epoch: u64,
     at: usize,
     next_sequence: u64,
@@ -253,53 +276,134 @@ pub struct Items<'a> {
     /// How many bytes may still be summed up in search of the next valid
     /// record; a bound for a segment made to look like records everywhere.
     search: usize,
-    found: Option<Frame<'a>>,
+    found: Option<Valid>,
 }
 
-impl<'a> Items<'a> {
-    /// The records of `segment`, which begins with `header`.
-    pub fn new(segment: &'a [u8], header: &Header) -> Self {
+/// A valid record.
+#[derive(Clone, Copy)]
+struct Valid {
+    offset: usize,
+    len: usize,
+    sequence: u64,
+}
+
+/// An [`Item`], by its place.
+enum Step {
+    Record(Valid),
+    Gap { offset: usize, len: usize },
+}
+
+impl<B: Bytes> Walk<B> {
+    /// Through the segment of these bytes, which begins with `header`.
+    pub fn new(bytes: B, header: &Header) -> Self {
         Self {
-            segment,
             epoch: header.epoch,
             at: BLOCK,
             next_sequence: header.first,
             recycled: header.recycled,
-            search: segment.len().saturating_mul(16),
+            search: bytes.end().saturating_mul(16),
+            bytes,
             found: None,
         }
     }
 
-    fn yield_record(&mut self, frame: Frame<'a>) -> Item<'a> {
-        self.at = frame.end();
-        self.next_sequence = frame.sequence.saturating_add(1);
-        Item::Record(frame)
+    /// What comes next; none at the end.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "what it gives is not there any more when the next one is"
+    )]
+    pub fn next(&mut self) -> Option<Item<'_>> {
+        match self.step()? {
+            Step::Gap { offset, len } => Some(Item::Gap { offset, len }),
+            Step::Record(Valid { offset, len, .. }) => {
+                let bytes = self.bytes.from(offset, len).get(..len)?;
+                Frame::of_valid(bytes, offset).map(Item::Record)
+            }
+        }
     }
 
-    /// How many bytes of `rest`, behind the last record, an interrupted write left.
-    fn torn(&self, rest: &[u8]) -> usize {
+    /// The bytes.
+    pub fn into_bytes(self) -> B {
+        self.bytes
+    }
+
+    fn step(&mut self) -> Option<Step> {
+        if let Some(valid) = self.found.take() {
+            return Some(self.go_behind(valid));
+        }
+        if self.at > self.bytes.end() {
+            return None;
+        }
+        match self.valid(self.at) {
+            Some(valid) if valid.sequence == self.next_sequence => {
+                return Some(self.go_behind(valid));
+            }
+            _ => {}
+        }
+        let offset = self.at;
+        self.found = self.search();
+        let end = match &self.found {
+            Some(valid) => valid.offset,
+            None => {
+                self.at = self.bytes.end();
+                offset + self.torn(offset)
+            }
+        };
+        (end > offset).then_some(Step::Gap {
+            offset,
+            len: end - offset,
+        })
+    }
+
+    fn go_behind(&mut self, valid: Valid) -> Step {
+        self.at = valid.offset + padded(valid.len);
+        self.next_sequence = valid.sequence.saturating_add(1);
+        Step::Record(valid)
+    }
+
+    /// The record at `offset`, if a valid one is there.
+    fn valid(&mut self, offset: usize) -> Option<Valid> {
+        let len = Frame::length(self.bytes.from(offset, RECORD_HEADER))?;
+        let frame = Frame::decode(self.bytes.from(offset, len), 0, self.epoch)?;
+        let sequence = frame.sequence;
+        Some(Valid {
+            offset,
+            len,
+            sequence,
+        })
+    }
+
+    /// How many bytes from `offset` on, behind the last record, an interrupted
+    /// write left.
+    fn torn(&mut self, offset: usize) -> usize {
+        let all = self.bytes.end() - offset;
+        let head = self.bytes.from(offset, RECORD_HEADER);
         if self.recycled {
             // The rest of the old segment is no trace of a write. One that is torn
             // where it begins looks the same, and is not told.
-            let len = u32_at(rest, 0).map_or(0, |len| len as usize);
-            let begun = u64_at(rest, 8) == Some(self.next_sequence);
-            return if begun {
-                padded(len).min(rest.len())
-            } else {
-                0
-            };
+            let len = u32_at(head, 0).map_or(0, |len| len as usize);
+            let begun = u64_at(head, 8) == Some(self.next_sequence);
+            return if begun { padded(len).min(all) } else { 0 };
         }
         // What was never written reads as zeros.
-        let last = rest.iter().rposition(|b| *b != 0);
-        last.map_or(0, |last| last + 1)
+        let (mut at, mut torn) = (offset, 0);
+        while at < self.bytes.end() {
+            let piece = self.bytes.from(at, 1);
+            if let Some(last) = piece.iter().rposition(|b| *b != 0) {
+                torn = at + last + 1 - offset;
+            }
+            at += piece.len().max(1);
+        }
+        torn
     }
 
     /// The next valid record after `self.at`, where there is none.
-    fn search(&mut self) -> Option<Frame<'a>> {
+    fn search(&mut self) -> Option<Valid> {
         let mut at = self.at + 8;
-        while at + RECORD_HEADER <= self.segment.len() {
-            let len = u32_at(self.segment, at)? as usize;
-            let sequence = u64_at(self.segment, at + 8)?;
+        while at + RECORD_HEADER <= self.bytes.end() {
+            let head = self.bytes.from(at, RECORD_HEADER);
+            let len = u32_at(head, 0)? as usize;
+            let sequence = u64_at(head, 8)?;
             let most = ((at - self.at) / padded(RECORD_HEADER)) as u64;
             let plausible = (RECORD_HEADER..=MAX_RECORD).contains(&len)
                 && sequence
@@ -307,8 +411,9 @@ impl<'a> Items<'a> {
                     .is_some_and(|skipped| skipped <= most);
             if plausible {
                 self.search = self.search.checked_sub(len)?;
-                if let Some(frame) = Frame::decode(self.segment, at, self.epoch) {
-                    return Some(frame);
+                let valid = self.valid(at);
+                if valid.is_some() {
+                    return valid;
                 }
             }
             at += 8;
@@ -317,32 +422,30 @@ impl<'a> Items<'a> {
     }
 }
 
+/// The same of a segment that is in memory.
+pub struct Items<'a> {
+    segment: &'a [u8],
+    walk: Walk<&'a [u8]>,
+}
+
+impl<'a> Items<'a> {
+    /// The records of `segment`, which begins with `header`.
+    pub fn new(segment: &'a [u8], header: &Header) -> Self {
+        let walk = Walk::new(segment, header);
+        Self { segment, walk }
+    }
+}
+
 impl<'a> Iterator for Items<'a> {
     type Item = Item<'a>;
 
     fn next(&mut self) -> Option<Item<'a>> {
-        if let Some(frame) = self.found.take() {
-            return Some(self.yield_record(frame));
-        }
-        let rest = self.segment.get(self.at..)?;
-        match Frame::decode(self.segment, self.at, self.epoch) {
-            Some(frame) if frame.sequence == self.next_sequence => {
-                return Some(self.yield_record(frame));
+        match self.walk.step()? {
+            Step::Gap { offset, len } => Some(Item::Gap { offset, len }),
+            Step::Record(Valid { offset, len, .. }) => {
+                let bytes = self.segment.get(offset..offset + len)?;
+                Frame::of_valid(bytes, offset).map(Item::Record)
             }
-            _ => {}
         }
-        let offset = self.at;
-        self.found = self.search();
-        let end = match &self.found {
-            Some(frame) => frame.offset,
-            None => {
-                self.at = self.segment.len();
-                offset + self.torn(rest)
-            }
-        };
-        (end > offset).then_some(Item::Gap {
-            offset,
-            len: end - offset,
-        })
     }
 }

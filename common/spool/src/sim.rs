@@ -30,6 +30,8 @@ struct Disk {
     /// Each operation of the running process, for who wants to know what it did.
     log: Vec<String>,
     faults: Vec<Fault>,
+    /// Files, and in each a range that cannot be read.
+    unreadable: Vec<(String, std::ops::Range<u64>)>,
     /// The process ends before this operation.
     kill_at: Option<u64>,
     /// Bytes that all files together may have.
@@ -130,6 +132,12 @@ impl SimulatedDisk {
     pub fn fail(&self, at: u64, count: u64, wrong: Wrong) {
         let until = at.saturating_add(count);
         self.disk().faults.push(Fault { at, until, wrong });
+    }
+
+    /// These bytes of a file cannot be read any more.
+    pub fn spoil(&self, name: &str, offset: u64, len: u64) {
+        let range = offset..offset + len;
+        self.disk().unreadable.push((name.to_owned(), range));
     }
 
     /// The process is killed before operation `at`: that one and all after it fail,
@@ -351,6 +359,13 @@ impl Storage for SimulatedDisk {
 
     fn read_at(&self, name: &str, offset: u64, into: &mut [u8]) -> io::Result<usize> {
         let mut disk = self.begin_whole("read", name)?;
+        let end = offset + into.len() as u64;
+        let is_bad = |(file, range): &(String, std::ops::Range<u64>)| {
+            file == name && range.start < end && offset < range.end
+        };
+        if disk.unreadable.iter().any(is_bad) {
+            return Err(io_error());
+        }
         let cached = &disk.file(name)?.cached;
         let rest = cached.get(offset as usize..).unwrap_or_default();
         let count = rest.len().min(into.len());

@@ -238,6 +238,53 @@ fn accepted_is_ended_plus_open_after_any_crash() {
     );
 }
 
+/// The end of a message and what lets its segment go may come into two groups.
+#[test]
+fn a_segment_is_needed_until_the_ends_of_its_messages_are_durable() {
+    let fill = |queue: &mut Queue<SimulatedDisk>| {
+        for n in 1..=40 {
+            queue
+                .accept(id(n), None, None, &[b'x'; 700], now())
+                .unwrap();
+            queue.commit().unwrap();
+        }
+    };
+    // More than a segment, at once: new ones first, then all that was there ends.
+    let end = |queue: &mut Queue<SimulatedDisk>| {
+        for n in 41..=60 {
+            queue
+                .accept(id(n), None, None, &[b'x'; 700], now())
+                .unwrap();
+        }
+        for n in 1..=40 {
+            assert!(queue.end(id(n), end_of(n), "", now()));
+        }
+    };
+    let disk = SimulatedDisk::new();
+    let (mut queue, _) = Queue::recover(disk.clone(), options()).unwrap();
+    fill(&mut queue);
+    let before = disk.operations();
+    end(&mut queue);
+    queue.commit().unwrap();
+    let operations = disk.operations() - before;
+    assert!(operations > 6, "{operations}");
+    for at in 0..operations {
+        let disk = SimulatedDisk::new();
+        let (mut queue, _) = Queue::recover(disk.clone(), options()).unwrap();
+        fill(&mut queue);
+        disk.kill_at(disk.operations() + at);
+        end(&mut queue);
+        let _ = queue.commit();
+        drop(queue);
+        disk.restart();
+        let (queue, _) = Queue::recover(disk, options()).unwrap();
+        check_sum(&queue).unwrap_or_else(|what| panic!("killed at {at}: {what}"));
+        for n in 1..=40 {
+            assert!(queue.knows(id(n)).is_some(), "killed at {at}: {n}");
+        }
+    }
+}
+
 /// Accepts, ends all but the first, and so makes segments come and go.
 fn work(queue: &mut Queue<SimulatedDisk>, numbers: std::ops::RangeInclusive<u64>) {
     for n in numbers {

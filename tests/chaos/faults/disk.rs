@@ -97,7 +97,6 @@ fn fill(disk: &SmallDisk, number: usize) -> Result<String, Problem> {
     let mut field = Field::new(&Plan {
         spools: vec![(number, disk.spool())],
         delivers: true,
-        may_be_full: true,
         ..Plan::default()
     });
     field.start();

@@ -32,7 +32,7 @@ use story::{Side, Story};
 use system::{FileSystem, Loop, Mount, run};
 
 /// Length of the disk.
-const DISK: usize = 56 << 20;
+const DISK: usize = 80 << 20;
 /// The exit status of a test that did not run.
 const SKIPPED: u8 = 77;
 
