@@ -111,8 +111,9 @@ impl SpoolDirectory {
         check_name(name)?;
         let directory = self.path.join(part);
         let path = directory.join(name);
-        write_file(&path, bytes)?;
+        // Whoever finds it finds the reason, too, wherever this was killed.
         write_why(&path, why)?;
+        write_file(&path, bytes)?;
         // Its name, too, before the journal says that the body may go.
         sync_names(&directory)
     }
