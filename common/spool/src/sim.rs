@@ -54,7 +54,8 @@ struct File {
 enum NameChange {
     Link(String, u64),
     Unlink(String),
-    Rename(String, String),
+    /// The new name is written whether or not the old one was ever durable.
+    Rename(String, String, u64),
 }
 
 /// What a disk does wrong.
@@ -280,10 +281,9 @@ impl NameChange {
             Self::Unlink(name) => {
                 names.remove(&name);
             }
-            Self::Rename(from, to) => {
-                if let Some(file) = names.remove(&from) {
-                    names.insert(to, file);
-                }
+            Self::Rename(from, to, file) => {
+                names.remove(&from);
+                names.insert(to, file);
             }
         }
     }
@@ -437,11 +437,11 @@ impl Storage for SimulatedDisk {
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         let mut disk = self.begin_whole("rename", from)?;
-        disk.file(from)?;
+        let file = *disk.names.get(from).ok_or(io::ErrorKind::NotFound)?;
         if disk.names.contains_key(to) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
-        disk.change_name(NameChange::Rename(from.to_owned(), to.to_owned()));
+        disk.change_name(NameChange::Rename(from.to_owned(), to.to_owned(), file));
         Ok(())
     }
 
