@@ -182,7 +182,7 @@ impl Index {
                 body,
             } => {
                 let accepted = (*order, from.as_ref(), body.len());
-                let is_new = self.apply_accepted(id, time, accepted, *label, at);
+                let is_new = self.apply_accepted(id, time, accepted, *label, (at, copy));
                 // A copy's original is in the totals.
                 if is_new && !(copy && self.counted_to > 0) {
                     self.totals.add_accepted(from.is_some());
@@ -245,7 +245,7 @@ impl Index {
         time: UnixTime,
         (order, from, body_len): (u64, Option<&SiteId>, usize),
         label: Option<Label>,
-        at: Whereabouts,
+        (at, copy): (Whereabouts, bool),
     ) -> bool {
         self.next_order = self.next_order.max(order.saturating_add(1));
         let ended = self.ended.as_ref();
@@ -253,7 +253,9 @@ impl Index {
             return false;
         }
         if let Some(order) = self.messages.order(&id) {
-            self.move_to(order, at);
+            if copy || self.is_right_before(order, at) {
+                self.move_to(order, at);
+            }
             return false;
         }
         // A process that could not read this record gave its order to another one.
@@ -347,6 +349,21 @@ impl Index {
         let entry = self.messages.get(order);
         if entry.is_some_and(|entry| entry.at() == from) {
             self.move_to(order, to);
+        }
+    }
+
+    /// Whether no segment is between the record of this message and `at`. If there
+    /// is one, a process that could not read it has written the message again, and
+    /// what that segment says of it is not said again behind: it stays needed, and
+    /// is copied with all that.
+    fn is_right_before(&self, order: u64, at: Whereabouts) -> bool {
+        let before = self.messages.get(order).map(Entry::at);
+        match (before, at) {
+            (
+                Some(Whereabouts::Stored { segment, .. }),
+                Whereabouts::Stored { segment: next, .. },
+            ) => next.saturating_sub(segment) <= 1,
+            _ => true,
         }
     }
 

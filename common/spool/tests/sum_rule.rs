@@ -324,6 +324,43 @@ fn totals_and_holds_outlive_the_records_they_were_made_from() {
     assert!(!queue.hold(id(2), "", now()), "it has ended");
 }
 
+/// A process that cannot read a segment writes the last group before it again,
+/// behind what that segment says of its messages.
+#[test]
+fn a_hold_outlives_a_process_that_could_not_read_it() {
+    let disk = SimulatedDisk::new();
+    let (mut queue, _) = Queue::recover(disk.clone(), options()).unwrap();
+    let mut accepted = 0;
+    while queue.figures().segments < 2 {
+        accepted += 1;
+        queue
+            .accept(id(accepted), None, None, &[b'x'; 700], now())
+            .unwrap();
+        queue.commit().unwrap();
+    }
+    for n in 1..=accepted {
+        assert!(queue.hold(id(n), "by ann", now()));
+    }
+    queue.commit().unwrap();
+    drop(queue);
+    let names = disk.list().unwrap();
+    let second = names.iter().filter(|name| name.starts_with("seg.")).nth(1);
+    disk.spoil(second.unwrap(), 0, 1 << 20);
+    let (_, recovery) = Queue::recover(disk.clone(), options()).unwrap();
+    assert!(recovery.unread > 0);
+    // What could not be read then can be read again.
+    let disk = disk.fork();
+    let (mut queue, recovery) = Queue::recover(disk.clone(), options()).unwrap();
+    assert_eq!(recovery.unread, 0);
+    for number in 101..=200 {
+        work(&mut queue, number..=number);
+        let (queue, _) = Queue::recover(disk.fork(), options()).unwrap();
+        for n in 1..=accepted {
+            assert!(queue.message(id(n)).unwrap().held, "{n} after {number}");
+        }
+    }
+}
+
 /// The journal as a release without totals and holds writes it: the same
 /// records, without those kinds.
 fn as_of_early_release(disk: &SimulatedDisk) -> SimulatedDisk {
