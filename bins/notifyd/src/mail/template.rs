@@ -9,6 +9,8 @@ use crate::template::{self, Facts, one_line, read_file};
 /// The subject that is used when none is configured.
 pub(crate) const SUBJECT: &str = "*** {% if late %}late {% endif %}{{ type }} - {{ host }}{% if service %}/{{ service }}{% endif %}{% if state %} is {{ state_short }}{% endif %} ***";
 const TEXT: &str = include_str!("default.txt");
+/// What pages begin with: their style.
+const HEAD: &str = include_str!("head.html");
 const HTML: &str = include_str!("default.html");
 /// The same for several notifications in one mail.
 const SUBJECT_OF_SEVERAL: &str = "*** {{ count }} {% if why == \"late\" %}late {% endif %}notifications - {{ host }}{% if state %} - worst is {{ state_short }}{% endif %} ***";
@@ -52,6 +54,7 @@ impl Templates {
             ("subject", subject.to_owned()),
             ("link", sources.link.clone().unwrap_or_default()),
             ("text", file(&sources.text, TEXT)?),
+            ("head.html", HEAD.to_owned()),
             ("html", file(&sources.html, HTML)?),
             ("subject of several", SUBJECT_OF_SEVERAL.to_owned()),
             ("text of several", TEXT_OF_SEVERAL.to_owned()),

@@ -2,6 +2,7 @@
 #![allow(dead_code)] // each test file uses its part
 
 pub(crate) mod authority;
+pub(crate) mod control;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
