@@ -46,12 +46,8 @@ impl Ring {
         let Some(oldest) = self.ids.front().copied() else {
             return;
         };
-        let (ids, first) = (&self.ids, self.first);
-        self.numbers.remove(
-            &oldest,
-            |number| number == first,
-            |number| ids[place(number, first)],
-        );
+        let first = self.first;
+        self.numbers.remove(&oldest, |number| number == first);
         self.ids.pop_front();
         self.first = (self.first + 1) % AROUND;
     }
