@@ -5,6 +5,11 @@ mod board;
 mod cli;
 #[allow(dead_code, reason = "started by the daemon, which is being added")]
 mod collect;
+#[allow(
+    dead_code,
+    reason = "read by the collectors and the server, which are being added"
+)]
+mod config;
 mod run;
 
 use std::process::ExitCode;
