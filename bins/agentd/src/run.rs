@@ -22,7 +22,8 @@ pub(crate) fn run(args: &Args) -> Result<Status, Failure> {
             "only --once exists in this release, see --help",
         ));
     }
-    let document = collect::collect();
+    let (config, _) = Config::load(&args.config);
+    let document = collect::once(&config, collect::FIRST_SAMPLE);
     let mut text = document
         .print()
         .map_err(|error| Failure::caused(Status::Failed, "cannot print the document", error))?;

@@ -72,8 +72,18 @@ fn counters(diskstats: &[u8]) -> BTreeMap<String, Counters> {
         let mut words = words(line).skip(2);
         let name = words.next().filter(|name| !name.starts_with(b"loop"))?;
         let numbers: Vec<u64> = words.take(10).map_while(parse).collect();
-        let [reads, _, read_sectors, read_time, writes, _, written_sectors, write_time, _, io_time] =
-            *numbers.as_slice().first_chunk()?;
+        let [
+            reads,
+            _,
+            read_sectors,
+            read_time,
+            writes,
+            _,
+            written_sectors,
+            write_time,
+            _,
+            io_time,
+        ] = *numbers.as_slice().first_chunk()?;
         let counters = Counters {
             reads,
             read_sectors,
@@ -147,7 +157,10 @@ mod tests {
         );
         assert_eq!(found.keys().collect::<Vec<_>>(), ["sda"]);
         let sda = found["sda"];
-        assert_eq!((sda.reads, sda.written_sectors, sda.io_time), (100, 800, 60));
+        assert_eq!(
+            (sda.reads, sda.written_sectors, sda.io_time),
+            (100, 800, 60)
+        );
     }
 
     #[test]

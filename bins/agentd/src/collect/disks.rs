@@ -169,7 +169,10 @@ impl FileSystems {
             } else if let Some(hung) = self.hung.get(path) {
                 usages.insert(path.clone(), Err(no_answer(hung.since)));
             } else if self.hung.len() + asked.len() >= MAX_HUNG {
-                usages.insert(path.clone(), Err("not asked, too many others hang".to_owned()));
+                usages.insert(
+                    path.clone(),
+                    Err("not asked, too many others hang".to_owned()),
+                );
             } else {
                 match self.start(path) {
                     Ok(answer) => asked.push((path.clone(), answer)),
@@ -298,8 +301,7 @@ mod tests {
             }
         };
         let root = Root::real();
-        let mut file_systems =
-            FileSystems::asking(root, Arc::new(ask), Duration::from_millis(50));
+        let mut file_systems = FileSystems::asking(root, Arc::new(ask), Duration::from_millis(50));
         let mounts = || {
             vec![
                 mount("nfs4", "/nas"),
@@ -316,7 +318,10 @@ mod tests {
             let (disks, problems) = file_systems.look_at(mounts());
             assert_eq!(disks[0].usage.total, 1);
             assert_eq!(problems.len(), 2);
-            assert!(problems[0].starts_with("/nas: no answer for"), "{problems:?}");
+            assert!(
+                problems[0].starts_with("/nas: no answer for"),
+                "{problems:?}"
+            );
             assert!(problems[0].contains("what is shown is"), "{problems:?}");
         }
         // Asked once while it hung.

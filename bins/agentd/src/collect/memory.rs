@@ -10,20 +10,27 @@ const PAGE: u64 = 4096;
 
 /// Main memory.
 pub(crate) struct MainMemory {
-    pub(crate) root: Root,
-    pub(crate) buffer: Vec<u8>,
+    root: Root,
+    buffer: Vec<u8>,
 }
 
 /// Swap space.
 pub(crate) struct SwapSpace {
-    pub(crate) root: Root,
-    pub(crate) buffer: Vec<u8>,
+    root: Root,
+    buffer: Vec<u8>,
 }
 
 /// Load averages.
 pub(crate) struct LoadAverages {
-    pub(crate) root: Root,
-    pub(crate) buffer: Vec<u8>,
+    root: Root,
+    buffer: Vec<u8>,
+}
+
+impl MainMemory {
+    pub(crate) fn new(root: Root) -> Self {
+        let buffer = Vec::new();
+        Self { root, buffer }
+    }
 }
 
 impl Collector for MainMemory {
@@ -56,6 +63,13 @@ impl Collector for MainMemory {
     }
 }
 
+impl SwapSpace {
+    pub(crate) fn new(root: Root) -> Self {
+        let buffer = Vec::new();
+        Self { root, buffer }
+    }
+}
+
 impl Collector for SwapSpace {
     fn collect(&mut self) -> Result<Finding, String> {
         let info = self.root.read("proc/meminfo", &mut self.buffer)?;
@@ -83,6 +97,13 @@ fn nothing() -> Swap {
     Swap {
         percent: Some(0.0),
         ..Swap::default()
+    }
+}
+
+impl LoadAverages {
+    pub(crate) fn new(root: Root) -> Self {
+        let buffer = Vec::new();
+        Self { root, buffer }
     }
 }
 

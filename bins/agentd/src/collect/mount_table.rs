@@ -26,8 +26,23 @@ impl MountLine {
 
 /// Beginnings of types of file systems.
 const SERVED: [&[u8]; 17] = [
-    b"nfs", b"cifs", b"smb", b"fuse", b"ceph", b"gluster", b"9p", b"afs", b"lustre", b"beegfs",
-    b"gpfs", b"autofs", b"ncp", b"ocfs2", b"gfs", b"davfs", b"virtiofs",
+    b"nfs",
+    b"cifs",
+    b"smb",
+    b"fuse",
+    b"ceph",
+    b"gluster",
+    b"9p",
+    b"afs",
+    b"lustre",
+    b"beegfs",
+    b"gpfs",
+    b"autofs",
+    b"ncp",
+    b"ocfs2",
+    b"gfs",
+    b"davfs",
+    b"virtiofs",
 ];
 
 /// All mounts of process 1, or our own where that one is hidden from us.

@@ -35,6 +35,7 @@ macro_rules! parts {
         pub(crate) enum Key { $($name),* }
 
         /// What was found for a key.
+        #[expect(clippy::large_enum_variant, reason = "there is one of each, for a moment")]
         pub(crate) enum Part { $($name($value)),* }
 
         impl Key {
@@ -96,11 +97,7 @@ fn object<T>(_: &str, _: &mut BTreeMap<String, String>, why: String) -> Checked<
 
 /// openITCOCKPIT's server goes through these without looking: they stay what
 /// they are, without items, and the reason stands beside.
-fn items<T: Default>(
-    key: &str,
-    errors: &mut BTreeMap<String, String>,
-    why: String,
-) -> Checked<T> {
+fn items<T: Default>(key: &str, errors: &mut BTreeMap<String, String>, why: String) -> Checked<T> {
     errors.insert(key.to_owned(), why);
     Checked::Done(T::default())
 }

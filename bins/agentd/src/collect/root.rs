@@ -29,11 +29,7 @@ impl Root {
     }
 
     /// Reads a whole file into `buffer`, which is emptied first.
-    pub(crate) fn read<'a>(
-        &self,
-        path: &str,
-        buffer: &'a mut Vec<u8>,
-    ) -> Result<&'a [u8], String> {
+    pub(crate) fn read<'a>(&self, path: &str, buffer: &'a mut Vec<u8>) -> Result<&'a [u8], String> {
         let path = self.path(path);
         read_into(&path, buffer).map_err(|error| cannot_read(&path, &error))?;
         Ok(buffer)

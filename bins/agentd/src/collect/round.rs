@@ -25,7 +25,7 @@ use super::part::{Collector, Finding, Key};
 const KEPT_INTERVALS: u32 = 3;
 
 /// Enough for all that collectors do.
-const STACK: usize = 256 << 10;
+const STACK: usize = 1 << 20;
 
 /// All collectors, and where they are.
 pub(crate) struct Round {
@@ -185,7 +185,8 @@ impl Round {
             for (number, collector) in lock(&lane.queue).drain(..) {
                 let slot = &mut self.slots[number];
                 slot.place = Place::Here(collector);
-                slot.key.fail(document, format!("cannot start a thread: {error}"));
+                slot.key
+                    .fail(document, format!("cannot start a thread: {error}"));
             }
         }
     }

@@ -161,7 +161,9 @@ mod tests {
 
     fn labels(sensors: &Sensors) -> Vec<&str> {
         let labels = sensors.temperatures.iter();
-        labels.map(|temperature| temperature.label.as_str()).collect()
+        labels
+            .map(|temperature| temperature.label.as_str())
+            .collect()
     }
 
     #[test]

@@ -7,8 +7,15 @@ use super::root::{Root, text};
 
 /// The records of `utmp`.
 pub(crate) struct Logins {
-    pub(crate) root: Root,
-    pub(crate) buffer: Vec<u8>,
+    root: Root,
+    buffer: Vec<u8>,
+}
+
+impl Logins {
+    pub(crate) fn new(root: Root) -> Self {
+        let buffer = Vec::new();
+        Self { root, buffer }
+    }
 }
 
 impl Collector for Logins {
@@ -77,7 +84,13 @@ mod tests {
         let long = "x".repeat(32);
         let records = [
             record(2, "~", "reboot", "6.1.0", 5),
-            record(USER_PROCESS, "pts/0", "anna", "198.51.100.23", 1_772_347_542),
+            record(
+                USER_PROCESS,
+                "pts/0",
+                "anna",
+                "198.51.100.23",
+                1_772_347_542,
+            ),
             record(8, "pts/1", "", "", 9),
             record(USER_PROCESS, "tty1", &long, "", 7),
             vec![7, 0, 0],
