@@ -11,6 +11,7 @@ mod collect;
 )]
 mod config;
 mod run;
+mod server;
 
 use std::process::ExitCode;
 
