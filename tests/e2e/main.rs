@@ -22,6 +22,7 @@ mod lq_people;
 mod manual;
 mod no_runtime;
 mod notify_calls;
+mod notify_canary;
 mod notify_chaos;
 mod notify_control;
 mod notify_cores;
