@@ -10,6 +10,8 @@ mod collect;
     reason = "read by the collectors and the server, which are being added"
 )]
 mod config;
+mod daemon;
+mod log;
 mod run;
 mod server;
 

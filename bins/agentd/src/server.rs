@@ -19,13 +19,13 @@ mod verifier;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-pub(crate) use autotls::hostname;
-pub(crate) use bind::{bind, bind_text};
+use bind::bind;
 pub(crate) use figures::Figures;
 pub(crate) use mode::Mode;
 
@@ -134,6 +134,15 @@ impl Server {
             tracing::info!("listening on {}, {name}", accepting.local);
         }
         Ok(())
+    }
+
+    /// Waits for a moment until connections have ended.
+    pub(crate) async fn end(self) {
+        let deadline = Instant::now() + accept::FAREWELL;
+        // All others who share it are connections.
+        while Arc::strong_count(&self.shared) > 1 && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     /// Closes the port. Connections end with the answer they are at.

@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// For agreeing on TLS.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// For what is going on when something else is to be served.
-const FAREWELL: Duration = Duration::from_secs(5);
+pub(super) const FAREWELL: Duration = Duration::from_secs(5);
 /// Longest head of a request, in bytes.
 const MAX_HEAD: usize = 256 << 10;
 /// What the original, whose language does it for all, says to HTTP in the
@@ -111,6 +111,7 @@ async fn speak<S>(
         .timer(TokioTimer::new())
         .header_read_timeout(PATIENCE)
         .max_buf_size(MAX_HEAD)
+        .title_case_headers(true)
         .serve_connection(TokioIo::new(Patient::new(stream, PATIENCE)), service);
     tokio::pin!(connection);
     let ended = tokio::select! {

@@ -21,7 +21,7 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, SubjectPublicKeyInfoDer, UnixTime};
 use x509_parser::asn1_rs::{Any, BitString, FromDer as _, Sequence};
-use x509_parser::prelude::{FromDer as _, X509Certificate, X509Version};
+use x509_parser::prelude::{X509Certificate, X509Version};
 
 /// Believes those that the authority vouches for, and the authority.
 #[derive(Debug)]
@@ -155,7 +155,7 @@ impl ClientCertVerifier for Clients {
 
 fn parse<'a>(certificate: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, CertificateError> {
     match X509Certificate::from_der(certificate) {
-        Ok((rest, parsed)) if rest.is_empty() => Ok(parsed),
+        Ok(([], parsed)) => Ok(parsed),
         _ => Err(CertificateError::BadEncoding),
     }
 }
