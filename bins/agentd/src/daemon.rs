@@ -210,11 +210,7 @@ impl Daemon {
     }
 
     fn apply(&mut self, config: &Arc<Config>, prepared: Prepared) -> Result<(), String> {
-        let settings = collect::Settings {
-            interval: config.checks.interval,
-            ..collect::Settings::default()
-        };
-        let collecting = collect::start(settings, self.board.clone());
+        let collecting = collect::start(config, self.board.clone());
         self.collecting = Some(collecting.map_err(|error| format!("cannot collect: {error}"))?);
         match prepared.server {
             Some(server) => self.server.apply(server)?,

@@ -20,7 +20,8 @@ pub(crate) fn run(args: &Args) -> Result<Status, Failure> {
     if !args.once {
         return daemon::run(args);
     }
-    let document = collect::collect();
+    let (config, _) = Config::load(&args.config);
+    let document = collect::once(&config, collect::FIRST_SAMPLE);
     let mut text = document
         .print()
         .map_err(|error| Failure::caused(Status::Failed, "cannot print the document", error))?;

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
 
-use assert_cmd::assert::OutputAssertExt;
 use serde_json::Value;
 
 fn agentd() -> Command {
