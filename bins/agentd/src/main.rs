@@ -1,14 +1,19 @@
 //! Collects the figures of this machine. See agentd(8).
 
+#[allow(dead_code, reason = "read by the server, which is being added")]
+mod board;
 mod cli;
+#[allow(dead_code, reason = "started by the daemon, which is being added")]
 mod collect;
-mod cpu;
-mod disks;
-mod memory;
-mod mount_table;
-mod network;
+#[allow(
+    dead_code,
+    reason = "read by the collectors and the server, which are being added"
+)]
+mod config;
+mod daemon;
+mod log;
 mod run;
-mod system;
+mod server;
 
 use std::process::ExitCode;
 

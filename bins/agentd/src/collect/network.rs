@@ -1,0 +1,184 @@
+//! Links from `/sys/class/net`, traffic from `/proc/net/dev`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::time::Instant;
+
+use agent::document::{NetIo, NetStats};
+
+use super::part::{Collector, Finding, Part};
+use super::root::{
+    Root, cannot_read, lines, number, parse, per_second, text, unix_time, word, words,
+};
+
+/// State of every link.
+pub(crate) struct Links {
+    pub(crate) root: Root,
+}
+
+/// Traffic, measured from one collection to the next.
+pub(crate) struct Traffic {
+    root: Root,
+    before: BTreeMap<String, Counters>,
+    read_at: Instant,
+    buffer: Vec<u8>,
+}
+
+/// Bytes, packets, errors and drops.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Counters {
+    received: [u64; 4],
+    sent: [u64; 4],
+}
+
+impl Collector for Links {
+    fn collect(&mut self) -> Result<Finding, String> {
+        let directory = self.root.path("sys/class/net");
+        let entries = fs::read_dir(&directory).map_err(|error| cannot_read(&directory, &error))?;
+        let mut links = BTreeMap::new();
+        for path in entries.flatten().map(|entry| entry.path()) {
+            // There are plain files too (`bonding_masters`).
+            let (true, Some(name)) = (path.is_dir(), path.file_name()) else {
+                continue;
+            };
+            links.insert(name.to_string_lossy().into_owned(), link(&path));
+        }
+        Ok(Part::NetStats(links).into())
+    }
+}
+
+/// The kernel refuses most of these for an interface that is down, and speed
+/// and duplex for a loopback.
+fn link(path: &Path) -> NetStats {
+    NetStats {
+        isup: Some(number(&path.join("carrier")) == Some(1)),
+        duplex: match word(&path.join("duplex")).as_deref() {
+            Some("half") => 1,
+            Some("full") => 2,
+            _ => 0,
+        },
+        // The kernel says -1 for unknown, and some drivers the same number
+        // without sign.
+        speed: match number(&path.join("speed")).unwrap_or(0) {
+            speed if speed == i64::from(u32::MAX) => -1,
+            speed => speed.max(-1),
+        },
+        mtu: number(&path.join("mtu")).unwrap_or(0),
+    }
+}
+
+impl Traffic {
+    pub(crate) fn new(root: Root) -> Self {
+        Self {
+            root,
+            before: BTreeMap::new(),
+            read_at: Instant::now(),
+            buffer: Vec::new(),
+        }
+    }
+}
+
+impl Collector for Traffic {
+    fn collect(&mut self) -> Result<Finding, String> {
+        let after = counters(self.root.read("proc/net/dev", &mut self.buffer)?);
+        let secs = self.read_at.elapsed().as_secs_f64();
+        self.read_at = Instant::now();
+        let timestamp = unix_time();
+        let interfaces = after
+            .iter()
+            .map(|(name, now)| {
+                // An interface that has just come has no rates yet.
+                let then = self.before.get(name).unwrap_or(now);
+                let net_io = NetIo {
+                    name: name.clone(),
+                    timestamp,
+                    ..now.since(then, secs)
+                };
+                (name.clone(), net_io)
+            })
+            .collect();
+        self.before = after;
+        Ok(Part::NetIo(interfaces).into())
+    }
+}
+
+/// `NAME: BYTES PACKETS ERRORS DROPS` and four more, then the same sent.
+fn counters(dev: &[u8]) -> BTreeMap<String, Counters> {
+    let line = |line: &[u8]| {
+        // An alias has a colon in its name.
+        let colon = line.iter().rposition(|byte| *byte == b':')?;
+        let numbers: Vec<u64> = words(&line[colon + 1..]).map_while(parse).collect();
+        let counters = Counters {
+            received: *numbers.first_chunk()?,
+            sent: *numbers.get(8..)?.first_chunk()?,
+        };
+        Some((text(line[..colon].trim_ascii()), counters))
+    };
+    lines(dev).filter_map(line).collect()
+}
+
+impl Counters {
+    fn since(&self, then: &Self, secs: f64) -> NetIo {
+        let rate = |then: u64, now: u64| per_second(then, now, secs);
+        NetIo {
+            bytes_sent: self.sent[0],
+            bytes_recv: self.received[0],
+            packets_sent: self.sent[1],
+            packets_recv: self.received[1],
+            errin: self.received[2],
+            errout: self.sent[2],
+            dropin: self.received[3],
+            dropout: self.sent[3],
+            avg_bytes_sent_ps: rate(then.sent[0], self.sent[0]),
+            avg_bytes_recv_ps: rate(then.received[0], self.received[0]),
+            avg_packets_sent_ps: rate(then.sent[1], self.sent[1]),
+            avg_packets_recv_ps: rate(then.received[1], self.received[1]),
+            avg_errin: rate(then.received[2], self.received[2]),
+            avg_errout: rate(then.sent[2], self.sent[2]),
+            avg_dropin: rate(then.received[3], self.received[3]),
+            avg_dropout: rate(then.sent[3], self.sent[3]),
+            ..NetIo::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn interfaces_are_read_and_heads_are_not() {
+        let found = counters(
+            b"Inter-|   Receive                    |  Transmit\n\
+              \x20face |bytes    packets errs drop\n\
+              \x20   lo: 10 1 2 3 4 5 6 7 20 21 22 23 24 25 26 27\n\
+              eth0:1:99 1 0 0 0 0 0 0 8 1 0 0 0 0 0 0\n\
+              eth1: 1 2 3\n",
+        );
+        assert_eq!(found.keys().collect::<Vec<_>>(), ["eth0:1", "lo"]);
+        let lo = Counters {
+            received: [10, 1, 2, 3],
+            sent: [20, 21, 22, 23],
+        };
+        assert_eq!(found["lo"], lo);
+    }
+
+    #[test]
+    fn a_counter_that_went_back_was_reset() {
+        let then = Counters {
+            received: [1000, 10, 0, 0],
+            sent: [u64::MAX, 10, 0, 0],
+        };
+        let now = Counters {
+            received: [3000, 10, 4, 0],
+            sent: [5, 0, 0, 2],
+        };
+        let net_io = now.since(&then, 2.0);
+        assert_eq!(net_io.avg_bytes_recv_ps, 1000);
+        assert_eq!(net_io.avg_errin, 2);
+        assert_eq!(net_io.avg_bytes_sent_ps, 0);
+        assert_eq!(net_io.avg_dropout, 1);
+        assert_eq!(net_io.bytes_sent, 5);
+    }
+}
