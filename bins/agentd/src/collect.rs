@@ -17,6 +17,7 @@ mod mount_table;
 mod names;
 mod network;
 mod ntp;
+mod packages;
 mod part;
 mod processes;
 mod root;
@@ -69,6 +70,7 @@ pub(crate) struct Collecting {
     rounds: JoinHandle<()>,
     plugins: Schedule,
     exporters: Schedule,
+    inventory: Schedule,
 }
 
 /// What is found beside the rounds.
@@ -85,6 +87,7 @@ pub(crate) fn start(config: &Config, board: Board) -> io::Result<Collecting> {
     let beside = Beside::default();
     let plugins = custom::jobs(&config.custom, &beside.plugins, &stop);
     let exporters = exporters::jobs(&config.prometheus, &beside.exporters, &board);
+    let inventory = packages::job(&config.packages, &board, &stop);
     let rounds = {
         let mut round = round(&config.checks, &Root::real());
         let (interval, stop) = (config.checks.interval, stop.clone());
@@ -97,6 +100,7 @@ pub(crate) fn start(config: &Config, board: Board) -> io::Result<Collecting> {
         rounds,
         plugins: Schedule::start(plugins, config.custom.workers),
         exporters: Schedule::start(exporters, EXPORTERS_AT_ONCE),
+        inventory: Schedule::start(inventory.into_iter().collect(), 1),
     })
 }
 
@@ -112,6 +116,8 @@ fn make_documents(
     while !stop.wait_until(next) {
         let mut document = round.collect(&board.document().document);
         beside.merge_into(&mut document);
+        let packages = packages::summary(&board.packages().inventory);
+        document.packagemanager = Checked::Done(packages);
         if let Ok(published) = Published::new(document, SystemTime::now()) {
             board.put_document(published);
         }
@@ -130,6 +136,7 @@ impl Collecting {
         // Who panicked has said so.
         let _ = self.rounds.join();
         self.plugins.stop();
+        self.inventory.stop();
         self.exporters.leave();
     }
 }
