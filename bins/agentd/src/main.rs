@@ -10,7 +10,10 @@ mod collect;
     reason = "read by the collectors and the server, which are being added"
 )]
 mod config;
+mod daemon;
+mod log;
 mod run;
+mod server;
 
 use std::process::ExitCode;
 

@@ -595,6 +595,29 @@ notifications = true
         ] {
             Configuration::parse("example", text).unwrap();
         }
+        // Lanes, to be added to a configuration.
+        for (text, count) in [
+            (
+                include_str!("../../../packaging/examples/lanes-webhook.toml"),
+                5,
+            ),
+            (
+                include_str!("../../../packaging/examples/lanes-command.toml"),
+                4,
+            ),
+            (
+                include_str!("../../../packaging/examples/lanes-syslog.toml"),
+                2,
+            ),
+            (
+                include_str!("../../../packaging/examples/lanes-checkmk.toml"),
+                2,
+            ),
+        ] {
+            let text = format!("[site]\nname = \"central\"\n{text}");
+            let configuration = Configuration::parse("example", &text).unwrap();
+            assert_eq!(configuration.lanes.len(), count, "{text}");
+        }
     }
 
     #[test]

@@ -125,6 +125,7 @@ impl Index {
     pub(crate) fn finish_replay(&mut self) {
         self.ended = None;
         self.ended_since = HashSet::new();
+        self.rings.values_mut().for_each(Ring::finish_replay);
         // More can be there than was counted only if a damaged place hid the
         // record of an end, or of the totals.
         let found = self.totals.ended_in_all() + self.messages.len() as u64;
@@ -144,9 +145,7 @@ impl Index {
                 self.apply_event(*id, *time, event, copy, at);
             }
             Record::Checkpoint { peer, ids } => {
-                let ring = self.ring(peer.as_ref());
-                ring.clear();
-                ids.iter().for_each(|id| ring.push(*id));
+                self.ring(peer.as_ref()).set(ids);
             }
             // Only a release that does not know what they are copies them.
             Record::Totals { .. } if copy => {}
@@ -400,8 +399,12 @@ impl Index {
         } else {
             self.all_ids
         };
+        let is_read = self.ended.is_some();
         let ring = self.rings.entry(peer.cloned());
-        ring.or_insert_with(|| Ring::new(capacity))
+        ring.or_insert_with(|| match is_read {
+            true => Ring::replaying(capacity),
+            false => Ring::new(capacity),
+        })
     }
 
     fn state(&self, id: NotificationId) -> Option<&State> {
