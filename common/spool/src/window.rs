@@ -134,6 +134,7 @@ mod tests {
                 sequence,
                 kind: 99,
                 flags: 3,
+                again: None,
                 body: &body,
             };
             frame.encode(7, &mut bytes);
