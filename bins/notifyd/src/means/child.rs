@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use program::child::{self, End, Environment, Leftovers};
 
+use super::environment;
 use crate::delivery::{Outcome, Verdict};
 use crate::stop::Stop;
 
@@ -31,6 +32,25 @@ pub(super) struct Ran {
     head: String,
     /// The beginning of what it printed.
     pub(super) printed: Vec<u8>,
+}
+
+/// Runs a program that is told of nothing but by its arguments. Only exit code 0
+/// is good.
+pub(crate) fn run_alone(words: &[String], timeout: Duration, stop: &Stop) -> Outcome {
+    let mut words = words.iter().map(OsString::from);
+    let program = words.next().unwrap_or_default();
+    let arguments: Vec<OsString> = words.collect();
+    let call = Call {
+        program: &program,
+        variables: environment::fit(environment::clean(), &arguments),
+        arguments: &arguments,
+        input: b"",
+        timeout,
+    };
+    call.run(stop).outcome(|code| match code {
+        0 => Verdict::Delivered,
+        _ => Verdict::Temporary,
+    })
 }
 
 impl Ran {
