@@ -14,10 +14,12 @@ pub mod evaluate;
 mod item;
 mod lenient;
 pub mod plugin_output;
+pub mod process;
 pub mod rules;
 mod words;
 
 pub use discover::discover;
 pub use document::{Checked, Document, Error};
 pub use evaluate::Evaluator;
+pub use process::ProcessRule;
 pub use rules::{Rule, Rules};
