@@ -14,7 +14,17 @@ use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::lenient;
+mod machine;
+mod network;
+mod packages;
+mod running;
+mod storage;
+
+pub use machine::*;
+pub use network::*;
+pub use packages::*;
+pub use running::*;
+pub use storage::*;
 
 /// Longest document that is read, in bytes.
 pub const MAX_LEN: usize = 64 << 20;
@@ -66,12 +76,39 @@ pub struct Document {
     /// Temperatures and batteries.
     #[serde(skip_serializing_if = "Checked::is_absent")]
     pub sensors: Checked<Sensors>,
+    /// Processes.
+    #[serde(skip_serializing_if = "Checked::is_absent")]
+    pub processes: Checked<Vec<Process>>,
+    /// Who is logged in.
+    #[serde(skip_serializing_if = "Checked::is_absent")]
+    pub users: Checked<Vec<User>>,
     /// The clock.
     #[serde(skip_serializing_if = "Checked::is_absent")]
     pub ntp: Checked<Ntp>,
+    /// All loaded units of systemd.
+    #[serde(skip_serializing_if = "Checked::is_absent")]
+    pub systemd_services: Checked<Vec<SystemdUnit>>,
+    /// Jobs of launchd.
+    #[serde(skip_serializing_if = "Checked::is_absent")]
+    pub launchd_services: Checked<Vec<LaunchdService>>,
+    /// Services of Windows.
+    #[serde(skip_serializing_if = "Checked::is_absent")]
+    pub windows_services: Checked<Vec<WindowsService>>,
+    /// Events of Windows by log.
+    #[serde(skip_serializing_if = "Checked::is_absent")]
+    pub windows_eventlog: Checked<BTreeMap<String, Vec<WindowsEvent>>>,
+    /// Running containers.
+    #[serde(skip_serializing_if = "Checked::is_absent")]
+    pub docker: Checked<Vec<Container>>,
+    /// Virtual machines by their UUID.
+    #[serde(skip_serializing_if = "Checked::is_absent")]
+    pub libvirt: Checked<BTreeMap<String, Guest>>,
     /// Results of configured plugins by name.
     #[serde(skip_serializing_if = "Checked::is_absent")]
     pub customchecks: Checked<BTreeMap<String, CustomCheck>>,
+    /// Names of the exporters that have answered.
+    #[serde(skip_serializing_if = "Checked::is_absent")]
+    pub prometheus_exporters: Checked<Vec<String>>,
     /// Installed software, in short.
     #[serde(skip_serializing_if = "Checked::is_absent")]
     pub packagemanager: Checked<PackageManager>,
@@ -79,354 +116,6 @@ pub struct Document {
     /// object of items, because openITCOCKPIT's server iterates over it.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub errors: BTreeMap<String, String>,
-}
-
-/// `agent`: the agent itself and its system.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default)]
-#[expect(missing_docs, reason = "the keys are the document's own")]
-pub struct Agent {
-    #[serde(deserialize_with = "lenient::nullable")]
-    pub last_updated: String,
-    #[serde(deserialize_with = "lenient::unsigned")]
-    pub last_updated_timestamp: u64,
-    #[serde(deserialize_with = "lenient::nullable")]
-    pub system: String,
-    #[serde(deserialize_with = "lenient::optional")]
-    pub system_uptime: Option<u64>,
-    #[serde(deserialize_with = "lenient::nullable")]
-    pub kernel_version: String,
-    /// The version of the distribution, on every system but Windows.
-    #[serde(deserialize_with = "lenient::nullable")]
-    pub mac_version: String,
-    #[serde(deserialize_with = "lenient::nullable")]
-    pub windows_release_id: String,
-    #[serde(deserialize_with = "lenient::nullable")]
-    pub windows_current_build: String,
-    #[serde(deserialize_with = "lenient::nullable")]
-    pub family: String,
-    #[serde(deserialize_with = "lenient::nullable")]
-    pub agent_version: String,
-    #[serde(deserialize_with = "lenient::nullable")]
-    pub temperature_unit: String,
-    #[serde(deserialize_with = "lenient::nullable")]
-    pub goos: String,
-    #[serde(deserialize_with = "lenient::nullable")]
-    pub goarch: String,
-    /// Seconds between collections; agents before 3.1 do not tell.
-    #[serde(
-        deserialize_with = "lenient::optional",
-        skip_serializing_if = "Option::is_none"
-    )]
-    pub check_interval: Option<u64>,
-}
-
-/// `cpu`: percentages over one second.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default)]
-#[expect(missing_docs, reason = "the keys are the document's own")]
-pub struct Cpu {
-    pub cpu_total_percentage: Option<f64>,
-    #[serde(deserialize_with = "lenient::nullable")]
-    pub cpu_percentage: Vec<f64>,
-    #[serde(deserialize_with = "lenient::nullable")]
-    pub cpu_total_percentage_detailed: CpuShares,
-    #[serde(deserialize_with = "lenient::nullable")]
-    pub cpu_percentage_detailed: Vec<CpuShares>,
-}
-
-/// Shares of processor time in percent.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
-#[expect(missing_docs, reason = "the keys are the document's own")]
-pub struct CpuShares {
-    #[serde(deserialize_with = "lenient::nullable")]
-    pub user: f64,
-    #[serde(deserialize_with = "lenient::nullable")]
-    pub nice: f64,
-    #[serde(deserialize_with = "lenient::nullable")]
-    pub system: f64,
-    #[serde(deserialize_with = "lenient::nullable")]
-    pub idle: f64,
-    #[serde(deserialize_with = "lenient::nullable")]
-    pub iowait: f64,
-}
-
-/// `memory`: bytes, and `percent` = used / total.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default)]
-#[expect(missing_docs, reason = "the keys are the document's own")]
-pub struct Memory {
-    #[serde(deserialize_with = "lenient::unsigned")]
-    pub total: u64,
-    #[serde(deserialize_with = "lenient::unsigned")]
-    pub available: u64,
-    pub percent: Option<f64>,
-    #[serde(deserialize_with = "lenient::unsigned")]
-    pub used: u64,
-    #[serde(deserialize_with = "lenient::unsigned")]
-    pub free: u64,
-    #[serde(deserialize_with = "lenient::unsigned")]
-    pub active: u64,
-    #[serde(deserialize_with = "lenient::unsigned")]
-    pub inactive: u64,
-    #[serde(deserialize_with = "lenient::unsigned")]
-    pub wired: u64,
-}
-
-/// `swap`: bytes; all zero without swap space.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default)]
-#[expect(missing_docs, reason = "the keys are the document's own")]
-pub struct Swap {
-    #[serde(deserialize_with = "lenient::unsigned")]
-    pub total: u64,
-    pub percent: Option<f64>,
-    #[serde(deserialize_with = "lenient::unsigned")]
-    pub used: u64,
-    #[serde(deserialize_with = "lenient::unsigned")]
-    pub free: u64,
-    /// Swapped in since the system started.
-    #[serde(deserialize_with = "lenient::unsigned")]
-    pub sin: u64,
-    /// Swapped out since the system started.
-    #[serde(deserialize_with = "lenient::unsigned")]
-    pub sout: u64,
-}
-
-/// `system_load`: `{"0": …, "1": …, "2": …}`.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct SystemLoad {
-    /// Over one minute.
-    #[serde(rename = "0")]
-    pub load1: Option<f64>,
-    /// Over five minutes.
-    #[serde(rename = "1")]
-    pub load5: Option<f64>,
-    /// Over fifteen minutes.
-    #[serde(rename = "2")]
-    pub load15: Option<f64>,
-}
-
-/// An entry of `disks`.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Disk {
-    /// What is mounted where.
-    #[serde(deserialize_with = "lenient::nullable")]
-    pub disk: Mount,
-    /// How full it is; all zero if the system did not tell.
-    #[serde(deserialize_with = "lenient::nullable")]
-    pub usage: Usage,
-}
-
-/// What is mounted where.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default)]
-#[expect(missing_docs, reason = "the keys are the document's own")]
-pub struct Mount {
-    #[serde(deserialize_with = "lenient::nullable")]
-    pub device: String,
-    #[serde(deserialize_with = "lenient::nullable")]
-    pub mountpoint: String,
-    #[serde(deserialize_with = "lenient::nullable")]
-    pub fstype: String,
-    /// `None` on Windows.
-    pub opts: Option<Vec<String>>,
-}
-
-/// Bytes; `free` is what users can have, `percent` = used / (used + free).
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default)]
-#[expect(missing_docs, reason = "the keys are the document's own")]
-pub struct Usage {
-    #[serde(deserialize_with = "lenient::unsigned")]
-    pub total: u64,
-    #[serde(deserialize_with = "lenient::unsigned")]
-    pub used: u64,
-    #[serde(deserialize_with = "lenient::unsigned")]
-    pub free: u64,
-    pub percent: Option<f64>,
-}
-
-/// An entry of `disk_io`, without its raw counters.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
-#[expect(missing_docs, reason = "the keys are the document's own")]
-pub struct DiskIo {
-    /// How much of the time the device was busy; absent where it is not known.
-    pub load_percent: Option<f64>,
-    #[serde(deserialize_with = "lenient::unsigned")]
-    pub read_bytes_per_second: u64,
-    #[serde(deserialize_with = "lenient::unsigned")]
-    pub write_bytes_per_second: u64,
-    #[serde(deserialize_with = "lenient::unsigned")]
-    pub read_iops_per_second: u64,
-    #[serde(deserialize_with = "lenient::unsigned")]
-    pub write_iops_per_second: u64,
-    /// Milliseconds per operation.
-    #[serde(deserialize_with = "lenient::nullable")]
-    pub total_avg_wait: f64,
-}
-
-/// An entry of `net_stats`.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default)]
-#[expect(missing_docs, reason = "the keys are the document's own")]
-pub struct NetStats {
-    pub isup: Option<bool>,
-    /// 0 unknown, 1 half, 2 full.
-    #[serde(deserialize_with = "lenient::unsigned")]
-    pub duplex: u64,
-    /// Mbit/s; 0 or -1 when unknown.
-    #[serde(deserialize_with = "lenient::signed")]
-    pub speed: i64,
-    #[serde(deserialize_with = "lenient::signed")]
-    pub mtu: i64,
-}
-
-/// An entry of `net_io`: counters, and rates per second (`avg_…`).
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default)]
-#[expect(missing_docs, reason = "the keys are the document's own")]
-pub struct NetIo {
-    #[serde(deserialize_with = "lenient::nullable")]
-    pub name: String,
-    #[serde(deserialize_with = "lenient::unsigned")]
-    pub timestamp: u64,
-    #[serde(deserialize_with = "lenient::unsigned")]
-    pub bytes_sent: u64,
-    #[serde(deserialize_with = "lenient::unsigned")]
-    pub bytes_recv: u64,
-    #[serde(deserialize_with = "lenient::unsigned")]
-    pub packets_sent: u64,
-    #[serde(deserialize_with = "lenient::unsigned")]
-    pub packets_recv: u64,
-    #[serde(deserialize_with = "lenient::unsigned")]
-    pub errin: u64,
-    #[serde(deserialize_with = "lenient::unsigned")]
-    pub errout: u64,
-    #[serde(deserialize_with = "lenient::unsigned")]
-    pub dropin: u64,
-    #[serde(deserialize_with = "lenient::unsigned")]
-    pub dropout: u64,
-    #[serde(deserialize_with = "lenient::unsigned")]
-    pub avg_bytes_sent_ps: u64,
-    #[serde(deserialize_with = "lenient::unsigned")]
-    pub avg_bytes_recv_ps: u64,
-    #[serde(deserialize_with = "lenient::unsigned")]
-    pub avg_packets_sent_ps: u64,
-    #[serde(deserialize_with = "lenient::unsigned")]
-    pub avg_packets_recv_ps: u64,
-    #[serde(deserialize_with = "lenient::unsigned")]
-    pub avg_errin: u64,
-    #[serde(deserialize_with = "lenient::unsigned")]
-    pub avg_errout: u64,
-    #[serde(deserialize_with = "lenient::unsigned")]
-    pub avg_dropin: u64,
-    #[serde(deserialize_with = "lenient::unsigned")]
-    pub avg_dropout: u64,
-}
-
-/// `sensors`.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
-#[expect(missing_docs, reason = "the keys are the document's own")]
-pub struct Sensors {
-    #[serde(deserialize_with = "lenient::nullable")]
-    pub temperatures: Vec<Temperature>,
-    #[serde(deserialize_with = "lenient::nullable")]
-    pub batteries: Vec<Battery>,
-}
-
-/// Degrees Celsius; a limit of 0 is not known.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default)]
-#[expect(missing_docs, reason = "the keys are the document's own")]
-pub struct Temperature {
-    #[serde(deserialize_with = "lenient::nullable")]
-    pub label: String,
-    pub current: Option<f64>,
-    #[serde(deserialize_with = "lenient::nullable")]
-    pub high: f64,
-    #[serde(deserialize_with = "lenient::nullable")]
-    pub critical: f64,
-}
-
-/// A battery and how full it is.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default)]
-#[expect(missing_docs, reason = "the keys are the document's own")]
-pub struct Battery {
-    #[serde(deserialize_with = "lenient::signed")]
-    pub id: i64,
-    pub percent: Option<f64>,
-    #[serde(deserialize_with = "lenient::nullable")]
-    pub secsleft: f64,
-    #[serde(deserialize_with = "lenient::nullable")]
-    pub power_plugged: bool,
-}
-
-/// `ntp`: the clock and its distance from the true time in seconds.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
-#[expect(missing_docs, reason = "the keys are the document's own")]
-pub struct Ntp {
-    #[serde(deserialize_with = "lenient::unsigned")]
-    pub timestamp: u64,
-    #[serde(deserialize_with = "lenient::unsigned")]
-    pub timestamp_micro: u64,
-    pub sync_status: Option<bool>,
-    pub offset: Option<f64>,
-}
-
-/// An entry of `customchecks`: what a plugin printed, and how it ended.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default)]
-#[expect(missing_docs, reason = "the keys are the document's own")]
-pub struct CustomCheck {
-    #[serde(deserialize_with = "lenient::nullable")]
-    pub stdout: String,
-    /// Its exit status; 124 timed out, 126 and 127 not started, -1 killed.
-    #[serde(deserialize_with = "lenient::signed")]
-    pub rc: i64,
-    #[serde(deserialize_with = "lenient::unsigned")]
-    pub execution_unix_timestamp_sec: u64,
-}
-
-/// `packagemanager`. Disabled, its keys are in lower case.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
-#[expect(missing_docs, reason = "the keys are the document's own")]
-pub struct PackageManager {
-    #[serde(alias = "enabled", deserialize_with = "lenient::nullable")]
-    pub enabled: bool,
-    #[serde(alias = "pending", deserialize_with = "lenient::nullable")]
-    pub pending: bool,
-    #[serde(deserialize_with = "lenient::unsigned")]
-    pub last_update: u64,
-    #[serde(deserialize_with = "lenient::nullable")]
-    pub stats: PackageStats,
-}
-
-/// Counts of installed software.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
-#[expect(missing_docs, reason = "the keys are the document's own")]
-pub struct PackageStats {
-    #[serde(deserialize_with = "lenient::unsigned")]
-    pub installed_packages: u64,
-    #[serde(deserialize_with = "lenient::unsigned")]
-    pub upgradable_packages: u64,
-    #[serde(deserialize_with = "lenient::unsigned")]
-    pub security_updates: u64,
-    #[serde(deserialize_with = "lenient::nullable")]
-    pub reboot_required: bool,
-    #[serde(deserialize_with = "lenient::nullable")]
-    pub last_error: String,
-    #[serde(deserialize_with = "lenient::nullable")]
-    pub package_manager: String,
 }
 
 /// Why something is not a result document.
@@ -467,8 +156,17 @@ impl Document {
             net_stats: checks.read("net_stats"),
             net_io: checks.read("net_io"),
             sensors: checks.read("sensors"),
+            processes: checks.read_list("processes"),
+            users: checks.read_list("users"),
             ntp: checks.read("ntp"),
+            systemd_services: checks.read_list("systemd_services"),
+            launchd_services: checks.read_list("launchd_services"),
+            windows_services: checks.read_list("windows_services"),
+            windows_eventlog: checks.read("windows_eventlog"),
+            docker: checks.read_list("docker"),
+            libvirt: checks.read("libvirt"),
             customchecks: checks.read("customchecks"),
+            prometheus_exporters: checks.read_list("prometheus_exporters"),
             packagemanager: checks.read("packagemanager"),
             errors: match checks.read("errors") {
                 Checked::Done(errors) => errors,

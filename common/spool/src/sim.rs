@@ -357,6 +357,12 @@ impl Storage for SimulatedDisk {
         Ok(disk.file(name)?.cached.len() as u64)
     }
 
+    fn has_other_names(&self, name: &str) -> io::Result<bool> {
+        let disk = self.begin_whole("count the names of", name)?;
+        let number = disk.names.get(name).ok_or(io::ErrorKind::NotFound)?;
+        Ok(disk.names.values().filter(|other| *other == number).count() > 1)
+    }
+
     fn read_at(&self, name: &str, offset: u64, into: &mut [u8]) -> io::Result<usize> {
         let mut disk = self.begin_whole("read", name)?;
         let end = offset + into.len() as u64;

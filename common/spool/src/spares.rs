@@ -57,12 +57,21 @@ impl Spares {
                 }
             } else if let Some(number) = number_of(&name) {
                 spares.next = spares.next.max(number.saturating_add(1));
-                if let Ok(size) = storage.len(&name) {
-                    spares.add(Spare { name, size });
-                }
+                spares.add_found(storage, name);
             }
         }
         Ok(spares)
+    }
+
+    /// Takes over what an earlier process left. Where the disk lost the half of a
+    /// rename, it is a segment, too: then only this name of it goes.
+    fn add_found(&mut self, storage: &impl Storage, name: String) {
+        match (storage.has_other_names(&name), storage.len(&name)) {
+            (Ok(false), Ok(size)) => self.add(Spare { name, size }),
+            // While it cannot be removed it is left alone.
+            (Ok(true), _) => drop(storage.remove(&name)),
+            _ => {}
+        }
     }
 
     /// The largest that is ready, or a new one.

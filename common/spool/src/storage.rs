@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::num::NonZeroU64;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::FallocateFlags;
@@ -30,6 +30,8 @@ pub trait Storage {
     fn create(&self, name: &str) -> io::Result<()>;
     /// The length of a file.
     fn len(&self, name: &str) -> io::Result<u64>;
+    /// Whether the file has another name beside this one.
+    fn has_other_names(&self, name: &str) -> io::Result<bool>;
     /// Reads some bytes at `offset`; 0 is the end of the file.
     fn read_at(&self, name: &str, offset: u64, into: &mut [u8]) -> io::Result<usize>;
     /// Writes some of `bytes` at `offset`, and says how many. Fewer is normal.
@@ -177,6 +179,10 @@ impl Storage for DirectoryStorage {
                 ))
             }
         })
+    }
+
+    fn has_other_names(&self, name: &str) -> io::Result<bool> {
+        self.with_file(name, |file| Ok(file.metadata()?.nlink() > 1))
     }
 
     fn read_at(&self, name: &str, offset: u64, into: &mut [u8]) -> io::Result<usize> {

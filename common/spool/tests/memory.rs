@@ -19,6 +19,9 @@ impl Storage for Nowhere {
     fn len(&self, _: &str) -> io::Result<u64> {
         Ok(0)
     }
+    fn has_other_names(&self, _: &str) -> io::Result<bool> {
+        Ok(false)
+    }
     fn read_at(&self, _: &str, _: u64, _: &mut [u8]) -> io::Result<usize> {
         Ok(0)
     }

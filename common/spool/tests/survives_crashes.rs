@@ -365,6 +365,9 @@ impl Storage for NoSync {
     fn len(&self, name: &str) -> std::io::Result<u64> {
         self.disk.len(name)
     }
+    fn has_other_names(&self, name: &str) -> std::io::Result<bool> {
+        self.disk.has_other_names(name)
+    }
     fn read_at(&self, name: &str, offset: u64, into: &mut [u8]) -> std::io::Result<usize> {
         self.disk.read_at(name, offset, into)
     }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use agent::document::{Disk, Mount, Usage};
 use rustix::fs::statvfs;
 
-use crate::mount_table::{self, MountLine};
+use super::mount_table::{self, MountLine};
 
 /// Devices that stand for no storage. The original compares the device and
 /// not the type, so that a `devtmpfs` or a network file system is kept.
