@@ -211,8 +211,6 @@ pub(crate) enum Format {
     Mk,
     /// Object definitions of Nagios, Naemon and others
     Nagios,
-    /// Thresholds for agentpoll.toml
-    Toml,
 }
 
 #[derive(Debug, clap::Args)]

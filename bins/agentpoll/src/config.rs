@@ -147,7 +147,10 @@ impl Config {
         let mut names = BTreeSet::new();
         for host in &self.hosts {
             if !names.insert(&host.name) {
-                problems.push(format!("{name}: there are two hosts called {:?}", host.name));
+                problems.push(format!(
+                    "{name}: there are two hosts called {:?}",
+                    host.name
+                ));
             }
             if host.mode == Mode::Push && self.receive.is_none() {
                 let host = &host.name;
@@ -273,7 +276,9 @@ fn shown(value: Value) -> Result<Shown, String> {
     match Table::text(value)?.as_str() {
         "certificate" => Ok(Shown::Certificate),
         "authority" => Ok(Shown::Authority),
-        other => Err(format!("{other:?} is neither \"certificate\" nor \"authority\"")),
+        other => Err(format!(
+            "{other:?} is neither \"certificate\" nor \"authority\""
+        )),
     }
 }
 
@@ -350,7 +355,9 @@ fn parse_output(mut table: Table, problems: &mut Vec<String>) -> Option<Output> 
 fn livestatus_address(value: Value) -> Result<Address, String> {
     let address: Address = Table::parsed(value)?;
     match address {
-        Address::Tls { .. } => Err("names a server with TLS, to which results cannot go".to_owned()),
+        Address::Tls { .. } => {
+            Err("names a server with TLS, to which results cannot go".to_owned())
+        }
         other => Ok(other),
     }
 }

@@ -135,7 +135,10 @@ impl Agent {
             .uri(path)
             .header(HOST, self.place.to_string())
             .header(CONTENT_TYPE, "application/json")
-            .header(USER_AGENT, concat!("sitewire-agentpoll/", env!("CARGO_PKG_VERSION")));
+            .header(
+                USER_AGENT,
+                concat!("sitewire-agentpoll/", env!("CARGO_PKG_VERSION")),
+            );
         if let Some(value) = self.login.header() {
             question = question.header(AUTHORIZATION, value);
         }
@@ -200,7 +203,11 @@ impl fmt::Display for Error {
             Self::Tls(place, _) => write!(f, "TLS with {place} failed"),
             Self::Http(place, _) => write!(f, "{place} does not answer as it should"),
             Self::Body(place, error) if error.is::<LengthLimitError>() => {
-                write!(f, "the answer of {place} is longer than {} MiB", MAX_BODY >> 20)
+                write!(
+                    f,
+                    "the answer of {place} is longer than {} MiB",
+                    MAX_BODY >> 20
+                )
             }
             Self::Body(place, _) => write!(f, "the answer of {place} broke off"),
             Self::Status(place, 403, _) => write!(f, "{place} refuses: wrong user or password?"),

@@ -96,7 +96,9 @@ mod tests {
         ] {
             assert_eq!(Place::parse(text).unwrap().to_string(), want);
         }
-        for text in ["", ":1", "web1:", "web1:0", "web1:x", "[::1", "[::1]x", "a b", "a/b"] {
+        for text in [
+            "", ":1", "web1:", "web1:0", "web1:x", "[::1", "[::1]x", "a b", "a/b",
+        ] {
             assert!(Place::parse(text).is_err(), "{text}");
         }
     }

@@ -96,8 +96,7 @@ impl Authorities {
         let named = |path: &Path, what: String| format!("{}: {what}", path.display());
         let text = authority::directory::read(certificates)
             .map_err(|error| program::exit::chain(&error))?;
-        let certificates =
-            Certificate::all_in(&text).map_err(|what| named(certificates, what))?;
+        let certificates = Certificate::all_in(&text).map_err(|what| named(certificates, what))?;
         let revoked = match revoked.filter(|path| path.exists()) {
             None => None,
             Some(path) => {
@@ -176,7 +175,11 @@ impl ServerCertVerifier for AgentVerifier {
         let is_good = candidates
             .iter()
             .filter(|candidate| candidate.public_key_alg_id().as_ref() == algorithm)
-            .any(|candidate| candidate.verify_signature(&key, message, dss.signature()).is_ok());
+            .any(|candidate| {
+                candidate
+                    .verify_signature(&key, message, dss.signature())
+                    .is_ok()
+            });
         match is_good {
             true => Ok(HandshakeSignatureValid::assertion()),
             false => Err(bad()),

@@ -102,6 +102,13 @@ impl Rules {
         self
     }
 
+    /// The same, and after them these.
+    #[must_use]
+    pub fn and(mut self, rules: Vec<Rule>) -> Self {
+        self.rules.extend(rules);
+        self
+    }
+
     /// The processes that are looked for.
     pub fn processes(&self) -> &[ProcessRule] {
         &self.processes

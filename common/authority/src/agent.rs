@@ -50,19 +50,23 @@ impl Authority {
     }
 }
 
-/// The name by which the agent of a host is known: in a URI not every character
-/// can stand as it is.
+/// The name by which the agent of a host is known.
 pub fn agent_uri(host_name: &str) -> String {
-    let mut uri = AGENT_URI.to_owned();
-    for byte in host_name.bytes() {
+    format!("{AGENT_URI}{}", percent_encoded(host_name))
+}
+
+/// A text in characters that can stand in a URI, or in the name of a file.
+pub fn percent_encoded(text: &str) -> String {
+    let mut encoded = String::new();
+    for byte in text.bytes() {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'-' | b'_' | b'~' => {
-                uri.push(char::from(byte));
+                encoded.push(char::from(byte));
             }
-            other => uri.push_str(&format!("%{other:02X}")),
+            other => encoded.push_str(&format!("%{other:02X}")),
         }
     }
-    uri
+    encoded
 }
 
 fn uri(text: &str) -> Result<SanType, Error> {

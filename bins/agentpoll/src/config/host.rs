@@ -90,7 +90,11 @@ pub(super) fn parse_all(root: &mut Table, poll: &Poll, problems: &mut Vec<String
     if let Some(mut table) = root.take("template", Table::table, problems) {
         for (name, mut table) in table.take_rest(Table::table, problems) {
             let part = Part::parse(&mut table, problems);
-            for used in part.uses.iter().filter(|used| !templates.contains_key(*used)) {
+            for used in part
+                .uses
+                .iter()
+                .filter(|used| !templates.contains_key(*used))
+            {
                 problems.push(table.problem(&unknown(used)));
             }
             table.finish(problems);
@@ -103,7 +107,11 @@ pub(super) fn parse_all(root: &mut Table, poll: &Poll, problems: &mut Vec<String
         let name = table.require("name", name, problems);
         let address = table.take("address", address, problems);
         let part = Part::parse(&mut table, problems);
-        for used in part.uses.iter().filter(|used| !templates.contains_key(*used)) {
+        for used in part
+            .uses
+            .iter()
+            .filter(|used| !templates.contains_key(*used))
+        {
             problems.push(table.problem(&unknown(used)));
         }
         let part = part.over(&templates, defaults.as_ref());
@@ -248,7 +256,9 @@ fn tls(value: Value) -> Result<Tls, String> {
         "off" => Ok(Tls::Off),
         "certificate" => Ok(Tls::Certificate),
         "auto" => Ok(Tls::Auto),
-        other => Err(format!("{other:?} is none of \"off\", \"certificate\" and \"auto\"")),
+        other => Err(format!(
+            "{other:?} is none of \"off\", \"certificate\" and \"auto\""
+        )),
     }
 }
 
@@ -311,7 +321,9 @@ fn parse_processes(table: &mut Table, problems: &mut Vec<String>) -> Vec<Process
         if let Some(field) = table.take("field", Table::parsed, problems) {
             rule.field = field;
         }
-        rule.strict = table.take("strict", Table::boolean, problems).unwrap_or(false);
+        rule.strict = table
+            .take("strict", Table::boolean, problems)
+            .unwrap_or(false);
         for (name, place) in [
             ("number", &mut rule.number),
             ("cpu", &mut rule.cpu),
