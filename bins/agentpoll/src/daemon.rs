@@ -163,7 +163,7 @@ async fn serve(path: PathBuf, config: Config, memory: Memory) -> Result<Status, 
         }
     }
     program::ready::stopping();
-    running.stop();
+    running.stop().await;
     tracing::info!("ended");
     Ok(Status::Done)
 }
@@ -376,7 +376,7 @@ impl Running {
                 return self;
             }
         };
-        let (memory, heritage) = self.end();
+        let (memory, heritage) = self.end().await;
         let hosts = config.hosts.len();
         match Self::run(config, memory, heritage, prepared) {
             Ok(running) => {
@@ -392,9 +392,9 @@ impl Running {
     }
 
     /// Ends all tasks; what outputs have is handed over.
-    fn end(mut self) -> (Memory, Heritage) {
-        self.tasks.abort_all();
-        drop(self.tasks);
+    async fn end(mut self) -> (Memory, Heritage) {
+        // They are gone when this returns, and with them who submits.
+        self.tasks.shutdown().await;
         self.outputs.stop();
         let heritage = Heritage {
             figures: self.figures,
@@ -420,8 +420,8 @@ impl Running {
         self.complaint = complaint;
     }
 
-    fn stop(mut self) {
+    async fn stop(mut self) {
         self.report();
-        drop(self.end());
+        drop(self.end().await);
     }
 }

@@ -35,7 +35,6 @@ pub(crate) struct Memory {
 
 /// What is remembered of a host.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
 pub(crate) struct HostRecord {
     /// It has spoken TLS, and is never asked in plain text again.
     pub(crate) has_spoken_tls: bool,

@@ -52,7 +52,8 @@ pub(crate) fn find(source: &Source) -> Result<Found, Failure> {
             let text = ask(&url, source)?;
             (text, Some(url.place.address), None)
         }
-        None if name == "-" || path.exists() => (read(path)?, None, None),
+        // A name with a slash is meant as a path, whether it is there or not.
+        None if name == "-" || name.contains('/') || path.exists() => (read(path)?, None, None),
         None => {
             let (text, host) = ask_host(name, source.config.as_deref())?;
             (text, Some(host.place.address.clone()), Some(host))

@@ -119,6 +119,7 @@ fn discovery_takes_what_is_worth_watching() {
             "Swap",
             "System Time",
             "Uptime",
+            "Windows service: Spooler",
         ]
     );
     // No clock: that agent has no figure for it. No CPU: its check failed.
