@@ -1,12 +1,14 @@
 //! The command line of agentd.
 
-use clap::Parser;
+use std::path::PathBuf;
 
-/// Collect the figures of this machine
+use clap::Parser;
+use tracing::Level;
+
+/// Collect the figures of this machine and show them to monitoring systems
 ///
-/// Prints one JSON document with the keys of openITCOCKPIT's agent: agent, cpu,
-/// memory, swap, system_load, disks, net_stats, net_io. A collection takes one
-/// second, over which processor time and network traffic are measured.
+/// Runs in the foreground and serves them over HTTP or HTTPS as openITCOCKPIT's
+/// agent does, with its configuration files; --once prints them and ends.
 #[derive(Debug, Parser)]
 #[command(
     name = "agentd",
@@ -15,15 +17,77 @@ use clap::Parser;
     after_help = EPILOGUE
 )]
 pub(crate) struct Args {
+    /// The configuration file
+    #[arg(
+        short,
+        long,
+        value_name = "FILE",
+        default_value = "/etc/openitcockpit-agent/config.ini"
+    )]
+    pub(crate) config: PathBuf,
+
+    /// The log file
+    #[arg(short, long, value_name = "FILE", default_value = crate::log::FILE)]
+    pub(crate) log: PathBuf,
+
+    /// Log what happens, too, and not only what is wrong
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+
+    /// Log every request, too
+    #[arg(short, long)]
+    pub(crate) debug: bool,
+
+    /// Log on standard error alone
+    #[arg(long)]
+    pub(crate) disable_logfile: bool,
+
+    /// Do not try at the start whether files can be made beside the log
+    #[arg(long)]
+    pub(crate) disable_logrotate: bool,
+
+    /// Keep so many older log files; less than 1: do not rotate
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 3,
+        allow_negative_numbers = true
+    )]
+    pub(crate) log_rotate: i32,
+
     /// Collect once, print the document and exit
     #[arg(long)]
     pub(crate) once: bool,
+
+    /// Read the configuration, name every problem in it and exit
+    #[arg(long, conflicts_with_all = ["once", "print_config"])]
+    pub(crate) check_config: bool,
+
+    /// Print what is in effect, with where it came from, and exit
+    #[arg(long, conflicts_with = "once")]
+    pub(crate) print_config: bool,
+}
+
+impl Args {
+    /// Debugging wins over talking.
+    pub(crate) fn level(&self) -> Level {
+        match (self.debug, self.verbose) {
+            (true, _) => Level::DEBUG,
+            (false, true) => Level::INFO,
+            (false, false) => Level::WARN,
+        }
+    }
+
+    pub(crate) fn kept_logs(&self) -> u32 {
+        u32::try_from(self.log_rotate).unwrap_or(0)
+    }
 }
 
 const EPILOGUE: &str = "\
 Examples:
   agentd --once | agentpoll once --host web1 --socket /run/sitewire/live
   agentd --once | jq .disks
+  agentd --check-config -c /etc/openitcockpit-agent/config.ini
 
-Exit status: 0 done, 1 failed, 2 used wrongly.
+Exit status: 0 done, 1 failed, 2 used wrongly, 78 the configuration is bad.
 Manual: agentd(8), agentpoll(1), sitewire(7)";

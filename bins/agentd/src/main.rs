@@ -5,7 +5,15 @@ mod board;
 mod cli;
 #[allow(dead_code, reason = "started by the daemon, which is being added")]
 mod collect;
+#[allow(
+    dead_code,
+    reason = "read by the collectors and the server, which are being added"
+)]
+mod config;
+mod daemon;
+mod log;
 mod run;
+mod server;
 
 use std::process::ExitCode;
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use authority::Certificate;
 use data_encoding::BASE64;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::body::Bytes;
+use hyper::body::{Body, Bytes, Incoming};
 use hyper::client::conn::http1;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
 use hyper::{Method, Request};
@@ -64,7 +64,9 @@ pub(crate) enum Error {
     Tls(Place, io::Error),
     /// What came is no HTTP, or it broke off.
     Http(Place, hyper::Error),
-    /// The answer is too long, or broke off.
+    /// The answer is too long.
+    TooLong(Place),
+    /// The answer broke off.
     Body(Place, Box<dyn std::error::Error + Send + Sync>),
     /// It answered, but not what was wanted.
     Status(Place, u16, String),
@@ -147,10 +149,7 @@ impl Agent {
             .expect("fixed words, and a place that was checked");
         let answer = sender.send_request(question).await.map_err(http)?;
         let status = answer.status();
-        let body = Limited::new(answer.into_body(), MAX_BODY).collect().await;
-        let body = body
-            .map_err(|error| Error::Body(self.place.clone(), error))?
-            .to_bytes();
+        let body = self.read(answer.into_body()).await?;
         match status.as_u16() {
             200 => Ok(body),
             code => Err(Error::Status(
@@ -159,6 +158,21 @@ impl Agent {
                 program::log::quote(body.trim_ascii(), 200),
             )),
         }
+    }
+}
+
+impl Agent {
+    async fn read(&self, body: Incoming) -> Result<Bytes, Error> {
+        // Who says that it will be too long is believed.
+        if body.size_hint().lower() > MAX_BODY as u64 {
+            return Err(Error::TooLong(self.place.clone()));
+        }
+        let body = Limited::new(body, MAX_BODY).collect().await;
+        let body = body.map_err(|error| match error.is::<LengthLimitError>() {
+            true => Error::TooLong(self.place.clone()),
+            false => Error::Body(self.place.clone(), error),
+        })?;
+        Ok(body.to_bytes())
     }
 }
 
@@ -202,13 +216,11 @@ impl fmt::Display for Error {
             Self::Unreachable(place, _) => write!(f, "cannot connect to {place}"),
             Self::Tls(place, _) => write!(f, "TLS with {place} failed"),
             Self::Http(place, _) => write!(f, "{place} does not answer as it should"),
-            Self::Body(place, error) if error.is::<LengthLimitError>() => {
-                write!(
-                    f,
-                    "the answer of {place} is longer than {} MiB",
-                    MAX_BODY >> 20
-                )
-            }
+            Self::TooLong(place) => write!(
+                f,
+                "the answer of {place} is longer than {} MiB",
+                MAX_BODY >> 20
+            ),
             Self::Body(place, _) => write!(f, "the answer of {place} broke off"),
             Self::Status(place, 403, _) => write!(f, "{place} refuses: wrong user or password?"),
             Self::Status(place, code, text) if text.is_empty() => {
@@ -226,7 +238,7 @@ impl std::error::Error for Error {
         match self {
             Self::Unreachable(_, error) | Self::Tls(_, error) => Some(error),
             Self::Http(_, error) => Some(error),
-            Self::Body(_, error) if !error.is::<LengthLimitError>() => Some(&**error),
+            Self::Body(_, error) => Some(&**error),
             _ => None,
         }
     }

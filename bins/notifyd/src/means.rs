@@ -19,6 +19,7 @@ use crate::delivery::{Outcome, Verdict, Work};
 use crate::mail::{Composer, Partly, Smtp, Templates};
 use crate::stop::Stop;
 use checkmk::Checkmk;
+pub(crate) use child::run_alone;
 pub(crate) use command::Command;
 use maildir::Maildir;
 use script::Script;

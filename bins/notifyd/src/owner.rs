@@ -6,7 +6,9 @@
 //! files. While the disk refuses commits nothing is answered and nothing more
 //! is taken in; what was said so far is kept and committed when it heals.
 
+mod alarms;
 mod assign;
+mod canary;
 mod control;
 #[cfg(test)]
 mod crashes;
@@ -16,6 +18,7 @@ mod forwards;
 #[cfg(test)]
 mod kills;
 mod lanes;
+mod own;
 mod pace;
 mod pauses;
 mod peers;
@@ -24,6 +27,7 @@ mod results;
 #[cfg(test)]
 mod simulation;
 mod submitters;
+mod watch;
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
@@ -57,6 +61,7 @@ use crate::route::{Incoming, Refusal, Route};
 use crate::stop::Stop;
 use crate::submit::{Reply, Submitted};
 
+use alarms::Alarms;
 use control::Asked;
 use failures::Told;
 use fallback::Fallback;
@@ -65,6 +70,8 @@ use lanes::LaneWork;
 use pauses::Pauses;
 use peers::PeerWork;
 use submitters::{Answered, Held};
+use watch::Watch;
+pub(crate) use watch::Watched;
 
 /// Most notifications, or other requests, answered by one commit.
 const GROUP: usize = 4096;
@@ -103,6 +110,7 @@ pub(crate) enum Request {
         lanes: Vec<LaneChange>,
         rules: Option<Arc<Rules>>,
         fallback_after: Option<Duration>,
+        watched: Watched,
     },
     /// From somebody at the control socket.
     Question {
@@ -186,6 +194,8 @@ pub(crate) struct Owner<S: Storage = DirectoryStorage> {
     intake: Intake,
     lanes: Vec<LaneWork>,
     pauses: Pauses,
+    alarms: Alarms,
+    watch: Watch,
     /// What is told of after the next commit, and what is told of.
     telling: Vec<Told>,
     told: Vec<Told>,
@@ -280,6 +290,8 @@ impl<S: Storage> Owner<S> {
             counters: Counters::default(),
             changes: Changes::default(),
             pauses: Pauses::load(directory.path()),
+            alarms: Alarms::load(directory.path()),
+            watch: Watch::new(configuration, clock::instant()),
             telling: Vec::new(),
             told: Vec::new(),
             interrupted: HashSet::new(),
@@ -301,6 +313,7 @@ impl<S: Storage> Owner<S> {
             }
         }
         owner.interrupted = HashSet::new();
+        owner.repeat_alarms();
         for (target, count) in orphans {
             tracing::warn!(
                 "{count} notifications wait for {target}, which is not in the configuration"
@@ -458,7 +471,8 @@ impl<S: Storage> Owner<S> {
             .pauses
             .next_end()
             .into_iter()
-            .chain(self.fallback.next_due());
+            .chain(self.fallback.next_due())
+            .chain(self.watch.next_due());
         let all = lanes.chain(forwards).chain(others);
         all.fold(intake, Instant::min)
     }
@@ -474,8 +488,10 @@ impl<S: Storage> Owner<S> {
                 lanes,
                 rules,
                 fallback_after,
+                watched,
             } => {
                 self.fallback.set(fallback_after);
+                self.watch.set(watched, clock::instant());
                 self.reconfigure(peers, forwards, lanes);
                 self.follow(rules);
             }
@@ -507,6 +523,7 @@ impl<S: Storage> Owner<S> {
             self.intake.failed(&error, clock::instant());
         }
         self.end_pauses();
+        self.watch();
         self.fall_back();
         self.take_turns();
     }
@@ -612,6 +629,7 @@ impl<S: Storage> Owner<S> {
                     self.grant_all();
                 }
                 self.told.append(&mut self.telling);
+                self.alarms_committed();
                 for file in std::mem::take(&mut self.absorbed) {
                     self.intake.absorbed(&file);
                 }
@@ -665,6 +683,8 @@ impl<S: Storage> Owner<S> {
             corrupted: files_in(&self.corrupt),
             lanes: self.lane_figures(),
             forwards: self.forward_figures(),
+            silent: self.alarms.silent().map(|(s, t)| (s.clone(), t)).collect(),
+            canary: self.canary_figures(),
             totals: self.queue.totals(),
             open,
             held: self.queue.figures().held as u64,

@@ -273,7 +273,7 @@ impl Parts {
         let stopping = network.stopping.clone();
         tokio::spawn(scrape::serve(door.subscribe(), wake.clone(), stopping));
         tokio::spawn(upkeep::run(Arc::clone(&network)));
-        tokio::spawn(heartbeat::run(Arc::clone(&network)));
+        tokio::spawn(heartbeat::run(Arc::clone(&network), stop.clone()));
         let live = Live::start(path, listeners, door, Arc::clone(&network), notices, crew);
         let parts = Self {
             requests,

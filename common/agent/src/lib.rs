@@ -11,6 +11,7 @@
 pub mod discover;
 pub mod document;
 pub mod evaluate;
+pub mod ini;
 mod item;
 mod lenient;
 pub mod plugin_output;

@@ -4,6 +4,7 @@
 #![warn(missing_docs)]
 
 pub mod address;
+pub mod child;
 pub mod config;
 pub mod connection;
 pub mod exit;
