@@ -2,6 +2,7 @@
 //! everything healed, the queue empty, and the judge.
 
 mod disk;
+mod lanes;
 mod network;
 mod process;
 
@@ -10,12 +11,12 @@ use std::time::{Duration, Instant};
 use crate::dice::Dice;
 use crate::field::Field;
 use crate::problem::Problem;
-use crate::submitters::{Manner, Submitters};
+use crate::submitters::{Manner, ORDINARY, Submitters};
 
 /// One entry: what it did, in words, if all was well.
 type Run = fn() -> Result<String, Problem>;
 
-const FAULTS: [(&str, &str, Run); 20] = [
+const FAULTS: [(&str, &str, Run); 22] = [
     (
         "T1",
         "killed at the entry of system calls",
@@ -63,6 +64,16 @@ const FAULTS: [(&str, &str, Run); 20] = [
         "T18",
         "journal of an older and of a newer release",
         process::releases,
+    ),
+    (
+        "LANE",
+        "a lane hangs with 5,000 queued, others do not",
+        lanes::hanging,
+    ),
+    (
+        "STORM",
+        "5,000 problems for one contact",
+        lanes::many_problems,
     ),
 ];
 
@@ -112,13 +123,6 @@ pub(crate) fn run_all() -> Result<(), String> {
     }
 }
 
-const ORDINARY: Manner = Manner {
-    threads: 3,
-    pause: Duration::from_millis(10),
-    longest: 500,
-    drops: true,
-};
-
 /// Submitters at an ordinary pace.
 fn submit_to(field: &Field) -> Submitters {
     Submitters::start(&field.entrance(), ORDINARY, &mut Dice::new(1))
@@ -139,7 +143,7 @@ fn submit_large(field: &Field) -> Submitters {
         threads: 4,
         pause: Duration::ZERO,
         longest: 900_000,
-        drops: true,
+        ..ORDINARY
     };
     Submitters::start(&field.entrance(), manner, &mut Dice::new(2))
 }
