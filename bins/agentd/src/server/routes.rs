@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::{Method, Request, StatusCode};
 use tokio::time::timeout;
 
@@ -168,13 +168,17 @@ impl Asked {
 
     /// The body of the request, or the answer to one that is too long or slow.
     pub(super) async fn body(&mut self) -> Result<Bytes, Answer> {
-        let body = Limited::new(self.request.body_mut(), MAX_BODY);
-        match timeout(PATIENCE, body.collect()).await {
+        let too_long = || {
+            let text = "request body too large";
+            answer::error(StatusCode::PAYLOAD_TOO_LARGE, text)
+        };
+        let body = self.request.body_mut();
+        if body.size_hint().lower() > MAX_BODY as u64 {
+            return Err(too_long());
+        }
+        match timeout(PATIENCE, Limited::new(body, MAX_BODY).collect()).await {
             Ok(Ok(body)) => Ok(body.to_bytes()),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(answer::error(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "request body too large",
-            )),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_long()),
             Ok(Err(_)) | Err(_) => Err(answer::error(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "could not read body",
