@@ -2,6 +2,7 @@
 
 #[allow(dead_code, reason = "read by the server, which is being added")]
 mod board;
+mod checkmk_port;
 mod cli;
 #[allow(dead_code, reason = "started by the daemon, which is being added")]
 mod collect;
