@@ -34,6 +34,7 @@ mod notify_mail;
 mod notify_mailers;
 mod notify_metrics;
 mod notify_sites;
+mod notify_trace;
 mod openssl;
 mod outages;
 mod readme_walk;
