@@ -12,6 +12,7 @@ mod collect;
 mod config;
 mod daemon;
 mod log;
+mod push;
 mod run;
 mod server;
 
