@@ -16,8 +16,8 @@ use crate::collect::root::{lines, number, text, unix_time, word, words};
 
 /// File systems that Checkmk's `df` does not show.
 const NOT_IN_DF: [&str; 15] = [
-    "smbfs", "smb3", "cifs", "iso9660", "udf", "nfs", "nfs4", "nfsv4", "mvfs", "prl_fs", "squashfs",
-    "devtmpfs", "autofs", "beegfs", "zfs",
+    "smbfs", "smb3", "cifs", "iso9660", "udf", "nfs", "nfs4", "nfsv4", "mvfs", "prl_fs",
+    "squashfs", "devtmpfs", "autofs", "beegfs", "zfs",
 ];
 
 /// Everything, section by section.
@@ -106,13 +106,17 @@ impl Output<'_> {
             .into_iter()
             .filter(|disk| !NOT_IN_DF.contains(&disk.disk.fstype.as_str()))
             .collect();
-        self.section("df_v2");
+        self.section("df");
         for disk in &disks {
             let usage = disk.usage;
             let blocks = [usage.total, usage.used, usage.free].map(|bytes| bytes >> 10);
-            self.df(disk, blocks, usage.used as f64 / (usage.used + usage.free) as f64);
+            self.df(
+                disk,
+                blocks,
+                usage.used as f64 / (usage.used + usage.free) as f64,
+            );
         }
-        self.section("df_v2");
+        self.section("df");
         self.line("[df_inodes_start]");
         for disk in &disks {
             let (files, free) = (disk.usage.files, disk.usage.files_free);
@@ -267,7 +271,8 @@ impl Output<'_> {
         ];
         let path = self.root.path("sys/class/net").join(name);
         let flags = word(&path.join("flags"));
-        let flags = flags.and_then(|flags| i64::from_str_radix(flags.trim_start_matches("0x"), 16).ok());
+        let flags =
+            flags.and_then(|flags| i64::from_str_radix(flags.trim_start_matches("0x"), 16).ok());
         let carrier = number(&path.join("carrier")) == Some(1);
         let flags = flags.unwrap_or(0) | if carrier { 0x10000 } else { 0 };
         let flags: Vec<&str> = FLAGS
@@ -275,7 +280,9 @@ impl Output<'_> {
             .filter(|(bit, _)| flags & bit != 0)
             .map(|(_, name)| *name)
             .collect();
-        let state = word(&path.join("operstate")).unwrap_or_default().to_uppercase();
+        let state = word(&path.join("operstate"))
+            .unwrap_or_default()
+            .to_uppercase();
         let file = |what: &str| word(&path.join(what)).unwrap_or_default();
         self.line(&format!(
             "{}: {name}: <{}> mtu {} state {state}",
@@ -327,7 +334,11 @@ impl Output<'_> {
 
     /// Services and sockets only, as the server wants them.
     fn units(&mut self, document: &Document) {
-        let Some(units) = document.systemd_services.done().filter(|found| !found.is_empty()) else {
+        let Some(units) = document
+            .systemd_services
+            .done()
+            .filter(|found| !found.is_empty())
+        else {
             return;
         };
         self.section("systemd_units");
@@ -390,7 +401,11 @@ impl Output<'_> {
 
     /// Custom checks, as local checks.
     fn local(&mut self, document: &Document) {
-        let Some(checks) = document.customchecks.done().filter(|checks| !checks.is_empty()) else {
+        let Some(checks) = document
+            .customchecks
+            .done()
+            .filter(|checks| !checks.is_empty())
+        else {
             return;
         };
         self.section("local:sep(0)");
@@ -404,7 +419,10 @@ impl Output<'_> {
 fn seen(document: &Document) -> Vec<&Disk> {
     let mut seen: Vec<&Disk> = Vec::new();
     for disk in document.disks.done().into_iter().flatten().rev() {
-        if !seen.iter().any(|other| other.disk.mountpoint == disk.disk.mountpoint) {
+        if !seen
+            .iter()
+            .any(|other| other.disk.mountpoint == disk.disk.mountpoint)
+        {
             seen.push(disk);
         }
     }
@@ -464,7 +482,11 @@ fn local_line(name: &str, check: &CustomCheck) -> String {
     if metrics.is_empty() {
         metrics.push('-');
     }
-    let mut line = format!("{state} \"{}\" {metrics} {}", name.replace('"', "'"), shown.trim());
+    let mut line = format!(
+        "{state} \"{}\" {metrics} {}",
+        name.replace('"', "'"),
+        shown.trim()
+    );
     if !(0..=3).contains(&check.rc) {
         line.push_str(&format!(" (exit status {})", check.rc));
     }
@@ -544,7 +566,10 @@ mod tests {
             (3_661, "01:01:01", "01:01:01"),
             (90_061, "01-01:01:01", "01-01:01:01"),
         ] {
-            assert_eq!((clock(secs, true).as_str(), clock(secs, false).as_str()), (spent, elapsed));
+            assert_eq!(
+                (clock(secs, true).as_str(), clock(secs, false).as_str()),
+                (spent, elapsed)
+            );
         }
     }
 }

@@ -11,6 +11,7 @@ use program::{Failure, Status};
 
 use crate::board::Published;
 use crate::cli::{Args, Format};
+use crate::collect::root::unix_time;
 use crate::collect::{self, Root};
 use crate::config::{Config, Severity, worst};
 use crate::{checkmk, prometheus};
@@ -63,11 +64,12 @@ fn load(args: &Args) -> Result<Config, Failure> {
 fn plugin(name: Option<&str>, published: &Published) -> (Vec<u8>, Status) {
     let document = &published.document;
     let rules = Rules::default();
+    let now = UnixTime::from_secs(i64::try_from(unix_time()).unwrap_or(i64::MAX));
     let host = match &document.agent {
         Checked::Done(agent) => agent.system.clone(),
         _ => String::new(),
     };
-    let evaluator = Evaluator::new(document, host, UnixTime::now(), &rules);
+    let evaluator = Evaluator::new(document, host, now, &rules);
     let Some(name) = name else {
         let mut names = String::from("UNKNOWN - --check must be one of these\n");
         for description in evaluator.descriptions() {

@@ -26,7 +26,11 @@ const SECTOR: f64 = 512.0;
 pub(crate) fn write(published: &Published, root: &Root) -> String {
     let mut series = Series(String::with_capacity(32 << 10));
     let mut buffer = Vec::new();
-    let mut read = |path: &str| root.read(path, &mut buffer).map(<[u8]>::to_vec).unwrap_or_default();
+    let mut read = |path: &str| {
+        root.read(path, &mut buffer)
+            .map(<[u8]>::to_vec)
+            .unwrap_or_default()
+    };
     processors(&mut series, &read("proc/stat"));
     load(&mut series, &read("proc/loadavg"));
     memory(&mut series, &read("proc/meminfo"));
@@ -112,7 +116,10 @@ fn processors(series: &mut Series, stat: &[u8]) {
         let cpu = text(cpu);
         for (mode, spent) in MODES.iter().zip(fields) {
             let spent: u64 = parse(spent).unwrap_or(0);
-            samples.push((labels(&[("cpu", &cpu), ("mode", mode)]), spent as f64 / ticks));
+            samples.push((
+                labels(&[("cpu", &cpu), ("mode", mode)]),
+                spent as f64 / ticks,
+            ));
         }
     }
     series.metric(
@@ -123,7 +130,11 @@ fn processors(series: &mut Series, stat: &[u8]) {
     );
     let boot = lines(stat).find_map(|line| line.strip_prefix(b"btime "));
     let boot = boot.and_then(|time| parse::<u64>(time.trim_ascii()));
-    series.gauge("node_boot_time_seconds", "Unix time of the last boot.", boot);
+    series.gauge(
+        "node_boot_time_seconds",
+        "Unix time of the last boot.",
+        boot,
+    );
 }
 
 fn load(series: &mut Series, loadavg: &[u8]) {
@@ -145,7 +156,10 @@ fn memory(series: &mut Series, meminfo: &[u8]) {
         };
         let name = text(name).replace('(', "_").replace(')', "");
         let (name, value) = match fields.next() {
-            Some(b"kB") => (format!("node_memory_{name}_bytes"), value.saturating_mul(1024)),
+            Some(b"kB") => (
+                format!("node_memory_{name}_bytes"),
+                value.saturating_mul(1024),
+            ),
             _ => (format!("node_memory_{name}"), value),
         };
         let help = "Memory information field of that name.";
@@ -168,10 +182,20 @@ fn block_devices(series: &mut Series, diskstats: &[u8]) {
     for (name, help, field, factor) in [
         ("reads_completed_total", "Reads completed.", 0, 1.0),
         ("read_bytes_total", "Bytes read.", 2, SECTOR),
-        ("read_time_seconds_total", "Seconds spent by all reads.", 3, 1e-3),
+        (
+            "read_time_seconds_total",
+            "Seconds spent by all reads.",
+            3,
+            1e-3,
+        ),
         ("writes_completed_total", "Writes completed.", 4, 1.0),
         ("written_bytes_total", "Bytes written.", 6, SECTOR),
-        ("write_time_seconds_total", "Seconds spent by all writes.", 7, 1e-3),
+        (
+            "write_time_seconds_total",
+            "Seconds spent by all writes.",
+            7,
+            1e-3,
+        ),
         ("io_time_seconds_total", "Seconds spent doing I/O.", 9, 1e-3),
     ] {
         let samples = devices
@@ -193,7 +217,9 @@ fn is_part(name: &str) -> bool {
         letter.is_some_and(|letter| letter.len() == 1 && letter.as_bytes()[0].is_ascii_lowercase())
     };
     ["ram", "loop", "fd"].contains(&base)
-        || ["hd", "sd", "vd", "xvd"].iter().any(|kind| is_letter_of(kind))
+        || ["hd", "sd", "vd", "xvd"]
+            .iter()
+            .any(|kind| is_letter_of(kind))
         || (base.starts_with("nvme") && base.ends_with('p'))
 }
 
@@ -234,7 +260,11 @@ fn links(series: &mut Series, directory: &Path) {
         .collect();
     paths.sort();
     for path in paths {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         let labels = labels(&[("device", &name)]);
         let state = word(&path.join("operstate"));
         up.push((labels.clone(), u8::from(state.as_deref() == Some("up"))));
@@ -293,19 +323,29 @@ fn file_systems(series: &mut Series, document: &Document) {
         series.metric(&format!("node_filesystem_{name}"), "gauge", help, samples);
     };
     gauge("size_bytes", "Size.", |usage| usage.total);
-    gauge("free_bytes", "Free space.", |usage| usage.total.saturating_sub(usage.used));
-    gauge("avail_bytes", "Space that users can have.", |usage| usage.free);
+    gauge("free_bytes", "Free space.", |usage| {
+        usage.total.saturating_sub(usage.used)
+    });
+    gauge("avail_bytes", "Space that users can have.", |usage| {
+        usage.free
+    });
     gauge("files", "Files that fit.", |usage| usage.files);
-    gauge("files_free", "Files that still fit.", |usage| usage.files_free);
+    gauge("files_free", "Files that still fit.", |usage| {
+        usage.files_free
+    });
 }
 
 fn temperatures(series: &mut Series, document: &Document) {
     let sensors = document.sensors.done();
-    let found = sensors.into_iter().flat_map(|sensors| &sensors.temperatures);
-    let samples = found.filter(|found| !found.chip.is_empty()).filter_map(|found| {
-        let labels = labels(&[("chip", &found.chip), ("sensor", &found.sensor)]);
-        Some((labels, found.current?))
-    });
+    let found = sensors
+        .into_iter()
+        .flat_map(|sensors| &sensors.temperatures);
+    let samples = found
+        .filter(|found| !found.chip.is_empty())
+        .filter_map(|found| {
+            let labels = labels(&[("chip", &found.chip), ("sensor", &found.sensor)]);
+            Some((labels, found.current?))
+        });
     let help = "Temperature of a hardware monitor.";
     series.metric("node_hwmon_temp_celsius", "gauge", help, samples);
 }
@@ -375,7 +415,9 @@ fn ourselves(series: &mut Series, published: &Published) {
         "How often the check had no good answer.",
         efforts().map(|(labels, effort)| (labels, effort.failures)),
     );
-    let collected = published.collected.and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+    let collected = published
+        .collected
+        .and_then(|at| at.duration_since(UNIX_EPOCH).ok());
     series.gauge(
         "sitewire_agentd_collected_timestamp_seconds",
         "Unix time of the last collection.",

@@ -70,7 +70,10 @@ fn chips(root: &Root) -> Vec<Temperature> {
 /// unique.
 fn place(chip: &Path) -> Option<String> {
     let device = fs::canonicalize(chip.join("device")).ok()?;
-    let name = |path: &Path| path.file_name().map(|name| metric_word(&name.to_string_lossy()));
+    let name = |path: &Path| {
+        path.file_name()
+            .map(|name| metric_word(&name.to_string_lossy()))
+    };
     let (bus, device) = (name(device.parent()?), name(&device)?);
     Some(match bus {
         Some(bus) => format!("{bus}_{device}"),
