@@ -1,5 +1,6 @@
 //! The stories. Each file is one.
 
+mod agentpoll_run;
 mod broken_input;
 mod checkmk_spool;
 mod clients;

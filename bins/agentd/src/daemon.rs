@@ -15,7 +15,8 @@ use crate::cli::Args;
 use crate::collect::{self, Collecting};
 use crate::config::{Config, Finding, Severity, worst};
 use crate::log::{self, LogFile};
-use crate::server::{Figures, Server};
+use crate::push::{self, Pushing};
+use crate::server::{self, Figures, Server};
 
 /// For those who collect, when the daemon ends.
 const STOP: Duration = Duration::from_secs(20);
@@ -82,6 +83,7 @@ struct Daemon {
     figures: Arc<Figures>,
     server: Server,
     collecting: Option<Collecting>,
+    pushing: Option<Pushing>,
 }
 
 impl Daemon {
@@ -106,6 +108,7 @@ impl Daemon {
             figures,
             server,
             collecting: None,
+            pushing: None,
         };
         let prepared = daemon.prepare(&config);
         let prepared = prepared.map_err(|what| Failure::new(Status::Failed, what))?;
@@ -198,14 +201,18 @@ impl Signals {
 
 /// All that a new configuration needs and that may not be had.
 struct Prepared {
-    server: Option<crate::server::Prepared>,
+    server: Option<server::Prepared>,
+    push: Option<push::Prepared>,
 }
 
 impl Daemon {
     fn prepare(&self, config: &Arc<Config>) -> Result<Prepared, String> {
         let server = config.serves().then(|| self.server.prepare(config));
+        let push = config.push.enabled;
+        let push = push.then(|| push::prepare(config, server::hostname()));
         Ok(Prepared {
             server: server.transpose()?,
+            push: push.transpose()?,
         })
     }
 
@@ -216,6 +223,12 @@ impl Daemon {
             Some(server) => self.server.apply(server)?,
             None => self.server.stop(),
         }
+        if let Some(old) = self.pushing.take() {
+            old.stop();
+        }
+        self.pushing = prepared
+            .push
+            .map(|push| push::start(push, self.board.clone(), Arc::clone(&self.figures)));
         Ok(())
     }
 }

@@ -2,6 +2,7 @@
 
 #[allow(dead_code, reason = "read by the server, which is being added")]
 mod board;
+mod checkmk;
 mod cli;
 #[allow(dead_code, reason = "started by the daemon, which is being added")]
 mod collect;
@@ -12,6 +13,9 @@ mod collect;
 mod config;
 mod daemon;
 mod log;
+mod once;
+mod prometheus;
+mod push;
 mod run;
 mod server;
 

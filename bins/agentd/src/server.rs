@@ -25,6 +25,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
+pub(crate) use autotls::hostname;
 use bind::bind;
 pub(crate) use figures::Figures;
 pub(crate) use mode::Mode;

@@ -109,7 +109,15 @@ impl ClientCertVerifier for Clients {
         }
         let chained = self.chained.as_ref();
         let chained = chained.ok_or(CertificateError::UnknownIssuer)?;
-        chained.verify_client_cert(leaf, intermediates, now)
+        chained
+            .verify_client_cert(leaf, intermediates, now)
+            .map_err(|error| match error {
+                // The certificate of another authority, shown as our own's would be.
+                Error::InvalidCertificate(CertificateError::Other(_)) => {
+                    CertificateError::UnknownIssuer.into()
+                }
+                error => error,
+            })
     }
 
     fn verify_tls12_signature(
