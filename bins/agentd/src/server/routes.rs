@@ -15,6 +15,8 @@ use tokio::time::timeout;
 
 use super::answer::{self, Answer};
 use super::{Serving, Shared, admission, configuration, exchange};
+use crate::collect::Root;
+use crate::prometheus;
 
 /// Longest body of a request, in bytes: three files of a megabyte in Base64.
 const MAX_BODY: usize = 5 << 20;
@@ -144,17 +146,16 @@ impl Asked {
             let names = serde_json::to_vec(&board.exporters());
             return answer::json(names.unwrap_or_else(|_| b"[]".to_vec()));
         }
-        let text = match board.exporter(&name) {
-            Some(scrape) => scrape.text,
-            None => Bytes::from_static(b"Unknown exporter"),
-        };
-        answer::with_type("text/plain", text)
+        match board.exporter(&name) {
+            Some(scrape) => answer::scrape(scrape),
+            None => answer::with_type("text/plain", &b"Unknown exporter"[..]),
+        }
     }
 
     fn figures(&self) -> Answer {
-        let mut text = String::new();
+        let mut text = prometheus::write(&self.shared.board.document(), &Root::real());
         self.shared.figures.print(&mut text);
-        answer::with_type("text/plain; version=0.0.4; charset=utf-8", text)
+        answer::with_type(prometheus::CONTENT_TYPE, text)
     }
 
     /// The first parameter of this name in the query.
