@@ -1,6 +1,7 @@
 //! The stories. Each file is one.
 
 mod agentpoll_run;
+mod agentpoll_tls;
 mod broken_input;
 mod checkmk_spool;
 mod clients;
