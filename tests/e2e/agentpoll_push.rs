@@ -111,9 +111,10 @@ impl Centre {
         let text = std::fs::read_to_string(self.site.path("var/results.json")).ok()?;
         let results = text
             .lines()
+            .rev()
             .filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        let own = results.filter(|result| result["service_description"].as_str() == service);
-        own.last()?["return_code"].as_u64()
+        let mut own = results.filter(|result| result["service_description"].as_str() == service);
+        own.next()?["return_code"].as_u64()
     }
 }
 
