@@ -467,6 +467,7 @@ impl<S: Storage> Journal<S> {
             epoch: self.random.hash_one(first),
             oldest: self.partial_from.or(oldest).unwrap_or(first),
             recycled: spare.size > 0,
+            partial: self.partial_from.is_some(),
         };
         let mut segment = Segment {
             name: spare.name,

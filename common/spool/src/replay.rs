@@ -122,7 +122,11 @@ struct Track {
     /// Sequence number of the last record before `doubtful`.
     durable: u64,
     doubtful: Vec<Found>,
-    /// Whether one of those was said to be the first.
+    /// Records before those that may not be durable, although others are behind them.
+    unproven: Vec<Found>,
+    /// At the first record of a segment.
+    entering: bool,
+    /// Whether one of `doubtful` was said to be the first.
     is_told: bool,
     /// Sequence numbers of records that were there: from, and to.
     seen: Vec<(u64, u64)>,
@@ -143,6 +147,8 @@ impl Track {
             last,
             durable: last,
             doubtful: Vec::new(),
+            unproven: Vec::new(),
+            entering: false,
             is_told: false,
             seen: Vec::new(),
             repeated: BTreeSet::new(),
@@ -156,9 +162,11 @@ impl Track {
     fn enter(&mut self, segment: &FoundSegment) {
         let trailing = self.trailing.take();
         let after = segment.header.after.min(segment.limit);
+        self.entering = true;
         if !segment.effective {
             self.cut += trailing.map_or(0, |damage| damage.len);
-        } else if after > self.last {
+        } else if after > self.last && !segment.header.partial {
+            // Who could not read all left numbers free for what it did not see.
             let why = format!("records {} to {after} are missing", self.last + 1);
             let damage = trailing.unwrap_or_else(|| Damage {
                 segment: segment.name.clone(),
@@ -212,7 +220,20 @@ impl Track {
         }
         // A group begins only after the one before it was made durable. The first
         // of a segment that is not effective may be another try of that one.
+        let is_entering = std::mem::take(&mut self.entering);
         if frame.flags & FIRST != 0 && segment.effective {
+            if !segment.header.partial {
+                self.unproven.clear();
+            } else if is_entering {
+                // Its writer may not have read that one. So it is written again,
+                // but counts here.
+                let before = self.doubtful.drain(..);
+                let before = before.map(|found| Found {
+                    is_repeated: true,
+                    ..found
+                });
+                self.unproven.extend(before);
+            }
             self.durable = self.last;
             self.doubtful.clear();
             self.is_told = false;
@@ -250,7 +271,8 @@ impl Track {
             }
             replay.recovery.damages.push(damage);
         }
-        replay.doubtful = self.doubtful;
+        replay.doubtful = self.unproven;
+        replay.doubtful.extend(self.doubtful);
         replay.is_told = self.is_told;
         replay.repeats = self.repeats;
         if replay.recovery.unread > 0 {

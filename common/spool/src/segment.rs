@@ -12,7 +12,7 @@
 //! | 24 | `u64` sequence number of the last good record before it |
 //! | 32 | `u64` epoch, random |
 //! | 40 | `u64` sequence number of the first record of the oldest segment that is needed |
-//! | 48 | `u32` 1 if the file was another segment before, otherwise 0 |
+//! | 48 | `u32` 1 if the file was another segment before, 2 if its writer could not read all before it |
 //! | 52 | `u32` CRC-32C of all before it |
 //!
 //! Then records, each aligned to 8:
@@ -72,6 +72,8 @@ pub struct Header {
     /// Whether the file was another segment before. What it held then is behind
     /// the last record, and no damage.
     pub recycled: bool,
+    /// Whether its writer could not read all of the segments before it.
+    pub partial: bool,
 }
 
 /// Why a segment cannot be read.
@@ -94,7 +96,8 @@ impl Header {
         header[24..32].copy_from_slice(&self.after.to_le_bytes());
         header[32..40].copy_from_slice(&self.epoch.to_le_bytes());
         header[40..48].copy_from_slice(&self.oldest.to_le_bytes());
-        header[48..52].copy_from_slice(&u32::from(self.recycled).to_le_bytes());
+        let flags = u32::from(self.recycled) | u32::from(self.partial) << 1;
+        header[48..52].copy_from_slice(&flags.to_le_bytes());
         let crc = crc32c::crc32c(&header[..HEADER - 4]);
         header[HEADER - 4..].copy_from_slice(&crc.to_le_bytes());
         let mut block = [0; BLOCK];
@@ -135,12 +138,14 @@ impl Header {
         if first > MAX_SEQUENCE {
             return Err(invalid);
         }
+        let flags = u32_at(bytes, 48).ok_or(invalid)?;
         Ok(Self {
             first,
             after: u64_at(bytes, 24).ok_or(invalid)?,
             epoch: u64_at(bytes, 32).ok_or(invalid)?,
             oldest: u64_at(bytes, 40).ok_or(invalid)?,
-            recycled: u32_at(bytes, 48).ok_or(invalid)? == 1,
+            recycled: flags & 1 != 0,
+            partial: flags & 2 != 0,
         })
     }
 }

@@ -286,6 +286,7 @@ fn records_of_a_recycled_segment_are_not_taken_for_new_ones() {
         epoch,
         oldest: 1,
         recycled: false,
+        partial: false,
     };
     let frame = |sequence, body| Frame {
         offset: 0,
@@ -328,6 +329,7 @@ fn records_of_later_releases_are_kept_as_long_as_their_message() {
         epoch: 5,
         oldest: 1,
         recycled: false,
+        partial: false,
     };
     let mut bytes = header.encode().to_vec();
     for (sequence, number, flags) in [(after + 1, 1, FIRST), (after + 2, 2, LAST)] {
