@@ -1,5 +1,6 @@
 //! The stories. Each file is one.
 
+mod agentd_figures;
 mod agentpoll_run;
 mod broken_input;
 mod checkmk_spool;
