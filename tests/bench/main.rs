@@ -1,11 +1,8 @@
 //! Measures our programs next to their peers and to what the machine can do at
 //! all. See `scripts/bench`, which builds for release first.
 
-<<<<<<< HEAD
 mod agent;
-=======
 mod agentpoll;
->>>>>>> main
 mod delivery;
 mod disk;
 mod dump;
@@ -20,11 +17,7 @@ use std::process::ExitCode;
 
 use report::Report;
 
-<<<<<<< HEAD
-const USAGE: &str = "Usage: scripts/bench agent|delivery|dump|livestatus|notify [--json FILE]";
-=======
-const USAGE: &str = "Usage: scripts/bench agentpoll|delivery|dump|livestatus|notify [--json FILE]";
->>>>>>> main
+const USAGE: &str = "Usage: scripts/bench agent|agentpoll|delivery|dump|livestatus|notify [--json FILE]";
 
 fn main() -> ExitCode {
     let mut name = None;
@@ -43,11 +36,8 @@ fn main() -> ExitCode {
     }
     let mut report = Report::default();
     match name.as_deref() {
-<<<<<<< HEAD
         Some("agent") => agent::measure(&mut report),
-=======
         Some("agentpoll") => agentpoll::measure(&mut report),
->>>>>>> main
         Some("delivery") => delivery::measure(&mut report),
         Some("dump") => dump::measure(&mut report),
         Some("livestatus") => livestatus::measure(&mut report),
