@@ -17,7 +17,8 @@ use std::process::ExitCode;
 
 use report::Report;
 
-const USAGE: &str = "Usage: scripts/bench agent|agentpoll|delivery|dump|livestatus|notify [--json FILE]";
+const USAGE: &str =
+    "Usage: scripts/bench agent|agentpoll|delivery|dump|livestatus|notify [--json FILE]";
 
 fn main() -> ExitCode {
     let mut name = None;
