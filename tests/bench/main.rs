@@ -8,6 +8,7 @@ mod livestatus;
 mod load;
 mod measure;
 mod notify;
+mod parts;
 mod report;
 
 use std::path::PathBuf;
