@@ -26,7 +26,7 @@ use crate::processes::Processes;
 use crate::reload::{self, Live};
 use crate::report::{Report, Reporter};
 use crate::stop::Stop;
-use crate::{drop_watch, heartbeat, lane, scrape, submit, upkeep};
+use crate::{drop_watch, heartbeat, lane, means, scrape, submit, upkeep};
 
 /// Files that a killed submitter left in `tmp/` are removed at this age.
 const LEFTOVERS: Duration = Duration::from_secs(3600);
@@ -35,6 +35,8 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
 /// At the second signal lanes get this long to kill their scripts.
 const LAST_LOOK: Duration = Duration::from_millis(500);
+/// Not looked for more often than this.
+const ORPHANS: Duration = Duration::from_secs(1);
 /// How much longer than the lanes the owner may take to end.
 const LAST_COMMIT: Duration = Duration::from_secs(10);
 
@@ -274,6 +276,7 @@ impl Parts {
         tokio::spawn(scrape::serve(door.subscribe(), wake.clone(), stopping));
         tokio::spawn(upkeep::run(Arc::clone(&network)));
         tokio::spawn(heartbeat::run(Arc::clone(&network)));
+        tokio::spawn(look_after_orphans(network.stopping.clone())?);
         let live = Live::start(path, listeners, door, Arc::clone(&network), notices, crew);
         let parts = Self {
             requests,
@@ -309,6 +312,24 @@ impl Parts {
         let _ = tokio::task::spawn_blocking(move || reporter.join()).await;
         tracing::info!("stopped");
     }
+}
+
+/// Looks at what programs of lanes leave behind, soon after one of them has ended.
+fn look_after_orphans(
+    mut stopping: watch::Receiver<bool>,
+) -> Result<impl Future<Output = ()> + Send, Failure> {
+    means::adopt_orphans();
+    let mut ended = signal(SignalKind::child()).map_err(cannot_catch)?;
+    Ok(async move {
+        loop {
+            tokio::select! {
+                _ = ended.recv() => {}
+                _ = stopping.wait_for(|stops| *stops) => return,
+            }
+            tokio::time::sleep(ORPHANS).await;
+            let _ = tokio::task::spawn_blocking(means::look_at_orphans).await;
+        }
+    })
 }
 
 fn cannot_start(error: std::io::Error) -> Failure {

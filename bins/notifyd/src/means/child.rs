@@ -3,19 +3,20 @@
 //!
 //! It runs in a process group of its own, with standard output and error in one
 //! pipe, and with its standard input in memory: nobody has to feed it, whether
-//! it reads all of it or nothing. At its timeout the group is killed.
+//! it reads all of it or nothing. At its timeout it is killed with all it started.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, PipeReader, Read, Seek, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::MemfdFlags;
-use rustix::process::{Pid, PidfdFlags, Signal};
+use rustix::process::{Pid, PidfdFlags};
 
+use super::orphans::Run;
 use crate::delivery::{Outcome, Verdict};
 use crate::stop::Stop;
 
@@ -46,7 +47,8 @@ pub(super) struct Ran {
 pub(super) enum End {
     Exited(i32),
     Signalled(i32),
-    TimedOut(Duration),
+    /// How many had left its process group.
+    TimedOut(Duration, usize),
     /// Killed because the daemon ends.
     Stopped,
     /// It did not run, or nobody knows how it ended.
@@ -69,7 +71,11 @@ impl Ran {
         let (verdict, head) = match &self.end {
             End::Exited(code) => (of_code(*code), format!("exit code {code}")),
             End::Signalled(signal) => (Verdict::Temporary, format!("ended by signal {signal}")),
-            End::TimedOut(timeout) => (Verdict::Temporary, format!("killed after {timeout:?}")),
+            End::TimedOut(timeout, 0) => (Verdict::Temporary, format!("killed after {timeout:?}")),
+            End::TimedOut(timeout, strays) => (
+                Verdict::Temporary,
+                format!("killed after {timeout:?}, with {strays} outside of its group"),
+            ),
             End::Stopped => (
                 Verdict::Temporary,
                 "killed because notifyd was stopped".to_owned(),
@@ -90,7 +96,7 @@ impl Call<'_> {
     /// Runs it to its end. A daemon that is told to end ends it at `stop`'s
     /// deadline.
     pub(super) fn run(self, stop: &Stop) -> Ran {
-        let (mut child, pipe) = match self.start() {
+        let (mut run, pipe) = match self.start() {
             Ok(started) => started,
             Err(error) => {
                 let program = self.program.to_string_lossy();
@@ -101,7 +107,7 @@ impl Call<'_> {
             }
         };
         let mut output = Output::new(pipe);
-        let end = wait(&mut child, &mut output, self.timeout, stop)
+        let end = wait(&mut run, &mut output, self.timeout, stop)
             .unwrap_or_else(|error| End::Lost(format!("lost sight of it: {error}")));
         Ran {
             end,
@@ -109,10 +115,11 @@ impl Call<'_> {
         }
     }
 
-    fn start(&self) -> io::Result<(Child, PipeReader)> {
+    fn start(&self) -> io::Result<(Run, PipeReader)> {
         let (reader, writer) = io::pipe()?;
         let variables = self.variables.iter().map(|(name, value)| (name, value));
-        let child = Command::new(self.program)
+        let mut command = Command::new(self.program);
+        command
             .args(self.arguments)
             .env_clear()
             .envs(variables)
@@ -120,9 +127,8 @@ impl Call<'_> {
             .stdin(self.stdin()?)
             .stdout(writer.try_clone()?)
             .stderr(writer)
-            .process_group(0)
-            .spawn()?;
-        Ok((child, reader))
+            .process_group(0);
+        Ok((Run::start(&mut command)?, reader))
     }
 
     fn stdin(&self) -> io::Result<Stdio> {
@@ -145,14 +151,14 @@ fn ended(status: ExitStatus) -> End {
 
 /// Waits for the program itself, not for what it left running in the
 /// background: that may hold the pipe open for ever.
-fn wait(child: &mut Child, output: &mut Output, timeout: Duration, stop: &Stop) -> io::Result<End> {
-    let pid = Pid::from_child(child);
+fn wait(run: &mut Run, output: &mut Output, timeout: Duration, stop: &Stop) -> io::Result<End> {
+    let pid = Pid::from_child(&run.child);
     let deadline = Instant::now() + timeout;
     let exited = rustix::process::pidfd_open(pid, PidfdFlags::empty())?;
     let end = loop {
         let now = Instant::now();
         if now >= deadline {
-            break End::TimedOut(timeout);
+            break End::TimedOut(timeout, 0);
         }
         if stop.is_over(now) {
             break End::Stopped;
@@ -171,14 +177,14 @@ fn wait(child: &mut Child, output: &mut Output, timeout: Duration, stop: &Stop) 
         if has_output && !(has_exited && output.is_full()) {
             output.read()?;
         } else if has_exited {
-            return Ok(ended(child.wait()?));
+            return Ok(ended(run.child.wait()?));
         }
     };
-    let _ = rustix::process::kill_process_group(pid, Signal::KILL);
-    // It may have left its group.
-    child.kill()?;
-    child.wait()?;
-    Ok(end)
+    let strays = run.kill()?;
+    Ok(match end {
+        End::TimedOut(timeout, _) => End::TimedOut(timeout, strays),
+        end => end,
+    })
 }
 
 fn poll(fds: &mut [PollFd<'_>], pause: Duration) -> io::Result<()> {

@@ -402,7 +402,8 @@ impl<S: Storage> Owner<S> {
                 self.queue.note(id, target, text.as_bytes(), now());
             }
             _ => {
-                tracing::warn!(%id, %target, "too many are left of those who are to get it: it goes to all again")
+                let why = "those who are left are too many: it goes to all again";
+                tracing::warn!(%id, %target, "{why}");
             }
         }
     }
