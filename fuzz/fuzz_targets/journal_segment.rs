@@ -16,6 +16,7 @@ fuzz_target!(|bytes: &[u8]| {
         epoch: 0,
         oldest: 1,
         recycled: false,
+        partial: false,
     };
     let mut segment = header.encode().to_vec();
     segment.extend_from_slice(bytes);

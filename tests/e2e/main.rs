@@ -1,5 +1,6 @@
 //! The stories. Each file is one.
 
+mod agentpoll_run;
 mod broken_input;
 mod checkmk_spool;
 mod clients;
@@ -23,11 +24,15 @@ mod manual;
 mod no_runtime;
 mod notify_calls;
 mod notify_canary;
+mod notify_centre;
 mod notify_chaos;
 mod notify_control;
 mod notify_cores;
 mod notify_kill;
+mod notify_line;
 mod notify_link;
+mod notify_mail;
+mod notify_mailers;
 mod notify_metrics;
 mod notify_sites;
 mod openssl;

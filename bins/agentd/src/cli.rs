@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 
 use clap::Parser;
+use tracing::Level;
 
-/// Collect the figures of this machine
+/// Collect the figures of this machine and show them to monitoring systems
 ///
-/// Prints one JSON document with the keys of openITCOCKPIT's agent: agent, cpu,
-/// memory, swap, system_load, disks, net_stats, net_io. A collection takes one
-/// second, over which processor time and network traffic are measured.
+/// Runs in the foreground and serves them over HTTP or HTTPS as openITCOCKPIT's
+/// agent does, with its configuration files; --once prints them and ends.
 #[derive(Debug, Parser)]
 #[command(
     name = "agentd",
@@ -26,6 +26,35 @@ pub(crate) struct Args {
     )]
     pub(crate) config: PathBuf,
 
+    /// The log file
+    #[arg(short, long, value_name = "FILE", default_value = crate::log::FILE)]
+    pub(crate) log: PathBuf,
+
+    /// Log what happens, too, and not only what is wrong
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+
+    /// Log every request, too
+    #[arg(short, long)]
+    pub(crate) debug: bool,
+
+    /// Log on standard error alone
+    #[arg(long)]
+    pub(crate) disable_logfile: bool,
+
+    /// Do not try at the start whether files can be made beside the log
+    #[arg(long)]
+    pub(crate) disable_logrotate: bool,
+
+    /// Keep so many older log files; less than 1: do not rotate
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 3,
+        allow_negative_numbers = true
+    )]
+    pub(crate) log_rotate: i32,
+
     /// Collect once, print the document and exit
     #[arg(long)]
     pub(crate) once: bool,
@@ -37,6 +66,21 @@ pub(crate) struct Args {
     /// Print what is in effect, with where it came from, and exit
     #[arg(long, conflicts_with = "once")]
     pub(crate) print_config: bool,
+}
+
+impl Args {
+    /// Debugging wins over talking.
+    pub(crate) fn level(&self) -> Level {
+        match (self.debug, self.verbose) {
+            (true, _) => Level::DEBUG,
+            (false, true) => Level::INFO,
+            (false, false) => Level::WARN,
+        }
+    }
+
+    pub(crate) fn kept_logs(&self) -> u32 {
+        u32::try_from(self.log_rotate).unwrap_or(0)
+    }
 }
 
 const EPILOGUE: &str = "\

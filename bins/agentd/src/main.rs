@@ -10,7 +10,11 @@ mod collect;
     reason = "read by the collectors and the server, which are being added"
 )]
 mod config;
+mod daemon;
+mod log;
+mod push;
 mod run;
+mod server;
 
 use std::process::ExitCode;
 

@@ -8,6 +8,7 @@ use program::{Failure, Status};
 use crate::cli::Args;
 use crate::collect;
 use crate::config::{Config, Severity, worst};
+use crate::daemon;
 
 pub(crate) fn run(args: &Args) -> Result<Status, Failure> {
     if args.check_config {
@@ -17,12 +18,10 @@ pub(crate) fn run(args: &Args) -> Result<Status, Failure> {
         return print_config(&args.config);
     }
     if !args.once {
-        return Err(Failure::new(
-            Status::Usage,
-            "only --once exists in this release, see --help",
-        ));
+        return daemon::run(args);
     }
-    let document = collect::collect();
+    let (config, _) = Config::load(&args.config);
+    let document = collect::once(&config, collect::FIRST_SAMPLE);
     let mut text = document
         .print()
         .map_err(|error| Failure::caused(Status::Failed, "cannot print the document", error))?;

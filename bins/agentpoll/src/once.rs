@@ -8,24 +8,28 @@ use program::{Failure, Status};
 
 use crate::cli::Once;
 use crate::core::Core;
-use crate::run::{host_name, now, print, read_document};
+use crate::run::{now, print};
+use crate::source;
 
 pub(crate) fn run(args: &Once) -> Result<Status, Failure> {
-    let document = read_document(&args.file)?;
-    let host_name = host_name(args.host.as_deref());
-    let core = args.socket.as_deref().map(Core::new);
+    let found = source::find(&args.source)?;
+    let rules = found.rules().and(args.threshold.clone());
+    let core = args.socket.clone().map(Core::new);
     let services = match &core {
-        Some(core) => core.services(&host_name)?,
-        None => agent::discover(&document).services.into_keys().collect(),
+        Some(core) => core.services(&found.host_name)?,
+        None => agent::discover_for(&found.document, &rules)
+            .services
+            .into_keys()
+            .collect(),
     };
-    let rules = Rules::new(args.threshold.clone());
-    for rule in rules.unused(&services) {
+    for rule in Rules::new(args.threshold.clone()).unused(&services) {
         eprintln!(
             "agentpoll: --threshold {}: there is no such service",
             rule.pattern()
         );
     }
-    let commands = commands(&evaluate(&document, &host_name, &services, &rules))?;
+    let results = evaluate(&found.document, &found.host_name, &services, &rules);
+    let commands = commands(&results)?;
     match core {
         Some(core) if !args.dry_run => core.submit(&commands),
         _ => print(&commands),

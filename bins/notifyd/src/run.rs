@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use authority::settings;
 use program::exit::chain;
-use program::{Failure, Status};
+use program::{Failure, Status, orphans};
 use spool::ground::Ground;
 use spool::{DirectoryStorage, Options, Queue, SpoolDirectory};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -26,7 +26,7 @@ use crate::processes::Processes;
 use crate::reload::{self, Live};
 use crate::report::{Report, Reporter};
 use crate::stop::Stop;
-use crate::{drop_watch, heartbeat, lane, means, scrape, submit, upkeep};
+use crate::{drop_watch, heartbeat, lane, scrape, submit, upkeep};
 
 /// Files that a killed submitter left in `tmp/` are removed at this age.
 const LEFTOVERS: Duration = Duration::from_secs(3600);
@@ -275,7 +275,7 @@ impl Parts {
         let stopping = network.stopping.clone();
         tokio::spawn(scrape::serve(door.subscribe(), wake.clone(), stopping));
         tokio::spawn(upkeep::run(Arc::clone(&network)));
-        tokio::spawn(heartbeat::run(Arc::clone(&network)));
+        tokio::spawn(heartbeat::run(Arc::clone(&network), stop.clone()));
         tokio::spawn(look_after_orphans(network.stopping.clone())?);
         let live = Live::start(path, listeners, door, Arc::clone(&network), notices, crew);
         let parts = Self {
@@ -318,7 +318,7 @@ impl Parts {
 fn look_after_orphans(
     mut stopping: watch::Receiver<bool>,
 ) -> Result<impl Future<Output = ()> + Send, Failure> {
-    means::adopt_orphans();
+    orphans::adopt();
     let mut ended = signal(SignalKind::child()).map_err(cannot_catch)?;
     Ok(async move {
         loop {
@@ -327,7 +327,7 @@ fn look_after_orphans(
                 _ = stopping.wait_for(|stops| *stops) => return,
             }
             tokio::time::sleep(ORPHANS).await;
-            let _ = tokio::task::spawn_blocking(means::look_at_orphans).await;
+            let _ = tokio::task::spawn_blocking(orphans::look).await;
         }
     })
 }

@@ -7,7 +7,7 @@ use objects::{NotificationId, SiteId, UnixTime};
 use crate::index::{Entry, Index, Whereabouts};
 use crate::journal::{Draft, Journal, Options, Place, Recovery};
 use crate::record::{ACCEPTED, ENDED, End, Event, MAX_DETAILS, Record, Standing, Target, Verdict};
-use crate::segment::{COPY, Frame, MAX_RECORD};
+use crate::segment::{Frame, MAX_RECORD};
 use crate::trace::Trace;
 use crate::{Error, Label, Message, Space, Storage, Totals};
 
@@ -131,12 +131,16 @@ impl<S: Storage> Queue<S> {
             if let Some(about) = of_later_release(&record) {
                 unknown.push((place, about));
             }
-            index.apply(&record, frame.flags & COPY != 0, place.into());
+            index.apply(&record, frame.flags, place.into());
         };
         let (journal, doubtful, mut recovery) = Journal::recover(storage, &options, &mut visit)?;
-        let ended = doubtful.iter().filter(|(_, draft)| draft.kind == ENDED);
+        let ended = doubtful.records.iter();
+        let ended = ended.filter(|(_, draft)| draft.kind == ENDED);
         let ended = ended.filter_map(|(_, draft)| draft.id());
         let ended: HashSet<NotificationId> = ended.filter(|id| index.has_ended(id)).collect();
+        if !doubtful.is_visited {
+            durable = *index.totals();
+        }
         let doubtful_totals = index.totals().without(&durable);
         index.finish_replay();
         recovery.open = index.len();
@@ -154,7 +158,7 @@ impl<S: Storage> Queue<S> {
             copied: None,
             failing: None,
         };
-        for (place, draft) in doubtful {
+        for (place, draft) in doubtful.records {
             if let Some(draft) = queue.still_true(draft, &ended) {
                 queue.write_again(place, draft);
             }
@@ -604,7 +608,7 @@ impl<S: Storage> Queue<S> {
         }
         let record = Record::Message { id, time, event };
         let at = Whereabouts::Pending(self.first_pending + self.pending.len() as u64);
-        self.index.apply(&record, false, at);
+        self.index.apply(&record, 0, at);
         let draft = draft(&record, false);
         self.pending.push(Pending {
             draft,
@@ -672,7 +676,7 @@ impl<S: Storage> Queue<S> {
     fn write(&mut self, drafts: &[&Draft], together: usize) -> Result<Vec<Place>, Error> {
         let fits = drafts
             .first()
-            .is_some_and(|first| self.journal.has_room(first.body.len()));
+            .is_some_and(|first| self.journal.has_room(first));
         if fits && let Ok(places) = self.journal.write_group(drafts, together) {
             return Ok(places);
         }
@@ -770,7 +774,12 @@ impl<S: Storage> Queue<S> {
             let is_ending = self.ending.is_some_and(|oldest| oldest <= number);
             // What could not be read may be needed.
             if self.partial || !too_many || is_ending || self.index.live_count(number) > 0 {
-                return Some(number);
+                let mut together = self.journal.going_first();
+                let oldest = together.next();
+                return match together.any(|going| going == number) {
+                    true => oldest,
+                    false => Some(number),
+                };
             }
             bytes -= len;
             left -= 1;
@@ -784,26 +793,26 @@ impl<S: Storage> Queue<S> {
         self.journal.segments().map(|(_, bytes)| bytes).sum()
     }
 
-    /// Copies open messages out of the oldest segment if there are too many
-    /// segments for what is open, so that it can go with the next new one.
+    /// Copies open messages out of the oldest segments if there are too many
+    /// segments for what is open, so that they can go with the next new one.
     fn tidy(&mut self) -> Result<(), Error> {
         // What room there is is for ends. They let the oldest segments go, too.
         if self.journal.is_full_of_bytes() {
             return Ok(());
         }
-        let oldest = self.journal.segments().next();
+        let mut going = self.journal.going_first();
         let crowded = self.journal.segments().len() > self.options.compact_above
             || self.journal.disk_bytes() > self.journal.limit() / 2
             || self.journal.space() == Space::Full;
         // A copy would open again what has ended in a place that could not be read.
-        if let Some((oldest, _)) = oldest
+        if let Some(segment) = going.find(|number| self.index.live_count(*number) > 0)
             && self.journal.segments().len() > 1
             && !self.partial
             && crowded
-            && self.index.live_count(oldest) > 0
             && self.index.live_bytes() < self.segment_bytes() / 2
         {
-            self.copy_from(oldest)?;
+            drop(going);
+            self.copy_from(segment)?;
         }
         Ok(())
     }
@@ -870,7 +879,11 @@ impl<S: Storage> Queue<S> {
         {
             *standing = self.index.standing(order);
             *label = self.index.label(order);
-            return draft(&record, true);
+            let again = copy.again;
+            return Draft {
+                again,
+                ..draft(&record, true)
+            };
         }
         copy
     }
@@ -926,7 +939,7 @@ fn counts(drafts: &[&Draft]) -> Totals {
 
 /// The place in the order that a record of an acceptance gives.
 fn order_of(draft: &Draft) -> Option<u64> {
-    if draft.kind != ACCEPTED || draft.copy {
+    if draft.kind != ACCEPTED || draft.copy || draft.again.is_some() {
         return None;
     }
     match Record::read(draft.kind, &draft.body) {
@@ -942,7 +955,12 @@ fn draft(record: &Record<'_>, copy: bool) -> Draft {
     let mut body = Vec::with_capacity(record.likely_len());
     record.encode(&mut body);
     let kind = record.kind();
-    Draft { kind, copy, body }
+    Draft {
+        kind,
+        copy,
+        again: None,
+        body,
+    }
 }
 
 fn with_cause(error: &Error) -> String {

@@ -18,7 +18,7 @@ use lettre::transport::smtp::client::{
 };
 use lettre::transport::smtp::commands::{Data, Mail as MailCommand, Rcpt};
 use lettre::transport::smtp::extension::{ClientId, Extension, MailParameter};
-use lettre::transport::smtp::response::Response;
+use lettre::transport::smtp::response::{Code, Response};
 
 use super::Composer;
 use crate::delivery::{Outcome, Verdict, Work};
@@ -26,6 +26,9 @@ use crate::delivery::{Outcome, Verdict, Work};
 /// A connection that was idle for longer is opened anew.
 const KEPT: Duration = Duration::from_secs(20);
 
+/// Answers that ask for encryption or another password (RFC 3207, RFC 4954): a
+/// better configuration heals them.
+const ABOUT_US: [u16; 4] = [530, 534, 535, 538];
 /// What a server says to anything when it is about to end the connection.
 const LEAVING: u16 = 421;
 
@@ -322,13 +325,15 @@ impl Credentials {
 }
 
 impl Trouble {
-    /// While a mail was handed over: only an answer of 5xx is final.
+    /// While a mail was handed over: only an answer of 5xx is final, and only if it
+    /// is about the mail.
     fn about_mail(step: &str, error: &Error) -> Self {
+        let is_about_us = |status: &Code| ABOUT_US.contains(&u16::from(*status));
+        let is_final = error.is_permanent() && !error.status().as_ref().is_some_and(is_about_us);
         Self {
-            verdict: if error.is_permanent() {
-                Verdict::Permanent
-            } else {
-                Verdict::Temporary
+            verdict: match is_final {
+                true => Verdict::Permanent,
+                false => Verdict::Temporary,
             },
             text: format!("{step}: {}", said(error)),
             is_network: error.status().is_none(),

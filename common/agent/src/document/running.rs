@@ -173,8 +173,9 @@ pub struct WindowsEvent {
     pub category_number: i64,
     #[serde(rename = "EventID", deserialize_with = "lenient::signed")]
     pub event_id: i64,
-    #[serde(deserialize_with = "lenient::nullable")]
-    pub entry_type: String,
+    /// 1 error, 2 warning, 4 information, 8 and 16 audits.
+    #[serde(deserialize_with = "lenient::signed")]
+    pub entry_type: i64,
     #[serde(deserialize_with = "lenient::nullable")]
     pub message: String,
     #[serde(deserialize_with = "lenient::nullable")]

@@ -1,6 +1,6 @@
 //! What programs leave behind. A program may start others, and these may leave its
 //! process group and its session; without their parents they become children of
-//! notifyd, which asked the system for that. So what a killed program has started
+//! ours, if the system was asked for that. So what a killed program has started
 //! is found by its descent, or by a mark in its environment; and what ends later is
 //! waited for. Only what has neither its parents nor its environment any more
 //! belongs to nobody: it runs on, and the log says so.
@@ -25,15 +25,15 @@ static LEFT: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
 static RUNS: AtomicU64 = AtomicU64::new(0);
 
 /// From now on whoever loses his parents is a child of ours.
-pub(crate) fn adopt() {
+pub fn adopt() {
     if let Err(error) = rustix::process::set_child_subreaper(Some(rustix::process::getpid())) {
-        tracing::warn!("what plugins leave behind is not found: {error}");
+        tracing::warn!("what programs leave behind is not found: {error}");
     }
 }
 
 /// A program that runs. Whoever has it must wait for it.
-pub(super) struct Run {
-    pub(super) child: Child,
+pub(crate) struct Run {
+    pub(crate) child: Child,
     mark: String,
 }
 
@@ -47,7 +47,7 @@ struct Process {
 }
 
 impl Run {
-    pub(super) fn start(command: &mut Command) -> io::Result<Self> {
+    pub(crate) fn start(command: &mut Command) -> io::Result<Self> {
         let number = RUNS.fetch_add(1, Ordering::Relaxed);
         let mark = format!("{}.{number}", std::process::id());
         command.env(MARK, &mark);
@@ -60,7 +60,7 @@ impl Run {
     }
 
     /// Kills it and all it has started. How many of those had left its group.
-    pub(super) fn kill(&mut self) -> io::Result<usize> {
+    pub(crate) fn kill(&mut self) -> io::Result<usize> {
         let group = Pid::from_child(&self.child);
         let mut strays = self.kill_strays();
         let _ = rustix::process::kill_process_group(group, Signal::KILL);
@@ -123,7 +123,7 @@ impl Drop for Run {
 
 /// Lets those go that were left behind and have ended, and says once of each of the
 /// others that it runs on.
-pub(crate) fn look() {
+pub fn look() {
     let own = std::process::id() as i32;
     let running = lock(&RUNNING);
     let mut left = BTreeSet::new();
@@ -139,7 +139,7 @@ pub(crate) fn look() {
         left.insert(process.pid);
         if !lock(&LEFT).contains(&process.pid) {
             let (pid, name) = (process.pid, process.name);
-            tracing::warn!("a program of a lane has left process {pid} ({name}) behind");
+            tracing::warn!("a program has left process {pid} ({name}) behind");
         }
     }
     *lock(&LEFT) = left;
@@ -172,6 +172,6 @@ fn process(pid: i32) -> Option<Process> {
         state: *rest.next()?.as_bytes().first()?,
         parent: rest.next()?.parse().ok()?,
         group: rest.next()?.parse().ok()?,
-        name: program::log::quote(before.split_once('(')?.1.as_bytes(), 32),
+        name: crate::log::quote(before.split_once('(')?.1.as_bytes(), 32),
     })
 }
