@@ -20,7 +20,7 @@ mod ntp;
 mod packages;
 mod part;
 mod processes;
-mod root;
+pub(crate) mod root;
 mod round;
 mod schedule;
 mod sensors;
@@ -46,7 +46,8 @@ use network::{Links, Traffic};
 use ntp::Clock;
 use part::{Collector, Key};
 use processes::Processes;
-use root::Root;
+pub(crate) use root::Root;
+pub(crate) use round::Effort;
 use round::Round;
 use schedule::Schedule;
 use sensors::Thermometers;
@@ -118,7 +119,7 @@ fn make_documents(
         beside.merge_into(&mut document);
         let packages = packages::summary(&board.packages().inventory);
         document.packagemanager = Checked::Done(packages);
-        if let Ok(published) = Published::new(document, SystemTime::now()) {
+        if let Ok(published) = Published::new(document, round.efforts(), SystemTime::now()) {
             board.put_document(published);
         }
         // What is late is not made up for.
@@ -150,7 +151,7 @@ impl Beside {
 }
 
 /// One document, whose rates are those of the time `sample`. Plugins run once.
-pub(crate) fn once(config: &Config, sample: Duration) -> Document {
+pub(crate) fn once(config: &Config, sample: Duration) -> Result<Published, agent::Error> {
     let beside = Beside::default();
     let plugins = custom::jobs(&config.custom, &beside.plugins, &Stop::default());
     let plugins = Schedule::start(plugins, config.custom.workers);
@@ -162,7 +163,7 @@ pub(crate) fn once(config: &Config, sample: Duration) -> Document {
     plugins.stop();
     let mut document = round.collect(&Document::default());
     beside.merge_into(&mut document);
-    document
+    Published::new(document, round.efforts(), SystemTime::now())
 }
 
 /// Whether it is wanted, what it finds, its lane, and how long it may take.

@@ -11,6 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::board::Board;
+use crate::checkmk_port::{self, Port};
 use crate::cli::Args;
 use crate::collect::{self, Collecting};
 use crate::config::{Config, Finding, Severity, worst};
@@ -82,6 +83,7 @@ struct Daemon {
     board: Board,
     figures: Arc<Figures>,
     server: Server,
+    checkmk: Port,
     collecting: Option<Collecting>,
     pushing: Option<Pushing>,
 }
@@ -99,6 +101,8 @@ impl Daemon {
             Arc::clone(&figures),
             Arc::clone(&config),
         );
+        let checkmk = Port::new(board.clone());
+        let checkmk = checkmk.map_err(|what| Failure::new(Status::Failed, what))?;
         let mut daemon = Self {
             path,
             log,
@@ -107,6 +111,7 @@ impl Daemon {
             board,
             figures,
             server,
+            checkmk,
             collecting: None,
             pushing: None,
         };
@@ -162,6 +167,7 @@ impl Daemon {
     async fn stop(mut self) {
         ready::stopping();
         self.server.stop();
+        self.checkmk.stop();
         tokio::select! {
             () = end_collecting(self.collecting.take()) => {}
             // In a hurry.
@@ -202,6 +208,7 @@ impl Signals {
 /// All that a new configuration needs and that may not be had.
 struct Prepared {
     server: Option<server::Prepared>,
+    checkmk: checkmk_port::Prepared,
     push: Option<push::Prepared>,
 }
 
@@ -212,6 +219,7 @@ impl Daemon {
         let push = push.then(|| push::prepare(config, server::hostname()));
         Ok(Prepared {
             server: server.transpose()?,
+            checkmk: self.checkmk.prepare(&config.checkmk)?,
             push: push.transpose()?,
         })
     }
@@ -223,6 +231,7 @@ impl Daemon {
             Some(server) => self.server.apply(server)?,
             None => self.server.stop(),
         }
+        self.checkmk.apply(prepared.checkmk);
         if let Some(old) = self.pushing.take() {
             old.stop();
         }

@@ -27,6 +27,7 @@ use tokio::task::JoinHandle;
 
 pub(crate) use autotls::hostname;
 use bind::bind;
+pub(crate) use bind::bind_text;
 pub(crate) use figures::Figures;
 pub(crate) use mode::Mode;
 

@@ -171,10 +171,12 @@ impl Trouble {
             ureq::Error::BadUri(_) | ureq::Error::Http(_) => Verdict::Permanent,
             _ => Verdict::Temporary,
         };
-        Self {
-            verdict,
-            text: program::exit::chain(&error),
-        }
+        // That it happened at the network says nothing to anybody.
+        let text = match &error {
+            ureq::Error::Io(error) => program::exit::chain(error),
+            error => program::exit::chain(error),
+        };
+        Self { verdict, text }
     }
 }
 

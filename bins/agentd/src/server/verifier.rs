@@ -112,10 +112,11 @@ impl ClientCertVerifier for Clients {
         chained
             .verify_client_cert(leaf, intermediates, now)
             .map_err(|error| match error {
-                // The certificate of another authority, shown as our own's would be.
-                Error::InvalidCertificate(CertificateError::Other(_)) => {
-                    CertificateError::UnknownIssuer.into()
-                }
+                // Another authority, shown as our own would be, or one of its
+                // certificates: they may have the name of ours.
+                Error::InvalidCertificate(
+                    CertificateError::Other(_) | CertificateError::BadSignature,
+                ) => CertificateError::UnknownIssuer.into(),
                 error => error,
             })
     }

@@ -43,6 +43,12 @@ pub struct Process {
     /// Always 0 on Unix.
     #[serde(rename = "CreateTime", deserialize_with = "lenient::signed")]
     pub create_time: i64,
+    /// Seconds of processor time; not in the printed document.
+    #[serde(skip)]
+    pub spent_secs: u64,
+    /// Seconds since its start; not in the printed document.
+    #[serde(skip)]
+    pub elapsed_secs: u64,
 }
 
 /// Memory of a process in bytes.
@@ -340,4 +346,7 @@ pub struct CustomCheck {
     pub rc: i64,
     #[serde(deserialize_with = "lenient::unsigned")]
     pub execution_unix_timestamp_sec: u64,
+    /// How long it took; not in the printed document.
+    #[serde(skip)]
+    pub duration_secs: f64,
 }
