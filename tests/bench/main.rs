@@ -1,6 +1,7 @@
 //! Measures our programs next to their peers and to what the machine can do at
 //! all. See `scripts/bench`, which builds for release first.
 
+mod agentpoll;
 mod delivery;
 mod disk;
 mod dump;
@@ -16,7 +17,7 @@ use std::process::ExitCode;
 
 use report::Report;
 
-const USAGE: &str = "Usage: scripts/bench delivery|dump|livestatus|notify [--json FILE]";
+const USAGE: &str = "Usage: scripts/bench agentpoll|delivery|dump|livestatus|notify [--json FILE]";
 
 fn main() -> ExitCode {
     let mut name = None;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
     }
     let mut report = Report::default();
     match name.as_deref() {
+        Some("agentpoll") => agentpoll::measure(&mut report),
         Some("delivery") => delivery::measure(&mut report),
         Some("dump") => dump::measure(&mut report),
         Some("livestatus") => livestatus::measure(&mut report),

@@ -1,6 +1,10 @@
 //! The stories. Each file is one.
 
+mod agent_server_view;
+mod agentpoll_cores;
+mod agentpoll_push;
 mod agentpoll_run;
+mod agentpoll_tls;
 mod broken_input;
 mod checkmk_spool;
 mod clients;

@@ -134,6 +134,11 @@ fn read_head(stream: &mut TcpStream) -> Option<String> {
     let mut head = Vec::new();
     let mut piece = [0; 4096];
     while !head.ends_with(b"\r\n\r\n") {
+        if head.first() == Some(&0x16) {
+            // TLS, which is not spoken here.
+            let _ = stream.write_all(b"HTTP/1.0 400 Bad Request\r\n\r\n");
+            return None;
+        }
         match stream.read(&mut piece) {
             Ok(len @ 1..) if head.len() < 1 << 20 => head.extend_from_slice(&piece[..len]),
             _ => return None,

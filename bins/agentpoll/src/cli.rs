@@ -193,6 +193,15 @@ pub(crate) struct Discover {
     #[arg(long, value_name = "FORMAT", default_value = "mk")]
     pub(crate) format: Format,
 
+    /// What the core does not take in names, with nagios: each becomes _
+    #[arg(
+        long,
+        value_name = "CHARS",
+        default_value = nagios::object::ILLEGAL_CHARACTERS,
+        hide_default_value = true
+    )]
+    pub(crate) illegal_characters: String,
+
     /// Address of the host [default: where its agent is, or 127.0.0.1]
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) address: Option<String>,

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use nagios::object::ILLEGAL_CHARACTERS;
 use nagios::passive::Core;
 use program::Address;
 use program::config::{Table, Value};
@@ -84,15 +85,23 @@ pub(crate) enum Output {
     /// Files in the check result spool of a core.
     CheckResults {
         directory: PathBuf,
-        core: Core,
+        reader: Reader,
         mode: u32,
     },
     /// The command pipe of a core.
-    Commands { pipe: PathBuf, core: Core },
+    Commands { pipe: PathBuf, reader: Reader },
     /// The Livestatus socket of a core.
-    Livestatus { address: Address, core: Core },
+    Livestatus { address: Address, reader: Reader },
     /// A file, or standard output, with a JSON object a line.
     Json { file: Option<PathBuf> },
+}
+
+/// How a core reads results.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Reader {
+    pub(crate) core: Core,
+    /// What it does not take in names.
+    pub(crate) illegal: String,
 }
 
 impl Config {
@@ -316,23 +325,24 @@ fn parse_output(mut table: Table, problems: &mut Vec<String>) -> Option<Output> 
     let output = match kind.as_str() {
         "check-results" => {
             let directory = table.require("directory", Table::path, problems);
-            let core = core(&mut table, problems);
+            let reader = reader(&mut table, ILLEGAL_CHARACTERS, problems);
             let mode = table.take("mode", mode, problems).unwrap_or(0o660);
             directory.map(|directory| Output::CheckResults {
                 directory,
-                core,
+                reader,
                 mode,
             })
         }
         "commands" => {
             let pipe = table.require("pipe", Table::path, problems);
-            let core = core(&mut table, problems);
-            pipe.map(|pipe| Output::Commands { pipe, core })
+            let reader = reader(&mut table, ILLEGAL_CHARACTERS, problems);
+            pipe.map(|pipe| Output::Commands { pipe, reader })
         }
         "livestatus" => {
             let address = table.require("socket", livestatus_address, problems);
-            let core = core(&mut table, problems);
-            address.map(|address| Output::Livestatus { address, core })
+            // livestatusd takes every character.
+            let reader = reader(&mut table, "", problems);
+            address.map(|address| Output::Livestatus { address, reader })
         }
         "json" => {
             let file = table.require("file", Table::path, problems);
@@ -362,13 +372,22 @@ fn livestatus_address(value: Value) -> Result<Address, String> {
     }
 }
 
-fn core(table: &mut Table, problems: &mut Vec<String>) -> Core {
+fn reader(table: &mut Table, illegal: &str, problems: &mut Vec<String>) -> Reader {
     let read = |value| {
         let word = Table::text(value)?;
         Core::from_word(&word)
             .ok_or_else(|| format!("{word:?} is none of \"nagios\", \"naemon\" and \"icinga2\""))
     };
-    table.take("core", read, problems).unwrap_or_default()
+    let core = table.take("core", read, problems).unwrap_or_default();
+    let illegal = match core {
+        Core::Icinga2 => "",
+        Core::Nagios | Core::Naemon => illegal,
+    };
+    let given = table.take("illegal_characters", Table::text, problems);
+    Reader {
+        core,
+        illegal: given.unwrap_or_else(|| illegal.to_owned()),
+    }
 }
 
 fn mode(value: Value) -> Result<u32, String> {

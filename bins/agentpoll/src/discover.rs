@@ -18,7 +18,10 @@ pub(crate) fn run(args: &Discover) -> Result<Status, Failure> {
     let name = found.host_name.as_bstr();
     print(&match args.format {
         Format::Mk => mk(args, name, &host)?,
-        Format::Nagios => definitions(name, &host, found.document.check_interval()),
+        Format::Nagios => {
+            let illegal = &args.illegal_characters;
+            definitions(name, &host, found.document.check_interval(), illegal)
+        }
     })
 }
 
@@ -45,7 +48,8 @@ fn mk(args: &Discover, name: &BStr, host: &Host) -> Result<Vec<u8>, Failure> {
 
 /// Objects that are checked passively; the freshness check of the core says so
 /// if agentpoll itself has gone silent.
-fn definitions(name: &BStr, host: &Host, interval: u64) -> Vec<u8> {
+fn definitions(name: &BStr, host: &Host, interval: u64, illegal: &str) -> Vec<u8> {
+    let name = object::legal_name(name, illegal);
     let threshold = (interval.max(60) * 6).to_string();
     let mut text = COMMAND.as_bytes().to_vec();
     let common: [(&[u8], &[u8]); 6] = [
@@ -57,14 +61,17 @@ fn definitions(name: &BStr, host: &Host, interval: u64) -> Vec<u8> {
         (b"freshness_threshold", threshold.as_bytes()),
     ];
     let named: [(&[u8], &[u8]); 3] = [
-        (b"host_name", name),
+        (b"host_name", &name),
         (b"address", &host.address),
         (b"notes", &host.notes),
     ];
     object::print("host", named.into_iter().chain(common), &mut text);
     for description in host.services.keys() {
-        let named: [(&[u8], &[u8]); 2] =
-            [(b"host_name", name), (b"service_description", description)];
+        let description = object::legal_name(description, illegal);
+        let named: [(&[u8], &[u8]); 2] = [
+            (b"host_name", &name),
+            (b"service_description", &description),
+        ];
         object::print("service", named.into_iter().chain(common), &mut text);
     }
     text

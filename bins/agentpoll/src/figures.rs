@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use objects::UnixTime;
 use serde_json::{Value, json};
@@ -36,6 +37,8 @@ pub(crate) struct HostFigures {
     /// No document for too long.
     pub(crate) is_stale: bool,
     pub(crate) error: Option<String>,
+    /// Since when a document is waited for; a new configuration does not change it.
+    pub(crate) since: Instant,
     /// Until when the agent's certificate is valid.
     pub(crate) certificate_expires: Option<UnixTime>,
 }
@@ -52,6 +55,7 @@ impl HostFigures {
             services: 0,
             is_stale: false,
             error: None,
+            since: Instant::now(),
             certificate_expires: None,
         }
     }
@@ -84,6 +88,12 @@ impl Figures {
         if let Some(figures) = self.inner().hosts.get_mut(host) {
             change(figures);
         }
+    }
+
+    /// Since when a document of this host is waited for.
+    pub(crate) fn since(&self, host: &str) -> Instant {
+        let since = self.inner().hosts.get(host).map(|figures| figures.since);
+        since.unwrap_or_else(Instant::now)
     }
 
     /// How many services the host has.

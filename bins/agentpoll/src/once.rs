@@ -1,8 +1,11 @@
 //! A document as check results, for the services that the core has.
 
+use std::collections::BTreeMap;
+
 use agent::{Document, Evaluator, Rules};
 use bstr::{BString, ByteSlice};
 use livestatus::Command;
+use nagios::object::{ILLEGAL_CHARACTERS, legal_name};
 use objects::CheckResult;
 use program::{Failure, Status};
 
@@ -45,9 +48,19 @@ fn evaluate(
     rules: &Rules,
 ) -> Vec<CheckResult> {
     let evaluator = Evaluator::new(document, host_name.clone(), now(), rules);
-    let services = services
-        .iter()
-        .filter_map(|description| evaluator.service(description.as_bstr()));
+    // A core that does not take all characters in names has others for ours.
+    let known: BTreeMap<BString, &BString> = evaluator
+        .descriptions()
+        .map(|ours| (legal_name(ours, ILLEGAL_CHARACTERS), ours))
+        .collect();
+    let services = services.iter().filter_map(|description| {
+        let ours = known.get(description).copied().unwrap_or(description);
+        let result = evaluator.service(ours.as_bstr())?;
+        Some(CheckResult {
+            service_description: Some(description.clone()),
+            ..result
+        })
+    });
     std::iter::once(evaluator.host()).chain(services).collect()
 }
 

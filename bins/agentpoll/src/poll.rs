@@ -67,9 +67,9 @@ impl Watcher {
     pub(crate) fn new(host: Arc<Host>, common: Common) -> std::io::Result<Self> {
         Ok(Self {
             record: common.memory.host(&host.name)?,
+            since: common.figures.since(&host.name).into(),
             host,
             common,
-            since: Instant::now(),
             is_failing: false,
             why: "there was none yet".to_owned(),
             last_renewal: None,
@@ -165,9 +165,11 @@ impl Watcher {
         }
         self.is_failing = false;
         self.since = Instant::now();
+        let since = self.since.into_std();
         let count = services.len();
         self.figures(|figures| {
             figures.documents += 1;
+            figures.since = since;
             figures.last_document = Some(now);
             figures.services = count;
             figures.is_stale = false;

@@ -268,7 +268,7 @@ impl Receiver {
             return Ok((StatusCode::OK, json!({"success": true})));
         }
         let document = Bytes::copy_from_slice(submission.checkdata.get().as_bytes());
-        // One that comes before the last was looked at is of no use to anybody.
+        // Who pushes faster than is looked at does not need each to be looked at.
         let _ = sender.try_send(document);
         let services = self.figures.services(&host);
         Ok((

@@ -8,10 +8,11 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use bstr::BString;
+use nagios::object::legal_name;
 use objects::CheckResult;
 use program::exit::chain;
 
-use crate::config::Output;
+use crate::config::{Output, Reader};
 
 mod check_results;
 mod commands;
@@ -108,12 +109,12 @@ pub(crate) fn open(output: &Output) -> Box<dyn Way> {
     match output.clone() {
         Output::CheckResults {
             directory,
-            core,
+            reader,
             mode,
-        } => Box::new(check_results::Spool::new(directory, core, mode)),
-        Output::Commands { pipe, core } => Box::new(commands::Pipe::new(pipe, core)),
-        Output::Livestatus { address, core } => {
-            Box::new(livestatus::Livestatus::new(address, core))
+        } => Box::new(check_results::Spool::new(directory, reader, mode)),
+        Output::Commands { pipe, reader } => Box::new(commands::Pipe::new(pipe, reader)),
+        Output::Livestatus { address, reader } => {
+            Box::new(livestatus::Livestatus::new(address, reader))
         }
         Output::Json { file } => Box::new(json::Json::new(file)),
     }
@@ -236,11 +237,13 @@ impl Worker {
     }
 }
 
-/// A result in the form of check result files and commands.
-fn passive(result: &CheckResult) -> nagios::check_result::CheckResult {
+/// A result in the form of check result files and commands, with names that
+/// the core takes.
+fn passive(reader: &Reader, result: &CheckResult) -> nagios::check_result::CheckResult {
+    let legal = |name: &BString| legal_name(name, &reader.illegal);
     nagios::check_result::CheckResult {
-        host_name: result.host_name.clone(),
-        service_description: result.service_description.clone(),
+        host_name: legal(&result.host_name),
+        service_description: result.service_description.as_ref().map(legal),
         return_code: result.return_code,
         start_time: result.time,
         finish_time: result.time,

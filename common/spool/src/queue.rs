@@ -793,26 +793,35 @@ impl<S: Storage> Queue<S> {
         self.journal.segments().map(|(_, bytes)| bytes).sum()
     }
 
-    /// Copies open messages out of the oldest segments if there are too many
-    /// segments for what is open, so that they can go with the next new one.
+    /// Copies open messages out of the oldest segment that has some, if there are too
+    /// many segments for what is open: it can go with the next new one then, like
+    /// those before it.
     fn tidy(&mut self) -> Result<(), Error> {
-        // What room there is is for ends. They let the oldest segments go, too.
-        if self.journal.is_full_of_bytes() {
+        // What room there is is for ends. They let the oldest segments go, too. And a
+        // copy would open again what has ended in a place that could not be read.
+        if self.partial || self.journal.is_full_of_bytes() {
             return Ok(());
         }
-        let mut going = self.journal.going_first();
-        let crowded = self.journal.segments().len() > self.options.compact_above
-            || self.journal.disk_bytes() > self.journal.limit() / 2
+        let mut left = self.journal.segments().len();
+        let mut going = 0;
+        let oldest = self.journal.segments().find(|(number, bytes)| {
+            let is_live = self.index.live_count(*number) > 0;
+            if !is_live {
+                left -= 1;
+                going += bytes;
+            }
+            is_live
+        });
+        let disk_bytes = self.journal.disk_bytes().saturating_sub(going);
+        let crowded = left > self.options.compact_above
+            || disk_bytes > self.journal.limit() / 2
             || self.journal.space() == Space::Full;
-        // A copy would open again what has ended in a place that could not be read.
-        if let Some(segment) = going.find(|number| self.index.live_count(*number) > 0)
-            && self.journal.segments().len() > 1
-            && !self.partial
+        if let Some((oldest, _)) = oldest
+            && left > 1
             && crowded
-            && self.index.live_bytes() < self.segment_bytes() / 2
+            && self.index.live_bytes() < (self.segment_bytes() - going) / 2
         {
-            drop(going);
-            self.copy_from(segment)?;
+            self.copy_from(oldest)?;
         }
         Ok(())
     }

@@ -83,28 +83,21 @@ kind = "json"
 file = "-"
 "#;
     let outputs = Config::parse("a.toml", text).unwrap().outputs;
-    assert!(matches!(
-        outputs[0],
-        Output::CheckResults {
-            core: Core::Naemon,
-            mode: 0o660,
-            ..
-        }
-    ));
-    assert!(matches!(
-        outputs[1],
-        Output::Commands {
-            core: Core::Nagios,
-            ..
-        }
-    ));
-    assert!(matches!(
-        outputs[2],
-        Output::Livestatus {
-            core: Core::Icinga2,
-            ..
-        }
-    ));
+    let reader = |core, illegal: &str| Reader {
+        core,
+        illegal: illegal.to_owned(),
+    };
+    let all = ILLEGAL_CHARACTERS;
+    assert!(
+        matches!(&outputs[0], Output::CheckResults { reader: found, mode: 0o660, .. }
+        if *found == reader(Core::Naemon, all))
+    );
+    assert!(matches!(&outputs[1], Output::Commands { reader: found, .. }
+        if *found == reader(Core::Nagios, all)));
+    assert!(
+        matches!(&outputs[2], Output::Livestatus { reader: found, .. }
+        if *found == reader(Core::Icinga2, ""))
+    );
     assert_eq!(outputs[3], Output::Json { file: None });
 }
 

@@ -12,10 +12,10 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::PathBuf;
 
 use nagios::check_result;
-use nagios::passive::Core;
 use objects::CheckResult;
 
 use super::{Error, Way, passive};
+use crate::config::Reader;
 
 /// What the names of unfinished files begin with.
 const UNFINISHED: &str = ".sitewire.agentpoll.";
@@ -29,16 +29,16 @@ const LETTERS: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxy
 
 pub(super) struct Spool {
     directory: PathBuf,
-    core: Core,
+    reader: Reader,
     mode: u32,
     is_clean: bool,
 }
 
 impl Spool {
-    pub(super) fn new(directory: PathBuf, core: Core, mode: u32) -> Self {
+    pub(super) fn new(directory: PathBuf, reader: Reader, mode: u32) -> Self {
         Self {
             directory,
-            core,
+            reader,
             mode,
             is_clean: false,
         }
@@ -47,7 +47,11 @@ impl Spool {
     fn store(&self, records: &[CheckResult]) -> io::Result<()> {
         let mut text = b"# from agentpoll\n".to_vec();
         for record in records {
-            check_result::print(self.core.of_files(), &passive(record), &mut text);
+            check_result::print(
+                self.reader.core.of_files(),
+                &passive(&self.reader, record),
+                &mut text,
+            );
         }
         let name = self.new_name()?;
         let unfinished = self.directory.join(format!("{UNFINISHED}{name}"));
@@ -129,10 +133,17 @@ mod tests {
 
     use super::*;
 
+    fn reader() -> Reader {
+        Reader {
+            core: nagios::passive::Core::Nagios,
+            illegal: "()".to_owned(),
+        }
+    }
+
     fn result(host: &str) -> CheckResult {
         CheckResult {
             host_name: host.into(),
-            service_description: Some("Memory".into()),
+            service_description: Some("Disk (/)".into()),
             time: UnixTime::from_secs(5),
             return_code: 1,
             plugin_output: "WARN - a|b".into(),
@@ -145,7 +156,7 @@ mod tests {
     fn files_are_whole_and_released() {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join(".sitewire.agentpoll.cAAAAAA"), "h").unwrap();
-        let mut spool = Spool::new(directory.path().into(), Core::Nagios, 0o640);
+        let mut spool = Spool::new(directory.path().into(), reader(), 0o640);
         spool.submit(&[result("a"), result("b")]).unwrap();
         let mut names: Vec<String> = fs::read_dir(directory.path())
             .unwrap()
@@ -159,6 +170,7 @@ mod tests {
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o640);
         let text = fs::read_to_string(path).unwrap();
         assert_eq!(text.matches("host_name=").count(), 2);
+        assert!(text.contains("\nservice_description=Disk _/_\n"), "{text}");
         assert!(text.contains("output=WARN - a│b|e=1\\nc\\nd\n"), "{text}");
     }
 
@@ -168,7 +180,7 @@ mod tests {
         for number in 0..=MAX_UNREAD {
             fs::write(directory.path().join(format!("c{number:06}.ok")), "").unwrap();
         }
-        let mut spool = Spool::new(directory.path().into(), Core::Nagios, 0o640);
+        let mut spool = Spool::new(directory.path().into(), reader(), 0o640);
         let error = spool.submit(&[result("a")]).unwrap_err().to_string();
         assert!(error.contains("has not read 501 files"), "{error}");
     }

@@ -13,6 +13,7 @@ use objects::CheckResult;
 use rustix::fs::OFlags;
 
 use super::{Error, Way};
+use crate::config::Reader;
 
 /// What several writers can write into a pipe without mixing.
 const PIPE_BUF: usize = 4096;
@@ -24,12 +25,12 @@ const CUT: &[u8] = b" ...";
 
 pub(super) struct Pipe {
     path: PathBuf,
-    core: Core,
+    reader: Reader,
 }
 
 impl Pipe {
-    pub(super) fn new(path: PathBuf, core: Core) -> Self {
-        Self { path, core }
+    pub(super) fn new(path: PathBuf, reader: Reader) -> Self {
+        Self { path, reader }
     }
 
     /// For each batch anew: a core that was restarted has another pipe.
@@ -79,7 +80,11 @@ impl Way for Pipe {
         let mut line = Vec::new();
         for result in results {
             line.clear();
-            if !print(self.core, &super::passive(result), &mut line) {
+            if !print(
+                self.reader.core,
+                &super::passive(&self.reader, result),
+                &mut line,
+            ) {
                 continue;
             }
             if lines.len() + line.len() > PIPE_BUF {

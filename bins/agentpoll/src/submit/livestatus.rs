@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use nagios::passive::Core;
 use objects::CheckResult;
 use program::Address;
 use program::connection::{Limits, Target};
 
 use super::{Error, Way};
+use crate::config::Reader;
 use crate::core::TIMEOUT;
 
 /// How long connecting may take.
@@ -15,18 +15,18 @@ const CONNECT: Duration = Duration::from_secs(5);
 
 pub(super) struct Livestatus {
     target: Target,
-    core: Core,
+    reader: Reader,
 }
 
 impl Livestatus {
-    pub(super) fn new(address: Address, core: Core) -> Self {
+    pub(super) fn new(address: Address, reader: Reader) -> Self {
         let limits = Limits {
             connect: Some(CONNECT),
             silence: Some(TIMEOUT),
         };
         Self {
             target: Target::new(address, limits),
-            core,
+            reader,
         }
     }
 }
@@ -38,7 +38,11 @@ impl Way for Livestatus {
             let start = text.len();
             text.extend_from_slice(b"COMMAND ");
             // What no command can name, no core of ours was told of.
-            match nagios::passive::print(self.core, &super::passive(result), &mut text) {
+            match nagios::passive::print(
+                self.reader.core,
+                &super::passive(&self.reader, result),
+                &mut text,
+            ) {
                 Ok(()) => text.extend_from_slice(b"\n\n"),
                 Err(_) => text.truncate(start),
             }
