@@ -147,6 +147,7 @@ mod tests {
             ),
             told: Default::default(),
             is_late: false,
+            left: Vec::new(),
         };
         // Another test's fork may hold the script open for writing for a moment.
         loop {
@@ -191,6 +192,7 @@ mod tests {
                 .into(),
             told: Default::default(),
             is_late: false,
+            left: Vec::new(),
         };
         let outcome = run(
             Path::new("/nowhere/plugin"),
