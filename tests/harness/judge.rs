@@ -117,9 +117,17 @@ impl Case<'_> {
                 if ended_before {
                     verdict.other_ends += 1;
                 } else if !(self.may_forget && at.is_some()) {
+                    let journals = self.places.iter().zip(journals);
+                    let known = journals.map(|(place, journal)| match journal.get(&id) {
+                        Some(told) => format!("{} has its ends {:?}", place.name, told.ends),
+                        None => format!("{} (of {}) has not", place.name, journal.len()),
+                    });
                     verdict.wrong(format!(
-                        "{} ({} number {}) was accepted and is lost",
-                        one.id, one.object, one.number
+                        "{} ({} number {}) was accepted and is lost: {}",
+                        one.id,
+                        one.object,
+                        one.number,
+                        known.collect::<Vec<_>>().join(", ")
                     ));
                 }
                 continue;
