@@ -181,6 +181,7 @@ fn round(checks: &Checks, root: &Root) -> Round {
     const SYSTEMD: usize = 3;
     const DOCKER: usize = 4;
     let root = || root.clone();
+    let bus = std::env::var("DBUS_SYSTEM_BUS_ADDRESS").ok();
     let collectors: [Wanted; 15] = [
         (
             true,
@@ -272,7 +273,7 @@ fn round(checks: &Checks, root: &Root) -> Round {
             Key::SystemdServices,
             SYSTEMD,
             SOON,
-            Box::new(Units::new(root())),
+            Box::new(Units::new(root(), bus.as_deref())),
         ),
         (
             checks.docker,

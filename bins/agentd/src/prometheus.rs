@@ -286,12 +286,12 @@ fn system(series: &mut Series) {
     let uname = rustix::system::uname();
     let text = |part: &std::ffi::CStr| part.to_string_lossy().into_owned();
     let labels = labels(&[
-        ("sysname", &text(uname.sysname())),
-        ("release", &text(uname.release())),
-        ("version", &text(uname.version())),
+        ("domainname", &text(uname.domainname())),
         ("machine", &text(uname.machine())),
         ("nodename", &text(uname.nodename())),
-        ("domainname", &text(uname.domainname())),
+        ("release", &text(uname.release())),
+        ("sysname", &text(uname.sysname())),
+        ("version", &text(uname.version())),
     ]);
     series.metric(
         "node_uname_info",

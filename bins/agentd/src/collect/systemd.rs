@@ -24,19 +24,30 @@ const PATIENCE: Duration = Duration::from_secs(4);
 pub(crate) struct Units {
     root: Root,
     socket: PathBuf,
+    /// Somebody has said where the bus is.
+    is_named: bool,
 }
 
 impl Units {
-    pub(crate) fn new(root: Root) -> Self {
-        let socket = root.path("run/dbus/system_bus_socket");
-        Self { root, socket }
+    /// `address` is that of the bus if it is not in its usual place; only that
+    /// of a socket with a path is understood.
+    pub(crate) fn new(root: Root, address: Option<&str>) -> Self {
+        let named = address
+            .and_then(|address| address.strip_prefix("unix:path="))
+            .and_then(|path| path.split([',', ';']).next());
+        let usual = || root.path("run/dbus/system_bus_socket");
+        Self {
+            is_named: named.is_some(),
+            socket: named.map_or_else(usual, PathBuf::from),
+            root,
+        }
     }
 }
 
 impl Collector for Units {
     fn collect(&mut self) -> Result<Finding, String> {
         // systemd makes this directory, and nobody else.
-        if !self.root.path("run/systemd/system").is_dir() {
+        if !self.is_named && !self.root.path("run/systemd/system").is_dir() {
             return Ok(Part::SystemdServices(Vec::new()).into());
         }
         let deadline = Instant::now() + PATIENCE;
@@ -198,7 +209,7 @@ mod tests {
     fn machine(directory: &Path) -> Units {
         std::fs::create_dir_all(directory.join("run/systemd/system")).unwrap();
         std::fs::create_dir_all(directory.join("run/dbus")).unwrap();
-        Units::new(Root::at(directory))
+        Units::new(Root::at(directory), None)
     }
 
     #[test]
@@ -239,7 +250,7 @@ mod tests {
     #[test]
     fn a_machine_without_systemd_has_no_units() {
         let directory = tempfile::tempdir().unwrap();
-        let mut units = Units::new(Root::at(directory.path()));
+        let mut units = Units::new(Root::at(directory.path()), None);
         let Part::SystemdServices(units) = units.collect().unwrap().part else {
             panic!("these are no units");
         };
