@@ -434,6 +434,8 @@ impl Running {
         self.report();
         let (_, heritage) = self.end().await;
         // What they have is handed over.
-        heritage.outputs.map(Outputs::stop);
+        if let Some(outputs) = heritage.outputs {
+            outputs.stop();
+        }
     }
 }
