@@ -10,6 +10,7 @@ mod livestatus;
 mod load;
 mod measure;
 mod notify;
+mod parts;
 mod report;
 
 use std::path::PathBuf;

@@ -4,6 +4,7 @@
 use std::io::Write;
 use std::path::Path;
 
+use bstr::ByteSlice;
 use objects::{Envelope, NotificationId, UnixTime};
 use program::{Failure, Status};
 use serde_json::{Value, json};
@@ -160,6 +161,10 @@ fn describe(event: &Event<'_>) -> String {
             detail,
         } => with(settled(target, *end), detail),
         Event::Ended { end, detail, .. } => with(format!("ended: {end}"), detail),
+        Event::Noted { target, detail } => {
+            let left: Vec<String> = detail.lines().map(shown).collect();
+            format!("{target}: still to get it: {}", left.join(", "))
+        }
         Event::Held { detail } => with("held".to_owned(), detail),
         Event::Released { detail } => with("released".to_owned(), detail),
         Event::RetryAsked { detail } => with("retry asked for".to_owned(), detail),
@@ -239,6 +244,7 @@ fn print_json(id: NotificationId, time: UnixTime, event: &Event<'_>, text: &str)
             all["end"] = end.words().into();
             all["answer"] = shown(detail).into();
         }
+        Event::Noted { target, .. } => all["target"] = target.to_string().into(),
         _ => {}
     }
     all
@@ -255,6 +261,7 @@ fn word(event: &Event<'_>) -> &'static str {
         Event::Held { .. } => "held",
         Event::Released { .. } => "released",
         Event::RetryAsked { .. } => "retry_asked",
+        Event::Noted { .. } => "noted",
         Event::Standing(_) => "standing",
         _ => "unknown",
     }

@@ -7,6 +7,7 @@
 //! stored once ([`slots`]).
 
 mod messages;
+mod notes;
 mod ring;
 mod slots;
 mod states;
@@ -25,6 +26,7 @@ use crate::{Label, Totals};
 pub(crate) use messages::{Entry, Whereabouts};
 
 use messages::Messages;
+use notes::Notes;
 use ring::Ring;
 use states::{State, States};
 use targets::Targets;
@@ -77,6 +79,7 @@ pub(crate) struct Index {
     /// States name targets and peers by number. Peers are few and long-lived.
     targets: Targets,
     peers: Vec<SiteId>,
+    notes: Notes,
     rings: BTreeMap<Option<SiteId>, Ring>,
     next_order: u64,
     totals: Totals,
@@ -105,6 +108,7 @@ impl Index {
             states: States::default(),
             targets: Targets::default(),
             peers: Vec::new(),
+            notes: Notes::default(),
             rings: BTreeMap::new(),
             next_order: 1,
             totals: Totals::default(),
@@ -182,6 +186,9 @@ impl Index {
         flags: u8,
         at: Whereabouts,
     ) {
+        if self.messages.order(&id).is_some() {
+            self.notes.apply(id, event);
+        }
         let copy = flags & COPY != 0;
         // What is written again is in the totals of who could read it all.
         let is_counted = flags & AGAIN != 0 && self.counted_again;
@@ -225,6 +232,7 @@ impl Index {
             Event::Held { .. } => self.change_state(id, |state| state.held = true),
             Event::Released { .. } => self.change_state(id, |state| state.held = false),
             Event::Result { .. }
+            | Event::Noted { .. }
             | Event::RetryAsked { .. }
             | Event::Standing(_)
             | Event::Unknown { .. } => {}
@@ -235,6 +243,7 @@ impl Index {
         if self.messages.order(&id).is_none() {
             return;
         }
+        self.notes.set(id, standing.notes.clone());
         let targets = &standing.targets;
         let numbers = targets
             .iter()
@@ -311,6 +320,7 @@ impl Index {
             if let Some(ended) = &mut self.ended {
                 ended.insert((recorded, id));
             }
+            self.notes.forget(id);
             if let Some(entry) = self.messages.remove(order) {
                 self.states.leave(entry.state());
                 self.forget_targets();
@@ -595,7 +605,20 @@ impl Index {
         Standing {
             targets: targets.map(|t| (t.target, t.attempts, t.end)).collect(),
             held: message.held,
+            notes: self.notes.all(message.id).to_vec(),
         }
+    }
+
+    /// What the next attempt at a target has to know.
+    pub(crate) fn noted(&self, id: NotificationId, target: &Target) -> Option<&[u8]> {
+        let mut notes = self.notes.all(id).iter();
+        let (_, note) = notes.find(|(known, _)| known == target)?;
+        (!note.detail.is_empty()).then_some(&*note.detail)
+    }
+
+    /// Attempts of open messages that have begun, and whose end is not recorded.
+    pub(crate) fn running(&self) -> impl Iterator<Item = (NotificationId, &Target)> {
+        self.notes.running()
     }
 }
 

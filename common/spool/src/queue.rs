@@ -1,6 +1,6 @@
 //! The messages of a spool.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use objects::{NotificationId, SiteId, UnixTime};
 
@@ -285,6 +285,24 @@ impl<S: Storage> Queue<S> {
         open
     }
 
+    /// Records what the next attempt has to know, at most
+    /// [`MAX_TEXT`](crate::record::MAX_TEXT) bytes that mean nothing here.
+    /// `false` if the message is not open at this target.
+    pub fn note(
+        &mut self,
+        id: NotificationId,
+        target: &Target,
+        detail: &[u8],
+        time: UnixTime,
+    ) -> bool {
+        let open = self.index.end_at(id, target) == Some(None);
+        if open {
+            let (target, detail) = (target.clone(), detail.into());
+            self.record(id, time, Event::Noted { target, detail });
+        }
+        open
+    }
+
     /// Records that one target needs the message no more. With the last target
     /// the message ends.
     pub fn settle(
@@ -533,34 +551,15 @@ impl<S: Storage> Queue<S> {
     }
 
     /// What attempts there are with a start and no end, of messages that are open:
-    /// whatever interrupted them, nobody knows how they ended. One that was released
-    /// since then does not count. Reads the whole journal.
-    pub fn interrupted(&self) -> Result<HashSet<(NotificationId, Target)>, Error> {
-        let mut unknown: HashMap<NotificationId, HashMap<Target, u32>> = HashMap::new();
-        self.journal.visit(&mut |_, frame| {
-            let Record::Message { id, event, .. } = Record::read(frame.kind, frame.body) else {
-                return;
-            };
-            match event {
-                Event::Attempt { target, number } if self.is_open_at(id, &target) => {
-                    unknown.entry(id).or_default().insert(target, number);
-                }
-                Event::Result { target, number, .. } => {
-                    if let Some(of) = unknown.get_mut(&id)
-                        && of.get(&target).is_some_and(|started| *started <= number)
-                    {
-                        of.remove(&target);
-                    }
-                }
-                Event::Released { .. } => {
-                    unknown.remove(&id);
-                }
-                _ => {}
-            }
-        })?;
-        let all = unknown.into_iter();
-        let all = all.flat_map(|(id, of)| of.into_keys().map(move |target| (id, target)));
-        Ok(all.collect())
+    /// after a start, nobody knows how they ended. One that was released since then
+    /// does not count.
+    pub fn running(&self) -> impl Iterator<Item = (NotificationId, &Target)> {
+        self.index.running()
+    }
+
+    /// What [`Queue::note`] said last of an open message at a target.
+    pub fn noted(&self, id: NotificationId, target: &Target) -> Option<&[u8]> {
+        self.index.noted(id, target)
     }
 
     /// What was accepted and how it ended, over the life of the spool: with

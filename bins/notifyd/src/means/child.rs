@@ -91,10 +91,18 @@ impl Call<'_> {
             kept_output: KEPT_OUTPUT,
             leftovers: Leftovers::Stay,
         };
-        let child::Ran { end, printed } = call.run(|now| stop.is_over(now));
+        let child::Ran {
+            end,
+            printed,
+            strays,
+        } = call.run(|now| stop.is_over(now));
         let head = match &end {
             End::Exited(code) => format!("exit code {code}"),
             End::Signalled(signal) => format!("ended by signal {signal}"),
+            End::TimedOut if strays > 0 => format!(
+                "killed after {:?}, with {strays} outside of its group",
+                self.timeout
+            ),
             End::TimedOut => format!("killed after {:?}", self.timeout),
             End::Stopped => "killed because notifyd was stopped".to_owned(),
             End::NotStarted(error) => {
