@@ -4,9 +4,11 @@
 mod support;
 
 use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use support::{Site, wait_until};
 
@@ -407,6 +409,39 @@ fn a_server_that_is_away_is_tried_again() {
                 .iter()
                 .any(|word| word.starts_with("result 2 temporary"))
         });
+    }
+}
+
+/// A listener that takes no connection any more, and those that it has taken.
+fn deaf() -> (OwnedFd, Vec<TcpStream>, String) {
+    use rustix::net::{AddressFamily, SocketType, bind, getsockname, listen, socket};
+    let listener = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    bind(&listener, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    listen(&listener, 0).unwrap();
+    let address = SocketAddr::try_from(getsockname(&listener).unwrap()).unwrap();
+    let connect = || TcpStream::connect_timeout(&address, Duration::from_millis(200)).ok();
+    let taken = std::iter::from_fn(connect).collect();
+    (listener, taken, address.to_string())
+}
+
+#[test]
+fn a_server_that_does_not_answer_is_given_up_and_tried_again() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (_deaf, _taken, deaf) = deaf();
+    let silent_at = silent.local_addr().unwrap().to_string();
+    for (name, address) in [("takes no connection", deaf), ("says nothing", silent_at)] {
+        let more = format!("{THREE}\ntimeout = '300ms'\nexpire = '1s'");
+        let site = Site::new("central", &lane(&address, &more));
+        let _daemon = site.start();
+        let said = site.outcome(CONTEXT);
+        let (end, attempts) = said.split_last().unwrap();
+        assert_eq!(end, "ended expired", "{name}: {said:?}");
+        assert!(!attempts.is_empty(), "{name}");
+        let want = format!("temporary failure: {address}: no answer in time");
+        assert!(
+            attempts.iter().all(|said| *said == want),
+            "{name}: {said:?}"
+        );
     }
 }
 

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -344,8 +345,22 @@ impl Trouble {
 
 /// What the server or the system said, on one line.
 fn said(error: &Error) -> String {
+    if is_late(error) {
+        return "no answer in time".to_owned();
+    }
     let text = program::exit::chain(error);
     text.replace(['\r', '\n'], " ")
+}
+
+/// Whether the time for an answer was over, which the system calls otherwise where
+/// it was a read that waited.
+fn is_late(error: &Error) -> bool {
+    let first: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    let mut causes = std::iter::successors(first, |cause| cause.source());
+    causes.any(|cause| {
+        let kind = cause.downcast_ref::<io::Error>().map(io::Error::kind);
+        matches!(kind, Some(ErrorKind::WouldBlock | ErrorKind::TimedOut))
+    })
 }
 
 fn said_well(reply: &Response) -> String {
