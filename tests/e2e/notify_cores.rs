@@ -6,12 +6,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
 
-use harness::program::{built, repository};
-use harness::{Icinga2, Nagios, Program, Running, Site, peer, wait_for, wait_until};
+use harness::{Icinga2, Nagios, Site, peer, wait_for, wait_until};
 
-use crate::notify_sites::{Sites, make_executable, notifyctl};
+use crate::notify_line::{Line, example, forward_only};
+use crate::notify_sites::{Sites, make_executable};
 
 /// What a plugin may say. The text has all that shells, cores and encodings
 /// trip over; the last line is perfdata as well.
@@ -20,86 +19,32 @@ const SAID: &str = "CRIT $HOME $USER1$ $(id) \"double\" 'single' `tick` <b>&amp;
 const FIRST: &str =
     "CRIT $HOME $USER1$ $(id) \"double\" 'single' `tick` <b>&amp; größer ✓ 100% \\ end";
 
-/// An example as it stands, but for where things are on this machine.
-fn example(name: &str, replaced: &[(&str, &str)]) -> String {
-    let path = repository().join("packaging/examples").join(name);
-    let mut text = fs::read_to_string(&path).expect("an example");
-    for (from, to) in replaced {
-        assert!(text.contains(from), "{name} has no {from}");
-        text = text.replace(from, to);
-    }
-    text
-}
+/// Two sites, of which central keeps the variables of each notification in a file.
+struct Kept(Line);
 
-/// Two sites, of which the remote one belongs to the user that cores run as.
-struct Line {
-    sites: Sites,
-    /// A copy that this user may run.
-    notify: PathBuf,
-    _central: Running,
-    _remote: Running,
-}
-
-impl Line {
+impl Kept {
     fn start() -> Self {
-        let sites = Sites::new();
-        // One file for each variable of each notification.
-        let script = sites.central.write(
-            "keep",
-            format!(
-                "#!/bin/sh\nmkdir -p {0}/part.$NOTIFY_ID && env -0 >{0}/part.$NOTIFY_ID/env && \
-                 mv {0}/part.$NOTIFY_ID {0}/$NOTIFY_ID\n",
-                sites.central.path("kept").display()
-            ),
-        );
-        make_executable(&script);
-        let mut text = String::from_utf8(sites.central.read("etc/notifyd.toml")).expect("text");
-        text += &format!("[[lane]]\nname = 'keep'\nscript = '{}'\n", script.display());
-        sites.central.write("etc/notifyd.toml", text);
-        let central = sites.start_central();
-
-        let remote = &sites.remote;
-        for file in ["remote1.crt", "remote1.key", "ca.crt"] {
-            let content = sites.central.read(format!("certs/{file}"));
-            let path = remote.write(format!("etc/certs/{file}"), content);
-            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-            fs::set_permissions(path, mode).expect("own file");
-        }
-        forward_only(&sites);
-        for name in ["notify", "notifyd"] {
-            let path = remote.path(name);
-            fs::copy(built(name), &path).expect("a copy");
-            make_executable(&path);
-        }
-        if peer::is_root() {
-            peer::give(remote.directory(), "nagios:");
-        }
-        let mut running = as_core(remote.path("notifyd"), "remote1")
-            .arg("-c")
-            .arg(remote.path("etc/notifyd.toml"))
-            .start();
-        running.wait_for_line("is ready");
-        Self {
-            notify: remote.path("notify"),
-            _central: central,
-            _remote: running,
-            sites,
-        }
+        Self(Line::start(|sites| {
+            let script = sites.central.write(
+                "keep",
+                format!(
+                    "#!/bin/sh\nmkdir -p {0}/part.$NOTIFY_ID && env -0 >{0}/part.$NOTIFY_ID/env && \
+                     mv {0}/part.$NOTIFY_ID {0}/$NOTIFY_ID\n",
+                    sites.central.path("kept").display()
+                ),
+            );
+            make_executable(&script);
+            format!("[[lane]]\nname = 'keep'\nscript = '{}'\n", script.display())
+        }))
     }
 
-    /// `notify` and its spool, as they replace `/usr/bin/notify` in an example.
-    fn notify(&self, between: &str) -> String {
-        let spool = self.sites.remote.path("spool");
-        format!(
-            "{}{between}--spool{between}{}",
-            self.notify.display(),
-            spool.display()
-        )
+    fn check_trace(&self, id: &str) {
+        self.0.check_trace(id);
     }
 
     /// The variables of all notifications that have reached the central site.
     fn arrived(&self) -> Vec<BTreeMap<String, String>> {
-        let entries = fs::read_dir(self.sites.central.path("kept"));
+        let entries = fs::read_dir(self.0.sites.central.path("kept"));
         let entries = entries.into_iter().flatten().flatten();
         let whole = entries.filter(|entry| !entry.file_name().to_string_lossy().contains("part"));
         let read = |entry: fs::DirEntry| {
@@ -138,55 +83,6 @@ impl Line {
             },
         )
     }
-
-    /// It went from journal to journal.
-    fn check_trace(&self, id: &str) {
-        let trace = self.sites.trace(&self.sites.central, id);
-        assert_eq!(trace[0], "accepted from remote1 (path remote1 -> central)");
-        wait_until("the remote site knows that central has it", || {
-            let trace = notifyctl(&self.sites.remote, &["trace", id]).unwrap_or_default();
-            trace.contains("stored by central")
-        });
-    }
-}
-
-/// The remote site's configuration, from the example of five lines.
-fn forward_only(sites: &Sites) {
-    let remote = &sites.remote;
-    let text = example(
-        "notifyd-forward.toml",
-        &[
-            (
-                "/var/spool/sitewire",
-                remote.path("spool").to_str().expect("text"),
-            ),
-            (
-                "/etc/sitewire/certs",
-                remote.path("etc/certs").to_str().expect("text"),
-            ),
-            (
-                "central.example.com:6555",
-                &format!("127.0.0.1:{}", sites.port),
-            ),
-        ],
-    );
-    assert_eq!(text.lines().count(), 5);
-    remote.write("etc/notifyd.toml", text);
-}
-
-/// A program as the user that cores run as.
-fn as_core(path: PathBuf, label: &str) -> Program {
-    if !peer::is_root() {
-        return Program::foreign(path, label);
-    }
-    Program::foreign("setpriv", label)
-        .args([
-            "--reuid=nagios",
-            "--regid=nagios",
-            "--clear-groups",
-            "--inh-caps=-all",
-        ])
-        .arg(path)
 }
 
 /// A host and a service whose plugin says [`SAID`].
@@ -215,14 +111,14 @@ fn in_nagios(text: &str) -> String {
 }
 
 /// A Nagios with `example` as its way out, and a service that goes critical.
-fn nagios(line: &Line, file: &str, settings: &str) -> Option<Nagios> {
+fn nagios(line: &Kept, file: &str, settings: &str) -> Option<Nagios> {
     let mut nagios = Nagios::new("remote1")?;
     let main = nagios.main();
     let mut text = fs::read_to_string(&main).expect("its configuration");
     text += settings;
     fs::write(&main, text).expect("its configuration");
     nagios.configure("objects.cfg", objects(nagios.site()));
-    let definitions = example(file, &[("/usr/bin/notify", &line.notify(" "))]);
+    let definitions = example(file, &[("/usr/bin/notify", &line.0.notify(" "))]);
     nagios.configure(file, definitions);
     nagios.run();
     nagios.command(["SCHEDULE_FORCED_SVC_CHECK;db1;Load größer;1"]);
@@ -234,7 +130,7 @@ fn what_nagios_notices_is_at_the_central_site_as_the_plugin_said_it() {
     if !peer::available("nagios4", "nagios4-core") {
         return;
     }
-    let line = Line::start();
+    let line = Kept::start();
     let Some(nagios) = nagios(&line, "nagios-notify.cfg", "enable_environment_macros=1\n") else {
         return;
     };
@@ -283,7 +179,7 @@ fn without_environment_macros_the_arguments_bring_what_the_core_leaves_of_it() {
     if !peer::available("nagios4", "nagios4-core") {
         return;
     }
-    let line = Line::start();
+    let line = Kept::start();
     let settings = "illegal_macro_output_chars=`~$&|'\"<>\n";
     let Some(nagios) = nagios(&line, "naemon-notify.cfg", settings) else {
         return;
@@ -315,7 +211,7 @@ fn without_environment_macros_the_arguments_bring_what_the_core_leaves_of_it() {
     );
     line.check_trace(&variables["NOTIFY_ID"]);
     // What people may write is no command of the shell either.
-    let touched = line.sites.remote.path("touched");
+    let touched = line.0.sites.remote.path("touched");
     nagios.command([format!(
         "SEND_CUSTOM_HOST_NOTIFICATION;db1;2;o'brien;it's `touch {0}`' $(touch {0}) 'x",
         touched.display()
@@ -332,8 +228,8 @@ fn what_icinga_2_notices_is_at_the_central_site_as_the_plugin_said_it() {
     if !peer::available("icinga2", "icinga2") {
         return;
     }
-    let line = Line::start();
-    let quoted = line.notify("\", \"");
+    let line = Kept::start();
+    let quoted = line.0.notify("\", \"");
     let objects = example("icinga2-notify.conf", &[("/usr/bin/notify", &quoted)])
         + r#"
 object NotificationComponent "notification" { }

@@ -68,34 +68,46 @@ impl Authority {
     /// valid yesterday.
     #[track_caller]
     pub fn expired(&self, site: &str) -> Credentials {
+        self.sign("expired", &of_site(site), -1)
+    }
+
+    /// A certificate for a server at this IP address, and of this name.
+    #[track_caller]
+    pub fn server(&self, address: &str) -> Credentials {
+        self.sign(&format!("server-{address}"), &format!("IP:{address}"), 30)
+    }
+
+    /// A certificate that this authority signed, in files of this name.
+    #[track_caller]
+    fn sign(&self, file: &str, alternative_name: &str, days: i32) -> Credentials {
         let etc = self.site.path("etc");
-        let expired = credentials(&etc, "expired");
-        let request = etc.join("expired.csr");
-        new_key(&expired.key, site)
+        let signed = credentials(&etc, file);
+        let request = etc.join(format!("{file}.csr"));
+        new_key(&signed.key, alternative_name)
             .arg("-out")
             .arg(&request)
             .run()
             .success();
         Program::foreign("openssl", "openssl")
-            .args(["x509", "-req", "-days", "-1", "-copy_extensions", "copyall"])
-            .arg("-in")
+            .args(["x509", "-req", "-days", &days.to_string()])
+            .args(["-copy_extensions", "copyall", "-in"])
             .arg(&request)
             .arg("-CA")
             .arg(self.ca())
             .arg("-CAkey")
             .arg(etc.join("ca.key"))
             .arg("-out")
-            .arg(&expired.certificate)
+            .arg(&signed.certificate)
             .run()
             .success();
-        expired
+        signed
     }
 
     /// A certificate for `site` that vouches for itself.
     #[track_caller]
     pub fn self_made(&self, site: &str) -> Credentials {
         let made = credentials(&self.site.path("etc"), "self-made");
-        new_key(&made.key, site)
+        new_key(&made.key, &of_site(site))
             .args(["-x509", "-days", "30", "-out"])
             .arg(&made.certificate)
             .run()
@@ -122,8 +134,13 @@ fn credentials(directory: &Path, name: &str) -> Credentials {
     }
 }
 
-/// A request for a certificate that names `site`.
-fn new_key(key: &Path, site: &str) -> Program {
+/// How a certificate names a site.
+fn of_site(site: &str) -> String {
+    format!("URI:sitewire:site:{site}")
+}
+
+/// A request for a certificate with this alternative name.
+fn new_key(key: &Path, alternative_name: &str) -> Program {
     Program::foreign("openssl", "openssl")
         .args([
             "req",
@@ -132,8 +149,8 @@ fn new_key(key: &Path, site: &str) -> Program {
             "-pkeyopt",
             "ec_paramgen_curve:P-256",
         ])
-        .args(["-nodes", "-subj", &format!("/CN={site}"), "-addext"])
-        .arg(format!("subjectAltName=URI:sitewire:site:{site}"))
+        .args(["-nodes", "-subj", "/CN=test", "-addext"])
+        .arg(format!("subjectAltName={alternative_name}"))
         .arg("-keyout")
         .arg(key)
 }

@@ -6,6 +6,7 @@
 
 #![warn(missing_docs)]
 
+pub mod agents;
 pub mod authority;
 pub mod clock;
 pub mod icinga2;
@@ -17,6 +18,7 @@ pub mod livestatusd;
 pub mod nagios;
 pub mod peer;
 pub mod ports;
+pub mod postfix;
 pub mod program;
 pub mod site;
 pub mod sshd;
@@ -24,12 +26,14 @@ pub mod tap;
 pub mod tls;
 pub mod wait;
 
+pub use agents::Agents;
 pub use authority::{Authority, Credentials};
 pub use clock::Clock;
 pub use icinga2::Icinga2;
 pub use line::Line;
 pub use livestatusd::Livestatusd;
 pub use nagios::Nagios;
+pub use postfix::Postfix;
 pub use program::{Outcome, Program, Running};
 pub use site::Site;
 pub use sshd::Sshd;

@@ -14,7 +14,11 @@ use crate::program::repository;
 #[track_caller]
 pub fn available(program: &str, package: &str) -> bool {
     let found = find(program).is_some();
-    found || missing(program, &format!("Debian package {package}"))
+    found
+        || missing(
+            program,
+            &format!("not installed (Debian package {package})"),
+        )
 }
 
 /// Whether `command` ends with 0, as it does where a library of the Debian
@@ -31,7 +35,11 @@ pub fn works(command: &[&str], package: &str) -> bool {
             .status()
             .is_ok_and(|status| status.success())
     });
-    works || missing(package, &format!("Debian package {package}"))
+    works
+        || missing(
+            package,
+            &format!("not installed (Debian package {package})"),
+        )
 }
 
 /// The path of `file` of `package`, unpacked under `target/peers` or, for a
@@ -44,23 +52,27 @@ pub fn unpacked(package: &str, file: &str) -> Option<PathBuf> {
         .into_iter()
         .find(|path| path.exists());
     if found.is_none() {
-        missing(package, &format!("{package}, which scripts/test unpacks"));
+        missing(package, "not installed (scripts/test unpacks it)");
     }
     found
 }
 
 /// Says that the test is skipped, where it may be. Always false.
 #[track_caller]
-fn missing(what: &str, source: &str) -> bool {
+fn missing(what: &str, why: &str) -> bool {
     let test = std::thread::current().name().unwrap_or("?").to_owned();
     let required = std::env::var_os("SITEWIRE_REQUIRE_PEERS").is_some_and(|value| value == "1");
-    assert!(!required, "{what} is required but not installed: {source}");
+    assert!(!required, "{what} is required, but {why}");
     // Not `eprintln!`: the test runner swallows what passing tests print by it.
-    let _ = writeln!(
-        std::io::stderr(),
-        "SKIPPED: {test}: {what} not installed ({source})"
-    );
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {test}: {what} {why}");
     false
+}
+
+/// Whether the tests may run `program`, which must be started by root; reports
+/// like [`available`].
+#[track_caller]
+pub fn needs_root(program: &str) -> bool {
+    is_root() || missing(program, "can be started by root only")
 }
 
 /// The path of a foreign program; `sbin` is looked through as well.

@@ -1,134 +1,293 @@
-//! One collection: everything that is counted is read twice, a second apart,
-//! so that even the first document of a machine has rates.
+//! Collecting: what is asked, when, and what becomes of it.
+//!
+//! One thread makes the documents, round by round, and puts each on the board.
+//! Plugins, exporters and the inventory have their own intervals and threads;
+//! what they found last is merged into the next document.
 
-use std::collections::BTreeMap;
-use std::fmt::Display;
+mod cpu;
+mod custom;
+mod dbus;
+mod disk_io;
+mod disks;
+mod docker;
+mod exporters;
+mod http;
+mod memory;
+mod mount_table;
+mod names;
+mod network;
+mod ntp;
+mod packages;
+mod part;
+mod processes;
+pub(crate) mod root;
+mod round;
+mod schedule;
+mod sensors;
+mod stop;
+mod system;
+mod systemd;
+mod users;
+
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
 use agent::{Checked, Document};
 
-mod cpu;
-mod disks;
-mod memory;
-mod mount_table;
-mod network;
-mod settings;
-mod system;
-
 use crate::board::{Board, Published};
+use crate::config::{Checks, Config};
+use cpu::Processors;
+use disk_io::BlockDevices;
+use disks::FileSystems;
+use docker::Containers;
+use memory::{LoadAverages, MainMemory, SwapSpace};
+use network::{Links, Traffic};
+use ntp::Clock;
+use part::{Collector, Key};
+use processes::Processes;
+pub(crate) use root::Root;
+pub(crate) use round::Effort;
+use round::Round;
+use schedule::Schedule;
+use sensors::Thermometers;
+use stop::Stop;
+use system::Origin;
+use systemd::Units;
+use users::Logins;
 
-pub(crate) use settings::Settings;
+/// Between the first reading of counters and the first document.
+pub(crate) const FIRST_SAMPLE: Duration = Duration::from_secs(1);
+
+/// One that hangs shall not keep the others waiting.
+const EXPORTERS_AT_ONCE: usize = 4;
+
+/// Parts that tell what counters grew by: they must have been read before.
+const RATES: [Key; 4] = [Key::Cpu, Key::DiskIo, Key::NetIo, Key::Docker];
 
 /// Collects until it is stopped.
 pub(crate) struct Collecting {
-    stop: Arc<Stop>,
-    thread: JoinHandle<()>,
+    stop: Stop,
+    rounds: JoinHandle<()>,
+    plugins: Schedule,
+    exporters: Schedule,
+    inventory: Schedule,
 }
 
-#[derive(Default)]
-struct Stop {
-    stopped: Mutex<bool>,
-    woken: Condvar,
+/// What is found beside the rounds.
+#[derive(Clone, Default)]
+struct Beside {
+    plugins: custom::Results,
+    exporters: exporters::Answered,
 }
 
 /// Starts to collect, and puts what is found on the board. What was there
 /// before stays until there is something newer.
-pub(crate) fn start(settings: Settings, board: Board) -> io::Result<Collecting> {
-    let stop = Arc::new(Stop::default());
-    let thread = {
-        let stop = Arc::clone(&stop);
+pub(crate) fn start(config: &Config, board: Board) -> io::Result<Collecting> {
+    let stop = Stop::default();
+    let beside = Beside::default();
+    let plugins = custom::jobs(&config.custom, &beside.plugins, &stop);
+    let exporters = exporters::jobs(&config.prometheus, &beside.exporters, &board);
+    let inventory = packages::job(&config.packages, &board, &stop);
+    let rounds = {
+        let mut round = round(&config.checks, &Root::real());
+        let (interval, stop) = (config.checks.interval, stop.clone());
         thread::Builder::new()
-            .name("collect".to_owned())
-            .spawn(move || {
-                loop {
-                    if let Ok(published) = Published::new(collect(), SystemTime::now()) {
-                        board.put_document(published);
-                    }
-                    if stop.wait(settings.interval) {
-                        return;
-                    }
-                }
-            })?
+            .name("rounds".to_owned())
+            .spawn(move || make_documents(&mut round, &beside, interval, &board, &stop))?
     };
-    Ok(Collecting { stop, thread })
+    Ok(Collecting {
+        stop,
+        rounds,
+        plugins: Schedule::start(plugins, config.custom.workers),
+        exporters: Schedule::start(exporters, EXPORTERS_AT_ONCE),
+        inventory: Schedule::start(inventory.into_iter().collect(), 1),
+    })
+}
+
+fn make_documents(
+    round: &mut Round,
+    beside: &Beside,
+    interval: Duration,
+    board: &Board,
+    stop: &Stop,
+) {
+    round.prime(&RATES);
+    let mut next = Instant::now() + FIRST_SAMPLE;
+    while !stop.wait_until(next) {
+        let mut document = round.collect(&board.document().document);
+        beside.merge_into(&mut document);
+        let packages = packages::summary(&board.packages().inventory);
+        document.packagemanager = Checked::Done(packages);
+        if let Ok(published) = Published::new(document, round.efforts(), SystemTime::now()) {
+            board.put_document(published);
+        }
+        // What is late is not made up for.
+        let now = Instant::now();
+        while next <= now {
+            next += interval;
+        }
+    }
 }
 
 impl Collecting {
     /// Ends it, with everything that it has started.
     pub(crate) fn stop(self) {
         self.stop.stop();
-        // A panic in there was told when it happened.
-        let _ = self.thread.join();
+        // Who panicked has said so.
+        let _ = self.rounds.join();
+        self.plugins.stop();
+        self.inventory.stop();
+        self.exporters.leave();
     }
 }
 
-impl Stop {
-    fn stop(&self) {
-        *self.stopped.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.woken.notify_all();
-    }
-
-    /// Whether it was stopped within this time.
-    fn wait(&self, pause: Duration) -> bool {
-        let stopped = self.stopped.lock().unwrap_or_else(PoisonError::into_inner);
-        *self
-            .woken
-            .wait_timeout_while(stopped, pause, |stopped| !*stopped)
-            .unwrap_or_else(PoisonError::into_inner)
-            .0
+impl Beside {
+    fn merge_into(&self, document: &mut Document) {
+        // The key is always there in the original, even without any plugin.
+        document.customchecks = Checked::Done(self.plugins.all());
+        document.prometheus_exporters = Checked::Done(self.exporters.names());
     }
 }
 
-/// Time between the two readings of counters.
-const SAMPLE: Duration = Duration::from_secs(1);
-
-/// Collects once. A check that fails leaves its reason in the document.
-pub(crate) fn collect() -> Document {
+/// One document, whose rates are those of the time `sample`. Plugins run once.
+pub(crate) fn once(config: &Config, sample: Duration) -> Result<Published, agent::Error> {
+    let beside = Beside::default();
+    let plugins = custom::jobs(&config.custom, &beside.plugins, &Stop::default());
+    let plugins = Schedule::start(plugins, config.custom.workers);
+    let mut round = round(&config.checks, &Root::real());
     let start = Instant::now();
-    let cpu_before = cpu::read();
-    let net_before = network::read_counters();
-    thread::sleep(SAMPLE.saturating_sub(start.elapsed()));
-    let cpu_after = cpu::read();
-    let net_after = network::read_counters();
-    let elapsed = start.elapsed();
-
-    let mut errors = BTreeMap::new();
-    let net_io = network::rates(net_before, net_after, elapsed)
-        .unwrap_or_else(|error| note(&mut errors, "net_io", &error));
-    let net_stats = network::links().unwrap_or_else(|error| note(&mut errors, "net_stats", &error));
-    let (disks, disk_errors) = disks::disks();
-    if !disk_errors.is_empty() {
-        errors.insert("disks".to_owned(), disk_errors.join("; "));
-    }
-    Document {
-        agent: Checked::Done(system::agent()),
-        cpu: checked(cpu::shares(cpu_before, cpu_after)),
-        memory: checked(memory::memory()),
-        swap: checked(memory::swap()),
-        system_load: checked(memory::system_load()),
-        disks: Checked::Done(disks),
-        net_stats: Checked::Done(net_stats),
-        net_io: Checked::Done(net_io),
-        // The key is always there in the original, even without any check.
-        customchecks: Checked::Done(BTreeMap::new()),
-        errors,
-        ..Document::default()
-    }
+    round.prime(&RATES);
+    thread::sleep(sample.saturating_sub(start.elapsed()));
+    plugins.wait_for_all();
+    plugins.stop();
+    let mut document = round.collect(&Document::default());
+    beside.merge_into(&mut document);
+    Published::new(document, round.efforts(), SystemTime::now())
 }
 
-fn checked<T, E: Display>(result: Result<T, E>) -> Checked<T> {
-    match result {
-        Ok(value) => Checked::Done(value),
-        Err(error) => Checked::Failed(error.to_string()),
-    }
-}
+/// Whether it is wanted, what it finds, its lane, and how long it may take.
+type Wanted = (bool, Key, usize, Duration, Box<dyn Collector>);
 
-/// Keeps the reason beside the checks, for those whose value is iterated over
-/// by openITCOCKPIT's server even if it is an error.
-fn note<T: Default>(errors: &mut BTreeMap<String, String>, key: &str, error: &dyn Display) -> T {
-    errors.insert(key.to_owned(), error.to_string());
-    T::default()
+/// The collectors that are wanted. Those that can take long have a lane of
+/// their own.
+fn round(checks: &Checks, root: &Root) -> Round {
+    const AT_ONCE: Duration = Duration::from_secs(2);
+    const SOON: Duration = Duration::from_secs(5);
+    const LATER: Duration = Duration::from_secs(10);
+    const FILES: usize = 0;
+    const DEVICES: usize = 1;
+    const DISKS: usize = 2;
+    const SYSTEMD: usize = 3;
+    const DOCKER: usize = 4;
+    let root = || root.clone();
+    let bus = std::env::var("DBUS_SYSTEM_BUS_ADDRESS").ok();
+    let collectors: [Wanted; 15] = [
+        (
+            true,
+            Key::Agent,
+            FILES,
+            AT_ONCE,
+            Box::new(Origin::new(root(), checks.interval)),
+        ),
+        (
+            checks.memory,
+            Key::Memory,
+            FILES,
+            AT_ONCE,
+            Box::new(MainMemory::new(root())),
+        ),
+        (
+            checks.swap,
+            Key::Swap,
+            FILES,
+            AT_ONCE,
+            Box::new(SwapSpace::new(root())),
+        ),
+        (
+            checks.load,
+            Key::SystemLoad,
+            FILES,
+            AT_ONCE,
+            Box::new(LoadAverages::new(root())),
+        ),
+        (
+            checks.cpu,
+            Key::Cpu,
+            FILES,
+            AT_ONCE,
+            Box::new(Processors::new(root())),
+        ),
+        (
+            checks.net_io,
+            Key::NetIo,
+            FILES,
+            AT_ONCE,
+            Box::new(Traffic::new(root())),
+        ),
+        (
+            checks.disk_io,
+            Key::DiskIo,
+            FILES,
+            AT_ONCE,
+            Box::new(BlockDevices::new(root())),
+        ),
+        (
+            checks.users,
+            Key::Users,
+            FILES,
+            AT_ONCE,
+            Box::new(Logins::new(root())),
+        ),
+        (checks.ntp, Key::Ntp, FILES, AT_ONCE, Box::new(Clock)),
+        (
+            checks.processes,
+            Key::Processes,
+            FILES,
+            SOON,
+            Box::new(Processes::new(root())),
+        ),
+        (
+            checks.net_stats,
+            Key::NetStats,
+            DEVICES,
+            SOON,
+            Box::new(Links { root: root() }),
+        ),
+        (
+            checks.sensors,
+            Key::Sensors,
+            DEVICES,
+            SOON,
+            Box::new(Thermometers { root: root() }),
+        ),
+        (
+            checks.disks,
+            Key::Disks,
+            DISKS,
+            SOON,
+            Box::new(FileSystems::new(root())),
+        ),
+        (
+            checks.systemd,
+            Key::SystemdServices,
+            SYSTEMD,
+            SOON,
+            Box::new(Units::new(root(), bus.as_deref())),
+        ),
+        (
+            checks.docker,
+            Key::Docker,
+            DOCKER,
+            LATER,
+            Box::new(Containers::new()),
+        ),
+    ];
+    let mut round = Round::new(checks.interval);
+    for (is_wanted, key, lane, deadline, collector) in collectors {
+        if is_wanted {
+            round.add(key, lane, deadline, collector);
+        }
+    }
+    round
 }

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
 
-use assert_cmd::assert::OutputAssertExt;
 use serde_json::Value;
 
 fn agentd() -> Command {
@@ -256,13 +255,21 @@ fn interfaces_are_those_of_the_kernel() {
 }
 
 #[test]
-fn without_a_mode_it_is_used_wrongly() {
-    agentd()
-        .assert()
-        .code(2)
-        .stdout("")
-        .stderr("agentd: only --once exists in this release, see --help\n");
-    agentd().arg("--listen").assert().code(2);
+fn without_a_configuration_nothing_starts() {
+    let missing = "/nonexistent/config.ini";
+    for (args, code) in [
+        (&["-c", missing, "--disable-logfile"][..], 1),
+        (&["-c", missing, "--check-config"], 78),
+        (&["-c", missing, "--print-config"], 78),
+        (&["--listen"], 2),
+        (&["--once", "--check-config"], 2),
+    ] {
+        let output = agentd().args(args).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{args:?}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(said.contains(missing), code != 2, "{args:?}: {said}");
+        assert!(output.stdout.is_empty(), "{args:?}");
+    }
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! `notifyctl test`: submits a notification as a core would, and follows it to
-//! its end.
+//! its end; or a canary, which it follows there and back.
 
 use std::io::Write;
 use std::path::Path;
@@ -20,7 +20,7 @@ use crate::control::Control;
 use crate::listing::cannot_read;
 use crate::place::Place;
 use crate::run::line;
-use crate::{trace, words};
+use crate::{results, trace, words};
 
 /// How long notifyd may take to say that it has the notification.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -51,13 +51,14 @@ pub(crate) fn test(
         };
         return line(out, &text).map(|()| Status::Done);
     };
+    if args.canary {
+        let way = Way { place, id, began };
+        return way.follow(control, wait, json, out);
+    }
     let has_ended = wait_for_end(control, id, began + wait)?;
     let took = began.elapsed();
     let history = spool::history::of(&place.spool, id).map_err(cannot_read)?;
-    let end = history.iter().find_map(|(_, event)| match event {
-        Event::Ended { end, .. } => Some(*end),
-        _ => None,
-    });
+    let end = end_here(&history);
     if json {
         let result = json!({
             "id": id.to_string(),
@@ -84,6 +85,83 @@ pub(crate) fn test(
     }
 }
 
+fn end_here(history: &[(UnixTime, Event<'_>)]) -> Option<End> {
+    history.iter().find_map(|(_, event)| match event {
+        Event::Ended { end, .. } => Some(*end),
+        _ => None,
+    })
+}
+
+/// A canary that is under way.
+struct Way<'a> {
+    place: &'a Place,
+    id: NotificationId,
+    began: Instant,
+}
+
+impl Way<'_> {
+    /// Waits until it is known what became of it.
+    fn follow(
+        &self,
+        control: &mut Control,
+        wait: Duration,
+        json: bool,
+        out: &mut dyn Write,
+    ) -> Result<Status, Failure> {
+        let (spool, id, end) = (&self.place.spool, self.id, self.began + wait);
+        let mut elsewhere = Vec::new();
+        let mut here = None;
+        // First it has to leave.
+        if wait_for_end(control, id, end)? {
+            let history = spool::history::of(spool, id).map_err(cannot_read)?;
+            here = end_here(&history).filter(|end| *end != End::StoredByPeer);
+            loop {
+                elsewhere = results::of(spool, id)?;
+                if here.is_some() || !elsewhere.is_empty() || Instant::now() >= end {
+                    break;
+                }
+                std::thread::sleep(PAUSE);
+            }
+        }
+        let took = self.began.elapsed().as_secs_f64();
+        let has_arrived = here == Some(End::Delivered)
+            || elsewhere
+                .iter()
+                .any(|result| result.end() == End::Delivered.words());
+        if json {
+            let told: Vec<_> = elsewhere.iter().map(|result| result.json(id)).collect();
+            let result = json!({
+                "id": id.to_string(),
+                "arrived": has_arrived,
+                "took_s": took,
+                "end": here.map(End::words),
+                "elsewhere": told,
+            });
+            line(out, &result.to_string())?;
+        } else {
+            line(out, &id.to_string())?;
+            for result in &elsewhere {
+                line(out, &result.describe())?;
+            }
+        }
+        match (has_arrived, here) {
+            (true, _) => Ok(Status::Done),
+            (false, Some(end)) => Err(Failure::new(
+                Status::Failed,
+                format!("the canary ended: {end}"),
+            )),
+            (false, None) => {
+                let wait = words::duration(wait.as_secs() as i64);
+                let what = match elsewhere.is_empty() {
+                    true => format!("the canary has not come back after {wait}"),
+                    false => "the canary did not come through".to_owned(),
+                };
+                Err(Failure::new(Status::Failed, what))
+            }
+        }
+    }
+}
+
 fn site(place: &Place, args: &Test) -> Result<SiteId, Failure> {
     let variable = |name: &str| SiteId::new(&std::env::var(name).ok()?).ok();
     let known = args.site.clone().or_else(|| place.site.clone());
@@ -98,6 +176,10 @@ fn notification(args: &Test, site: SiteId) -> Notification {
     let created = UnixTime::from(SystemTime::now());
     let host = args.host.clone().unwrap_or_else(|| site.to_string());
     let mut context = Context::new();
+    if args.canary {
+        let made = created.micros().to_string();
+        context.insert("CANARY".to_owned(), made.into());
+    }
     let mut set = |name: &str, value: &str| {
         context.insert(name.to_owned(), value.into());
     };

@@ -169,6 +169,7 @@ pub(crate) fn check(
     check_queue(&state, age, args, &mut findings);
     check_peers(&state, args, &mut findings);
     check_certificate(&state, args, &mut findings);
+    check_canary(&state, args, &mut findings);
     let peers = array(&state["peers"]);
     let up = peers
         .iter()
@@ -275,13 +276,37 @@ fn check_certificate(state: &Value, args: &StatusArgs, findings: &mut Findings) 
     ));
 }
 
+/// Nothing is said of canaries where none are sent.
+fn check_canary(state: &Value, args: &StatusArgs, findings: &mut Findings) {
+    let canary = &state["canary"];
+    if let Some(secs) = since_secs(&canary["overdue_since"]) {
+        let words = words::duration(secs.max(0));
+        let text = format!("no canary has come through for {words}");
+        findings.add(Verdict::Critical, text);
+    }
+    let age = since_secs(&canary["last_came_through"]);
+    let Some(age) = age.and_then(|secs| u64::try_from(secs.max(0)).ok()) else {
+        return;
+    };
+    let levels = Levels::of(args, Of::Canary);
+    let words = words::duration(age as i64);
+    findings.add(
+        levels.judge(age),
+        format!("the last canary came through {words} ago"),
+    );
+    findings.measure("canary_age", age, "s", &levels);
+    if let Some(took) = canary["round_trip_s"].as_f64() {
+        findings.perfdata.push(format!("canary={took:.3}s;;;0"));
+    }
+}
+
 impl Of {
     /// In seconds, but for the first.
     fn defaults(self) -> (Option<u64>, Option<u64>) {
         const MINUTE: u64 = 60;
         const DAY: u64 = 86_400;
         match self {
-            Self::Waiting => (None, None),
+            Self::Waiting | Self::Canary => (None, None),
             Self::Oldest => (Some(10 * MINUTE), Some(60 * MINUTE)),
             Self::Silent => (Some(2 * MINUTE), Some(10 * MINUTE)),
             Self::Certificate => (Some(30 * DAY), Some(7 * DAY)),
@@ -301,7 +326,8 @@ impl Of {
 /// `oldest=10m`
 pub(crate) fn parse_limit(text: &str) -> Result<Limit, String> {
     let wrong = || {
-        "must be waiting=NUMBER, oldest=, silent= or certificate=DURATION; 0 for none".to_owned()
+        "must be waiting=NUMBER, or oldest=, silent=, certificate= or canary=DURATION; 0 for none"
+            .to_owned()
     };
     let (name, value) = text.split_once('=').ok_or_else(wrong)?;
     let of = match name {
@@ -309,6 +335,7 @@ pub(crate) fn parse_limit(text: &str) -> Result<Limit, String> {
         "oldest" => Of::Oldest,
         "silent" => Of::Silent,
         "certificate" => Of::Certificate,
+        "canary" => Of::Canary,
         _ => return Err(wrong()),
     };
     let value = of.parse_value(value).ok_or_else(wrong)?;

@@ -70,6 +70,11 @@ impl Elsewhere {
         value.map_or(String::new(), |value| words::one_line(value, 300))
     }
 
+    /// How it ended there, in the words of [`spool::End`].
+    pub(crate) fn end(&self) -> String {
+        self.get("END")
+    }
+
     /// `at central: lane mail by disks to anna, attempt 1: delivered: 250 ok`
     pub(crate) fn describe(&self) -> String {
         let mut text = format!("at {}:", self.site);

@@ -181,16 +181,46 @@ fn print(state: &Value, life: &str, age: i64, out: &mut dyn Write) -> Result<(),
         line(
             out,
             &format!(
-                "peer {} ({}): {}{message}; sent {}, received {}",
+                "peer {} ({}): {}{message}; sent {}, received {}{}",
                 text(&peer["site"]),
                 text(&peer["type"]),
                 text(&peer["state"]),
                 peer["sent"],
-                peer["received"]
+                peer["received"],
+                since_secs(&peer["silent_since"]).map_or_else(String::new, |secs| {
+                    format!("; SILENT for {}", words::duration(secs.max(0)))
+                })
             ),
         )?;
     }
-    Ok(())
+    match canary(&state["canary"]) {
+        Some(text) => line(out, &text),
+        None => Ok(()),
+    }
+}
+
+/// What is known of canaries, if there are any.
+fn canary(canary: &Value) -> Option<String> {
+    let count = |name: &str| canary[name].as_u64().unwrap_or(0);
+    let mut parts = Vec::new();
+    if !canary["every_s"].is_null() || count("sent") > 0 {
+        parts.push(match since_secs(&canary["last_came_through"]) {
+            Some(secs) => format!(
+                "the last came through {} ago, after {:.1} s",
+                words::duration(secs.max(0)),
+                canary["round_trip_s"].as_f64().unwrap_or(0.0)
+            ),
+            None => "none has come through since the start".to_owned(),
+        });
+    }
+    if let Some(secs) = since_secs(&canary["overdue_since"]) {
+        let secs = words::duration(secs.max(0));
+        parts.push(format!("OVERDUE for {secs}"));
+    }
+    if count("arrived") > 0 {
+        parts.push(format!("{} have arrived here", count("arrived")));
+    }
+    (!parts.is_empty()).then(|| format!("canary: {}", parts.join("; ")))
 }
 
 /// Why a lane delivers nothing, if it does not, as the state said it `age`

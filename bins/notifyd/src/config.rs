@@ -9,6 +9,7 @@ mod lanes;
 mod links;
 mod rules;
 mod view;
+mod watch;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -23,7 +24,7 @@ pub(crate) use certificates::Change;
 pub(crate) use flow::{
     Bulk, By, Flow, Late, Limit, MOST_TOGETHER, OnUnknown, Retry, Storm, WhatIfLate,
 };
-pub(crate) use heartbeat::Heartbeat;
+pub(crate) use heartbeat::{Heartbeat, Watcher};
 use http::settings as http_settings;
 pub(crate) use lanes::{
     Argument, CheckmkLane, CommandLane, Destination, Lane, MailLane, ScriptLane, SyslogFormat,
@@ -35,6 +36,8 @@ use links::{parse_forward, parse_listen, parse_peer, parse_tls};
 use rules::parse_rules;
 pub(crate) use rules::{Followed, Seen};
 use view::{Log, parse_log, parse_metrics};
+pub(crate) use watch::Canary;
+use watch::{parse_canary, parse_silence};
 
 /// All defaults of `notifyd.toml`.
 pub(crate) mod default {
@@ -72,6 +75,9 @@ pub(crate) struct Configuration {
     /// Without them everything goes to every lane.
     pub(crate) rules: Option<Followed>,
     pub(crate) state: State,
+    /// How long a peer may be silent that says nothing of it.
+    pub(crate) silence: Option<Duration>,
+    pub(crate) canary: Canary,
     pub(crate) heartbeat: Option<Heartbeat>,
     /// Where Prometheus fetches the metrics.
     pub(crate) metrics: Option<Address>,
@@ -155,6 +161,12 @@ impl Configuration {
         let heartbeat = root
             .take("heartbeat", Table::table, &mut problems)
             .and_then(|table| Heartbeat::parse(table, &mut problems));
+        let silence = root
+            .take("silence", Table::table, &mut problems)
+            .and_then(|table| parse_silence(table, &mut problems));
+        let canary = root
+            .take("canary", Table::table, &mut problems)
+            .map(|table| parse_canary(table, &mut problems));
         let log = root.take("log", Table::table, &mut problems);
         let log = log.map(|table| parse_log(table, &mut problems));
         root.finish(&mut problems);
@@ -175,6 +187,8 @@ impl Configuration {
             rules,
             state,
             metrics,
+            silence,
+            canary: canary.unwrap_or_default(),
             heartbeat,
             log: log.unwrap_or_default(),
             stop_timeout: stop_timeout.unwrap_or(default::STOP_TIMEOUT),
@@ -191,6 +205,7 @@ impl Configuration {
     fn check(&self, file: &str, problems: &mut Vec<String>) {
         let mut complain = |what: String| problems.push(format!("{file}: {what}"));
         self.check_links(&mut complain);
+        self.check_canary(&mut complain);
         let mut names = BTreeSet::new();
         for lane in &self.lanes {
             if !names.insert(&lane.name) {
@@ -218,6 +233,8 @@ impl Configuration {
             let complaint = lane.to.check_files(&lane.name);
             problems.extend(complaint.map(|what| format!("[[lane]] {}: {what}", lane.name)));
         }
+        let complaint = self.heartbeat.as_ref().and_then(Heartbeat::check_files);
+        problems.extend(complaint.map(|what| format!("[heartbeat]: {what}")));
         for (what, path) in [
             ("[spool] directory", &self.spool),
             ("[state] file", &self.state.file),
@@ -335,6 +352,12 @@ maildir = "/m"
 to = "ops@example.com"
 [state]
 file = "/x.state"
+[silence]
+after = "15m"
+[canary]
+within = "1m"
+tell = "mail"
+lane = "ops"
 [metrics]
 listen = "127.0.0.1:9655"
 [log]
@@ -366,8 +389,13 @@ notifications = true
         assert_eq!(mail.recipients[0].to_string(), "ops@example.com");
         assert_eq!(mail.transport, Transport::Maildir("/m".into()));
         assert_eq!(c.state.file, Path::new("/x.state"));
-        assert_eq!(c.metrics.unwrap().to_string(), "127.0.0.1:9655");
+        assert_eq!(c.metrics.as_ref().unwrap().to_string(), "127.0.0.1:9655");
         assert!(c.log.notifications && c.log != Log::default());
+        let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+        assert_eq!(c.silences().len(), 2);
+        assert!(c.silences().iter().all(|(_, after)| *after == minutes(15)));
+        assert_eq!((c.canary.every, c.canary.within), (None, minutes(1)));
+        assert_eq!(c.canary.lane.as_deref(), Some("ops"));
         let open = COMPLETE.replace("\"127.0.0.1:9655\"", "\"0.0.0.0:9655\"\nexposed = true");
         assert!(Configuration::parse("n.toml", &open).is_ok());
     }
@@ -400,6 +428,21 @@ notifications = true
                 "misspelt",
                 change("timeout = \"1s\"", "timeot = \"1s\""),
                 "did you mean `timeout`",
+            ),
+            (
+                "canaries that never come back",
+                change("within = \"1m\"", "every = \"1m\""),
+                "no [[peer]] that gets notifications has `results`",
+            ),
+            (
+                "canary into nothing",
+                change("tell = \"mail\"", "tell = \"male\""),
+                "[canary] `tell` names \"male\", which is no [[lane]]",
+            ),
+            (
+                "silence of nothing",
+                change("after = \"15m\"", ""),
+                "`after` is missing",
             ),
             ("no tls", change("[tls]", "[tsl]"), "did you mean `tls`"),
             (
@@ -554,6 +597,29 @@ notifications = true
         ] {
             Configuration::parse("example", text).unwrap();
         }
+        // Lanes, to be added to a configuration.
+        for (text, count) in [
+            (
+                include_str!("../../../packaging/examples/lanes-webhook.toml"),
+                5,
+            ),
+            (
+                include_str!("../../../packaging/examples/lanes-command.toml"),
+                4,
+            ),
+            (
+                include_str!("../../../packaging/examples/lanes-syslog.toml"),
+                2,
+            ),
+            (
+                include_str!("../../../packaging/examples/lanes-checkmk.toml"),
+                2,
+            ),
+        ] {
+            let text = format!("[site]\nname = \"central\"\n{text}");
+            let configuration = Configuration::parse("example", &text).unwrap();
+            assert_eq!(configuration.lanes.len(), count, "{text}");
+        }
     }
 
     #[test]
@@ -588,6 +654,8 @@ notifications = true
             "state",
             "metrics",
             "heartbeat",
+            "silence",
+            "canary",
             "log",
         ];
         let mut keys = BTreeSet::new();
@@ -595,9 +663,9 @@ notifications = true
             keys.extend(source.split(call).skip(1).map(read));
         }
         keys.retain(|key| !tables.contains(&key.as_str()));
-        // `[[peer]] site`, a lane's `spool`, `[state] metrics` and `[metrics] listen` are
-        // named as tables are.
-        keys.extend(["site", "spool", "metrics", "listen"].map(str::to_owned));
+        // `[[peer]] site`, a lane's `spool`, `[state] metrics`, `[metrics] listen` and
+        // `[canary] lane` are named as tables are.
+        keys.extend(["site", "spool", "metrics", "listen", "lane"].map(str::to_owned));
         let page = include_str!("../../../man/notifyd.toml.5");
         let items = page.lines().filter_map(|line| line.strip_prefix(".It Ic "));
         let documented = items.filter_map(|item| item.split(' ').next());

@@ -110,10 +110,7 @@ fn of_one(opened: &Opened<'_>, lane: &str, now: UnixTime) -> Facts {
     let (job, envelope) = (opened.job, &opened.envelope);
     let pick = |of_service: &str, of_host: &str| opened.pick(of_service, of_host);
     let state = opened.state();
-    let previous = match pick("PREVIOUSSERVICEHARDSTATE", "PREVIOUSHOSTHARDSTATE") {
-        sent if sent.is_empty() => pick("LASTSERVICESTATE", "LASTHOSTSTATE"),
-        sent => sent,
-    };
+    let previous = previous(opened, now);
     let since = pick("LASTSERVICESTATECHANGE", "LASTHOSTSTATECHANGE");
     let since = since
         .parse()
@@ -181,6 +178,14 @@ fn of_one(opened: &Opened<'_>, lane: &str, now: UnixTime) -> Facts {
         facts.insert(name, Value::from(value));
     }
     facts
+}
+
+/// The hard state before, as far as the core says or it can be deduced.
+fn previous(opened: &Opened<'_>, now: UnixTime) -> String {
+    let envelope = &opened.envelope;
+    let event = rules::Event::new(&opened.context, &envelope.site, envelope.created, now);
+    let previous = event.previous.map(rules::State::word);
+    previous.unwrap_or_default().to_uppercase()
 }
 
 /// What templates can use of `work`; for several with the list of them.

@@ -85,6 +85,25 @@ impl LaneFigures {
     }
 }
 
+/// What became of notifications that only prove that the way is open.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct CanaryFigures {
+    /// How often this site sends one, and how long it may take.
+    pub(crate) every: Option<Duration>,
+    pub(crate) within: Duration,
+    /// Since the start: sent here; come through, as far as is known here; arrived
+    /// here, to go no further.
+    pub(crate) sent: u64,
+    pub(crate) came_through: u64,
+    pub(crate) arrived: u64,
+    pub(crate) last_sent: Option<UnixTime>,
+    pub(crate) last_came_through: Option<UnixTime>,
+    /// There and back.
+    pub(crate) round_trip: Option<Duration>,
+    /// Since when none has come through that should have.
+    pub(crate) overdue_since: Option<UnixTime>,
+}
+
 /// What the journal's owner knows.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct QueueFigures {
@@ -96,6 +115,9 @@ pub(crate) struct QueueFigures {
     pub(crate) corrupted: Stack,
     pub(crate) lanes: Vec<LaneFigures>,
     pub(crate) forwards: Vec<Line>,
+    /// Sites of which nothing is heard, and since when.
+    pub(crate) silent: BTreeMap<SiteId, UnixTime>,
+    pub(crate) canary: CanaryFigures,
     /// Over the life of the spool.
     pub(crate) totals: Totals,
     /// Notifications that have not ended, and those of them that are held.
@@ -112,6 +134,17 @@ pub(crate) struct QueueFigures {
     pub(crate) disk_warning: Option<String>,
     /// What waits because the rules cannot be followed, and why.
     pub(crate) undecided: Option<String>,
+}
+
+impl QueueFigures {
+    /// Who is silent, and what does not come through.
+    pub(crate) fn watch_warnings(&self) -> Vec<String> {
+        let silent = self.silent.iter();
+        let silent = silent.map(|(site, since)| format!("site {site} is silent since {since}"));
+        let overdue = self.canary.overdue_since;
+        let overdue = overdue.map(|since| format!("no canary has come through since {since}"));
+        silent.chain(overdue).collect()
+    }
 }
 
 /// Counts what is worth a new state file before its time.

@@ -22,7 +22,7 @@ use crate::config::{Change, Configuration, Listen, Peer};
 use crate::figures::{LinkState, Links, Notices};
 use crate::flood::Flood;
 use crate::join::Desk;
-use crate::owner::{FromLink, LaneChange, Request, Said};
+use crate::owner::{FromLink, LaneChange, Request, Said, Watched};
 
 /// What a peer may have in doubt here, one of so many. The more may be, the more
 /// share a sync; but four times as many ids of each peer are remembered, and
@@ -161,6 +161,7 @@ impl Network {
             lanes,
             rules: configuration.followed(),
             fallback_after: configuration.fallback_after(),
+            watched: Watched::of(&configuration),
         };
         // A new peer must be known to the owner before its link is.
         let _ = self.owner.send(request);

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use objects::UnixTime;
 use spool::End;
 
-use crate::figures::{LaneFigures, LinkState, Stack};
+use crate::figures::{CanaryFigures, LaneFigures, LinkState, Stack};
 use crate::state_file::State;
 
 /// What every name begins with.
@@ -72,6 +72,7 @@ pub(crate) fn print(state: &State) -> String {
     out.lanes(&queue.lanes);
     out.lines("forward", &queue.forwards);
     out.peers(state);
+    out.canary(&queue.canary);
     out.gauge(
         "disk_error",
         "Whether the disk refuses records or has no space left.",
@@ -236,6 +237,48 @@ impl Page {
                 }
             }
         }
+        let help = "Whether nothing has been heard of the peer for as long as is configured.";
+        self.family("peer_silent", "gauge", help);
+        for (site, _) in &state.links {
+            let is_silent = state.queue.silent.contains_key(site);
+            let value = f64::from(u8::from(is_silent));
+            self.sample("peer_silent", &[("peer", site.as_str())], value);
+        }
+    }
+
+    fn canary(&mut self, canary: &CanaryFigures) {
+        for (name, help, count) in [
+            (
+                "canaries_sent_total",
+                "Canaries submitted here, since the start.",
+                canary.sent,
+            ),
+            (
+                "canaries_came_through_total",
+                "Those of them of which it is known, since the start.",
+                canary.came_through,
+            ),
+            (
+                "canaries_arrived_total",
+                "Canaries that went no further than here, since the start.",
+                canary.arrived,
+            ),
+        ] {
+            self.counter(name, help, count as f64);
+        }
+        if let Some(at) = canary.last_came_through {
+            let help = "When it became known that one has come through.";
+            self.gauge("canary_last_time_seconds", help, secs(at));
+        }
+        if let Some(took) = canary.round_trip {
+            let help = "How long the last one took, there and back.";
+            self.gauge("canary_round_trip_seconds", help, took.as_secs_f64());
+        }
+        self.gauge(
+            "canary_overdue",
+            "Whether none has come through in time.",
+            f64::from(u8::from(canary.overdue_since.is_some())),
+        );
     }
 }
 

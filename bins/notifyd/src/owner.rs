@@ -6,7 +6,9 @@
 //! files. While the disk refuses commits nothing is answered and nothing more
 //! is taken in; what was said so far is kept and committed when it heals.
 
+mod alarms;
 mod assign;
+mod canary;
 mod control;
 #[cfg(test)]
 mod crashes;
@@ -16,6 +18,7 @@ mod forwards;
 #[cfg(test)]
 mod kills;
 mod lanes;
+mod own;
 mod pace;
 mod pauses;
 mod peers;
@@ -24,6 +27,8 @@ mod results;
 #[cfg(test)]
 mod simulation;
 mod submitters;
+mod tokens;
+mod watch;
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
@@ -57,6 +62,7 @@ use crate::route::{Incoming, Refusal, Route};
 use crate::stop::Stop;
 use crate::submit::{Reply, Submitted};
 
+use alarms::Alarms;
 use control::Asked;
 use failures::Told;
 use fallback::Fallback;
@@ -65,6 +71,9 @@ use lanes::LaneWork;
 use pauses::Pauses;
 use peers::PeerWork;
 use submitters::{Answered, Held};
+use tokens::Tokens;
+use watch::Watch;
+pub(crate) use watch::Watched;
 
 /// Most notifications, or other requests, answered by one commit.
 const GROUP: usize = 4096;
@@ -103,6 +112,7 @@ pub(crate) enum Request {
         lanes: Vec<LaneChange>,
         rules: Option<Arc<Rules>>,
         fallback_after: Option<Duration>,
+        watched: Watched,
     },
     /// From somebody at the control socket.
     Question {
@@ -186,6 +196,9 @@ pub(crate) struct Owner<S: Storage = DirectoryStorage> {
     intake: Intake,
     lanes: Vec<LaneWork>,
     pauses: Pauses,
+    alarms: Alarms,
+    tokens: Tokens,
+    watch: Watch,
     /// What is told of after the next commit, and what is told of.
     telling: Vec<Told>,
     told: Vec<Told>,
@@ -280,6 +293,9 @@ impl<S: Storage> Owner<S> {
             counters: Counters::default(),
             changes: Changes::default(),
             pauses: Pauses::load(directory.path()),
+            alarms: Alarms::load(directory.path()),
+            tokens: Tokens::new(directory.path()),
+            watch: Watch::new(configuration, clock::instant()),
             telling: Vec::new(),
             told: Vec::new(),
             interrupted: HashSet::new(),
@@ -288,8 +304,9 @@ impl<S: Storage> Owner<S> {
             queue,
         };
         owner.apply_pauses();
+        owner.restore_tokens();
         owner.queue.end_settled(now());
-        owner.find_interrupted()?;
+        owner.find_interrupted();
         let mut orphans = BTreeMap::<String, usize>::new();
         let mut next = 0;
         while let Some(page) = owner.open_page(&mut next) {
@@ -301,6 +318,7 @@ impl<S: Storage> Owner<S> {
             }
         }
         owner.interrupted = HashSet::new();
+        owner.repeat_alarms();
         for (target, count) in orphans {
             tracing::warn!(
                 "{count} notifications wait for {target}, which is not in the configuration"
@@ -412,6 +430,7 @@ impl<S: Storage> Owner<S> {
             if self.stopping && (idle || self.stop.is_over(clock::instant())) {
                 // What the last commit did not take, the next start finds
                 // where it came from.
+                self.store_tokens(true);
                 return;
             }
         }
@@ -458,7 +477,9 @@ impl<S: Storage> Owner<S> {
             .pauses
             .next_end()
             .into_iter()
-            .chain(self.fallback.next_due());
+            .chain(self.fallback.next_due())
+            .chain(self.watch.next_due())
+            .chain(self.tokens_due());
         let all = lanes.chain(forwards).chain(others);
         all.fold(intake, Instant::min)
     }
@@ -474,8 +495,10 @@ impl<S: Storage> Owner<S> {
                 lanes,
                 rules,
                 fallback_after,
+                watched,
             } => {
                 self.fallback.set(fallback_after);
+                self.watch.set(watched, clock::instant());
                 self.reconfigure(peers, forwards, lanes);
                 self.follow(rules);
             }
@@ -507,6 +530,7 @@ impl<S: Storage> Owner<S> {
             self.intake.failed(&error, clock::instant());
         }
         self.end_pauses();
+        self.watch();
         self.fall_back();
         self.take_turns();
     }
@@ -612,6 +636,7 @@ impl<S: Storage> Owner<S> {
                     self.grant_all();
                 }
                 self.told.append(&mut self.telling);
+                self.alarms_committed();
                 for file in std::mem::take(&mut self.absorbed) {
                     self.intake.absorbed(&file);
                 }
@@ -619,6 +644,7 @@ impl<S: Storage> Owner<S> {
                 self.answer_questions();
                 self.answer_links();
                 self.start_jobs();
+                self.store_tokens(false);
             }
             Err(error) => {
                 if self.failing.is_none() {
@@ -665,6 +691,8 @@ impl<S: Storage> Owner<S> {
             corrupted: files_in(&self.corrupt),
             lanes: self.lane_figures(),
             forwards: self.forward_figures(),
+            silent: self.alarms.silent().map(|(s, t)| (s.clone(), t)).collect(),
+            canary: self.canary_figures(),
             totals: self.queue.totals(),
             open,
             held: self.queue.figures().held as u64,

@@ -128,7 +128,8 @@ impl Reporter {
             warnings: {
                 let lanes = queue.lanes.iter().filter_map(LaneFigures::warning);
                 let all = self.notices.warnings().into_iter().chain(lanes);
-                all.chain(queue.undecided.clone()).collect()
+                let watched = queue.watch_warnings();
+                all.chain(queue.undecided.clone()).chain(watched).collect()
             },
             queue: queue.clone(),
             links: self.links.all().into_iter().collect(),

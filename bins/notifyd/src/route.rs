@@ -2,12 +2,17 @@
 
 use std::borrow::Cow;
 
+use bstr::ByteSlice;
 use objects::notification::{self, Context, Kind, MAX_BODY};
 use objects::{Envelope, NotificationId, SiteId, UnixTime};
 use spool::Label;
 use wire::RefusalCode;
 
 use crate::waiting::Object;
+
+/// The entry of a canary that is no test by hand: when its site made it, in
+/// microseconds by its clock.
+pub(crate) const CANARY: &str = "CANARY";
 
 /// A notification fit to be stored.
 #[derive(Debug)]
@@ -37,6 +42,8 @@ pub(crate) struct Route {
     pub(crate) delivered: Vec<SiteId>,
     /// The sites it says it is from: its own word, and that of the monitoring.
     pub(crate) origins: Vec<Vec<u8>>,
+    /// When a canary was made, by the clock of its site.
+    pub(crate) canary: Option<UnixTime>,
     /// How long it may live, in microseconds, if it says so itself.
     pub(crate) lifetime_us: Option<i64>,
 }
@@ -79,6 +86,10 @@ impl Route {
             |expires: objects::UnixTime| expires.micros().saturating_sub(envelope.created.micros());
         let object = Object::of(&context);
         let site = envelope.site.as_str().as_bytes().to_vec();
+        let canary = context
+            .get(CANARY)
+            .filter(|_| envelope.kind == Kind::Canary);
+        let canary = canary.and_then(|made| made.to_str().ok()?.parse().ok());
         let monitored = context.get("OMD_SITE").map(|site| site.to_vec());
         Ok(Self {
             origins: std::iter::once(site).chain(monitored).collect(),
@@ -86,6 +97,7 @@ impl Route {
                 about: object.number(),
             },
             object,
+            canary: canary.map(UnixTime::from_micros),
             context,
             site: envelope.site.clone(),
             created: envelope.created,

@@ -16,7 +16,7 @@ use objects::{SiteId, UnixTime};
 use serde_json::{Value, json};
 use spool::End;
 
-use crate::figures::{LaneFigures, LinkFigures, QueueFigures, Stack};
+use crate::figures::{CanaryFigures, LaneFigures, LinkFigures, QueueFigures, Stack};
 
 /// Everything that stands in the file.
 pub(crate) struct State {
@@ -115,6 +115,7 @@ impl State {
             "corrupted": self.stack_json(queue.corrupted),
             "lanes": queue.lanes.iter().map(lane_json).collect::<Vec<_>>(),
             "forwards": lines(&queue.forwards),
+            "canary": canary_json(&queue.canary),
             "totals": totals_json(queue),
             "open": queue.open,
             "held": queue.held,
@@ -146,6 +147,7 @@ impl State {
             "paused": link.paused,
             "heartbeat_s": link.heartbeat.as_secs_f64(),
             "last_incoming": utc(link.last_incoming),
+            "silent_since": self.queue.silent.get(site).and_then(|since| utc(*since)),
             "clock_skew_s": link.clock_skew_us.map(|us| us as f64 / 1e6),
         })
     }
@@ -174,6 +176,21 @@ fn lane_json(lane: &LaneFigures) -> Value {
         "collected": lane.collected,
         "breaker": breaker,
         "paused": paused,
+    })
+}
+
+fn canary_json(canary: &CanaryFigures) -> Value {
+    let secs = |length: std::time::Duration| length.as_secs_f64();
+    json!({
+        "every_s": canary.every.map(secs),
+        "within_s": secs(canary.within),
+        "sent": canary.sent,
+        "came_through": canary.came_through,
+        "arrived": canary.arrived,
+        "last_sent": canary.last_sent.and_then(utc),
+        "last_came_through": canary.last_came_through.and_then(utc),
+        "round_trip_s": canary.round_trip.map(secs),
+        "overdue_since": canary.overdue_since.and_then(utc),
     })
 }
 

@@ -4,12 +4,14 @@
 #![warn(missing_docs)]
 
 pub mod address;
+pub mod child;
 pub mod config;
 pub mod connection;
 pub mod exit;
 pub mod file;
 pub mod lock;
 pub mod log;
+pub mod orphans;
 pub mod ready;
 #[cfg(feature = "tls")]
 pub mod tls;

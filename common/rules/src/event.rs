@@ -234,8 +234,8 @@ impl<'a> Event<'a> {
 
 /// The hard state before. Cores that do not send it are asked otherwise: the
 /// last state where it is the present one is a good one, and at the first
-/// attempt the last state was hard. What then is not known is `None`, but for
-/// good news, which can come after their own opposite only.
+/// attempt, or if it was good, the last state was hard. What then is not known is
+/// `None`, but for good news, which can come after their own opposite only.
 fn previous<'a>(
     pick: &impl Fn(&'static str, &'static str) -> &'a BStr,
     state: Option<State>,
@@ -252,7 +252,7 @@ fn previous<'a>(
         };
     }
     let attempt = number_of(pick("SERVICEATTEMPT", "HOSTATTEMPT"));
-    if attempt == Some(1) || state.is_some_and(State::is_good) {
+    if attempt == Some(1) || [state, last].into_iter().flatten().any(State::is_good) {
         return last;
     }
     None
@@ -305,6 +305,10 @@ mod tests {
             (
                 "SERVICEDESC=x SERVICESTATE=CRITICAL LASTSERVICESTATE=WARNING SERVICEATTEMPT=3",
                 None,
+            ),
+            (
+                "SERVICEDESC=x SERVICESTATE=CRITICAL LASTSERVICESTATE=OK",
+                Some(State::Ok),
             ),
             (
                 "SERVICEDESC=x SERVICESTATE=OK LASTSERVICESTATE=WARNING SERVICEATTEMPT=3",

@@ -1,13 +1,13 @@
 //! The messages of a spool.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use objects::{NotificationId, SiteId, UnixTime};
 
 use crate::index::{Entry, Index, Whereabouts};
 use crate::journal::{Draft, Journal, Options, Place, Recovery};
 use crate::record::{ACCEPTED, ENDED, End, Event, MAX_DETAILS, Record, Standing, Target, Verdict};
-use crate::segment::{COPY, Frame, MAX_RECORD};
+use crate::segment::{Frame, MAX_RECORD};
 use crate::trace::Trace;
 use crate::{Error, Label, Message, Space, Storage, Totals};
 
@@ -131,12 +131,16 @@ impl<S: Storage> Queue<S> {
             if let Some(about) = of_later_release(&record) {
                 unknown.push((place, about));
             }
-            index.apply(&record, frame.flags & COPY != 0, place.into());
+            index.apply(&record, frame.flags, place.into());
         };
         let (journal, doubtful, mut recovery) = Journal::recover(storage, &options, &mut visit)?;
-        let ended = doubtful.iter().filter(|(_, draft)| draft.kind == ENDED);
+        let ended = doubtful.records.iter();
+        let ended = ended.filter(|(_, draft)| draft.kind == ENDED);
         let ended = ended.filter_map(|(_, draft)| draft.id());
         let ended: HashSet<NotificationId> = ended.filter(|id| index.has_ended(id)).collect();
+        if !doubtful.is_visited {
+            durable = *index.totals();
+        }
         let doubtful_totals = index.totals().without(&durable);
         index.finish_replay();
         recovery.open = index.len();
@@ -154,7 +158,7 @@ impl<S: Storage> Queue<S> {
             copied: None,
             failing: None,
         };
-        for (place, draft) in doubtful {
+        for (place, draft) in doubtful.records {
             if let Some(draft) = queue.still_true(draft, &ended) {
                 queue.write_again(place, draft);
             }
@@ -277,6 +281,24 @@ impl<S: Storage> Queue<S> {
                 text: text.into(),
             };
             self.record(id, time, event);
+        }
+        open
+    }
+
+    /// Records what the next attempt has to know, at most
+    /// [`MAX_TEXT`](crate::record::MAX_TEXT) bytes that mean nothing here.
+    /// `false` if the message is not open at this target.
+    pub fn note(
+        &mut self,
+        id: NotificationId,
+        target: &Target,
+        detail: &[u8],
+        time: UnixTime,
+    ) -> bool {
+        let open = self.index.end_at(id, target) == Some(None);
+        if open {
+            let (target, detail) = (target.clone(), detail.into());
+            self.record(id, time, Event::Noted { target, detail });
         }
         open
     }
@@ -529,34 +551,15 @@ impl<S: Storage> Queue<S> {
     }
 
     /// What attempts there are with a start and no end, of messages that are open:
-    /// whatever interrupted them, nobody knows how they ended. One that was released
-    /// since then does not count. Reads the whole journal.
-    pub fn interrupted(&self) -> Result<HashSet<(NotificationId, Target)>, Error> {
-        let mut unknown: HashMap<NotificationId, HashMap<Target, u32>> = HashMap::new();
-        self.journal.visit(&mut |_, frame| {
-            let Record::Message { id, event, .. } = Record::read(frame.kind, frame.body) else {
-                return;
-            };
-            match event {
-                Event::Attempt { target, number } if self.is_open_at(id, &target) => {
-                    unknown.entry(id).or_default().insert(target, number);
-                }
-                Event::Result { target, number, .. } => {
-                    if let Some(of) = unknown.get_mut(&id)
-                        && of.get(&target).is_some_and(|started| *started <= number)
-                    {
-                        of.remove(&target);
-                    }
-                }
-                Event::Released { .. } => {
-                    unknown.remove(&id);
-                }
-                _ => {}
-            }
-        })?;
-        let all = unknown.into_iter();
-        let all = all.flat_map(|(id, of)| of.into_keys().map(move |target| (id, target)));
-        Ok(all.collect())
+    /// after a start, nobody knows how they ended. One that was released since then
+    /// does not count.
+    pub fn running(&self) -> impl Iterator<Item = (NotificationId, &Target)> {
+        self.index.running()
+    }
+
+    /// What [`Queue::note`] said last of an open message at a target.
+    pub fn noted(&self, id: NotificationId, target: &Target) -> Option<&[u8]> {
+        self.index.noted(id, target)
     }
 
     /// What was accepted and how it ended, over the life of the spool: with
@@ -605,7 +608,7 @@ impl<S: Storage> Queue<S> {
         }
         let record = Record::Message { id, time, event };
         let at = Whereabouts::Pending(self.first_pending + self.pending.len() as u64);
-        self.index.apply(&record, false, at);
+        self.index.apply(&record, 0, at);
         let draft = draft(&record, false);
         self.pending.push(Pending {
             draft,
@@ -673,7 +676,7 @@ impl<S: Storage> Queue<S> {
     fn write(&mut self, drafts: &[&Draft], together: usize) -> Result<Vec<Place>, Error> {
         let fits = drafts
             .first()
-            .is_some_and(|first| self.journal.has_room(first.body.len()));
+            .is_some_and(|first| self.journal.has_room(first));
         if fits && let Ok(places) = self.journal.write_group(drafts, together) {
             return Ok(places);
         }
@@ -771,7 +774,12 @@ impl<S: Storage> Queue<S> {
             let is_ending = self.ending.is_some_and(|oldest| oldest <= number);
             // What could not be read may be needed.
             if self.partial || !too_many || is_ending || self.index.live_count(number) > 0 {
-                return Some(number);
+                let mut together = self.journal.going_first();
+                let oldest = together.next();
+                return match together.any(|going| going == number) {
+                    true => oldest,
+                    false => Some(number),
+                };
             }
             bytes -= len;
             left -= 1;
@@ -785,24 +793,33 @@ impl<S: Storage> Queue<S> {
         self.journal.segments().map(|(_, bytes)| bytes).sum()
     }
 
-    /// Copies open messages out of the oldest segment if there are too many
-    /// segments for what is open, so that it can go with the next new one.
+    /// Copies open messages out of the oldest segment that has some, if there are too
+    /// many segments for what is open: it can go with the next new one then, like
+    /// those before it.
     fn tidy(&mut self) -> Result<(), Error> {
-        // What room there is is for ends. They let the oldest segments go, too.
-        if self.journal.is_full_of_bytes() {
+        // What room there is is for ends. They let the oldest segments go, too. And a
+        // copy would open again what has ended in a place that could not be read.
+        if self.partial || self.journal.is_full_of_bytes() {
             return Ok(());
         }
-        let oldest = self.journal.segments().next();
-        let crowded = self.journal.segments().len() > self.options.compact_above
-            || self.journal.disk_bytes() > self.journal.limit() / 2
+        let mut left = self.journal.segments().len();
+        let mut going = 0;
+        let oldest = self.journal.segments().find(|(number, bytes)| {
+            let is_live = self.index.live_count(*number) > 0;
+            if !is_live {
+                left -= 1;
+                going += bytes;
+            }
+            is_live
+        });
+        let disk_bytes = self.journal.disk_bytes().saturating_sub(going);
+        let crowded = left > self.options.compact_above
+            || disk_bytes > self.journal.limit() / 2
             || self.journal.space() == Space::Full;
-        // A copy would open again what has ended in a place that could not be read.
         if let Some((oldest, _)) = oldest
-            && self.journal.segments().len() > 1
-            && !self.partial
+            && left > 1
             && crowded
-            && self.index.live_count(oldest) > 0
-            && self.index.live_bytes() < self.segment_bytes() / 2
+            && self.index.live_bytes() < (self.segment_bytes() - going) / 2
         {
             self.copy_from(oldest)?;
         }
@@ -871,7 +888,11 @@ impl<S: Storage> Queue<S> {
         {
             *standing = self.index.standing(order);
             *label = self.index.label(order);
-            return draft(&record, true);
+            let again = copy.again;
+            return Draft {
+                again,
+                ..draft(&record, true)
+            };
         }
         copy
     }
@@ -927,7 +948,7 @@ fn counts(drafts: &[&Draft]) -> Totals {
 
 /// The place in the order that a record of an acceptance gives.
 fn order_of(draft: &Draft) -> Option<u64> {
-    if draft.kind != ACCEPTED || draft.copy {
+    if draft.kind != ACCEPTED || draft.copy || draft.again.is_some() {
         return None;
     }
     match Record::read(draft.kind, &draft.body) {
@@ -943,7 +964,12 @@ fn draft(record: &Record<'_>, copy: bool) -> Draft {
     let mut body = Vec::with_capacity(record.likely_len());
     record.encode(&mut body);
     let kind = record.kind();
-    Draft { kind, copy, body }
+    Draft {
+        kind,
+        copy,
+        again: None,
+        body,
+    }
 }
 
 fn with_cause(error: &Error) -> String {

@@ -63,7 +63,7 @@ impl<'a, S: Storage> Window<'a, S> {
     fn read(&mut self, at: usize, len: usize) {
         self.start = at / PIECE * PIECE;
         let end = (at + len.max(CHUNK)).next_multiple_of(PIECE).min(self.len);
-        self.bytes.clear();
+        // What was there is written over.
         self.bytes.resize(end.saturating_sub(self.start), 0);
         let mut done = 0;
         let mut failures = 0;
@@ -124,6 +124,7 @@ mod tests {
             epoch: 7,
             oldest: 1,
             recycled,
+            partial: false,
         };
         let mut bytes = header.encode().to_vec();
         for sequence in 1..40 {
@@ -134,6 +135,7 @@ mod tests {
                 sequence,
                 kind: 99,
                 flags: 3,
+                again: None,
                 body: &body,
             };
             frame.encode(7, &mut bytes);

@@ -6,11 +6,21 @@
 //! 100 but on a machine with much stolen time do not match the total.
 
 use agent::document::{Cpu, CpuShares};
-use procfs::{CurrentSI, KernelStats, ProcError};
+
+use super::part::{Collector, Finding, Part};
+use super::root::{self, Root, lines, parse, words};
+
+/// Processors, measured from one collection to the next.
+pub(crate) struct Processors {
+    root: Root,
+    before: Vec<Ticks>,
+    buffer: Vec<u8>,
+}
 
 /// What one processor has done since the start, in clock ticks.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Ticks {
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+struct Ticks {
+    number: u32,
     user: u64,
     nice: u64,
     system: u64,
@@ -20,36 +30,58 @@ pub(crate) struct Ticks {
     other: u64,
 }
 
-/// The counters of every processor.
-pub(crate) fn read() -> Result<Vec<Ticks>, ProcError> {
-    let stats = KernelStats::current()?;
-    let ticks = stats.cpu_time.iter().map(|time| Ticks {
-        user: time.user,
-        nice: time.nice,
-        system: time.system,
-        idle: time.idle,
-        iowait: time.iowait.unwrap_or(0),
-        other: [time.irq, time.softirq, time.steal]
-            .into_iter()
-            .flatten()
-            .sum(),
-    });
-    Ok(ticks.collect())
+impl Processors {
+    pub(crate) fn new(root: Root) -> Self {
+        Self {
+            root,
+            before: Vec::new(),
+            buffer: Vec::new(),
+        }
+    }
+}
+
+impl Collector for Processors {
+    fn collect(&mut self) -> Result<Finding, String> {
+        let after = ticks(self.root.read("proc/stat", &mut self.buffer)?);
+        let cpu = shares(&self.before, &after);
+        self.before = after;
+        Ok(Part::Cpu(cpu).into())
+    }
+}
+
+/// The lines `cpu0 USER NICE SYSTEM IDLE IOWAIT IRQ SOFTIRQ STEAL GUEST…`; the
+/// guests' time is in that of the users already.
+fn ticks(stat: &[u8]) -> Vec<Ticks> {
+    let line = |line| {
+        let mut words = words(line);
+        let number = parse(words.next()?.strip_prefix(b"cpu")?)?;
+        let mut next = || words.next().and_then(parse).unwrap_or(0);
+        Some(Ticks {
+            number,
+            user: next(),
+            nice: next(),
+            system: next(),
+            idle: next(),
+            iowait: next(),
+            other: next() + next() + next(),
+        })
+    };
+    lines(stat).filter_map(line).collect()
 }
 
 /// Percentages between two readings.
-pub(crate) fn shares(
-    before: Result<Vec<Ticks>, ProcError>,
-    after: Result<Vec<Ticks>, ProcError>,
-) -> Result<Cpu, ProcError> {
-    let spent: Vec<Ticks> = before?
+fn shares(before: &[Ticks], after: &[Ticks]) -> Cpu {
+    let spent: Vec<Ticks> = after
         .iter()
-        .zip(&after?)
-        .map(|(before, after)| after.since(before))
+        .map(|now| {
+            // A processor that has just come has done nothing yet.
+            let then = before.iter().find(|then| then.number == now.number);
+            now.since(then.unwrap_or(now))
+        })
         .collect();
     let percentages: Vec<f64> = spent.iter().map(Ticks::busy_percentage).collect();
     let sum: f64 = percentages.iter().sum();
-    Ok(Cpu {
+    Cpu {
         cpu_total_percentage: Some(sum / percentages.len().max(1) as f64),
         cpu_percentage: percentages,
         cpu_total_percentage_detailed: spent
@@ -58,13 +90,14 @@ pub(crate) fn shares(
             .fold(Ticks::default(), Ticks::plus)
             .shares(),
         cpu_percentage_detailed: spent.iter().map(Ticks::shares).collect(),
-    })
+    }
 }
 
 impl Ticks {
     /// Saturating: the kernel's figure for iowait can go back.
     fn since(&self, before: &Self) -> Self {
         Self {
+            number: self.number,
             user: self.user.saturating_sub(before.user),
             nice: self.nice.saturating_sub(before.nice),
             system: self.system.saturating_sub(before.system),
@@ -76,6 +109,7 @@ impl Ticks {
 
     fn plus(self, more: Self) -> Self {
         Self {
+            number: self.number,
             user: self.user + more.user,
             nice: self.nice + more.nice,
             system: self.system + more.system,
@@ -102,13 +136,8 @@ impl Ticks {
     }
 }
 
-/// A processor that counted nothing, as one just plugged in, was 0 % busy:
-/// what is not a number would make the whole document unreadable.
 fn percentage(part: u64, whole: u64) -> f64 {
-    match whole {
-        0 => 0.0,
-        whole => part as f64 / whole as f64 * 100.0,
-    }
+    root::percentage(part as f64, whole as f64)
 }
 
 #[cfg(test)]
@@ -117,6 +146,7 @@ mod tests {
 
     fn ticks(user: u64, system: u64, idle: u64, iowait: u64, other: u64) -> Ticks {
         Ticks {
+            number: 0,
             user,
             nice: 0,
             system,
@@ -128,9 +158,13 @@ mod tests {
 
     #[test]
     fn the_total_is_the_mean_of_the_processors() {
-        let before = vec![ticks(100, 100, 100, 100, 100), ticks(0, 0, 0, 0, 0)];
-        let after = vec![ticks(120, 110, 150, 110, 110), ticks(10, 0, 90, 0, 0)];
-        let cpu = shares(Ok(before), Ok(after)).unwrap();
+        let before = super::ticks(
+            b"cpu  1 1 1 1 1\ncpu0 100 0 100 100 100 60 20 20 9 9\ncpu1 0 0 0 0 0 0 0 0\nintr 1\n",
+        );
+        let after = super::ticks(
+            b"cpu  1 1 1 1 1\ncpu0 120 0 110 150 110 65 22 23 9 9\ncpu1 10 0 0 90 0 0 0 0\n",
+        );
+        let cpu = shares(&before, &after);
         // First: 20 + 10 + 10 busy of 100. Second: 10 busy of 100.
         assert_eq!(cpu.cpu_percentage, [40.0, 10.0]);
         assert_eq!(cpu.cpu_total_percentage, Some(25.0));
@@ -149,7 +183,7 @@ mod tests {
             (vec![], vec![ticks(1, 1, 1, 1, 1)]),
             (vec![ticks(9, 9, 9, 9, 9)], vec![ticks(1, 1, 1, 1, 1)]),
         ] {
-            let cpu = shares(Ok(before), Ok(after)).unwrap();
+            let cpu = shares(&before, &after);
             assert_eq!(cpu.cpu_total_percentage, Some(0.0));
             assert_eq!(cpu.cpu_total_percentage_detailed, CpuShares::default());
         }

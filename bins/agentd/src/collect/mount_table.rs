@@ -4,7 +4,8 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
-use std::{fs, io};
+
+use super::root::Root;
 
 /// One line of the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,16 +16,48 @@ pub(crate) struct MountLine {
     pub(crate) opts: Vec<Vec<u8>>,
 }
 
+impl MountLine {
+    /// Whether what it holds comes from somebody who may stop answering: another
+    /// machine, or a program.
+    pub(crate) fn is_served(&self) -> bool {
+        SERVED.iter().any(|name| self.fstype.starts_with(name))
+    }
+}
+
+/// Beginnings of types of file systems.
+const SERVED: [&[u8]; 17] = [
+    b"nfs",
+    b"cifs",
+    b"smb",
+    b"fuse",
+    b"ceph",
+    b"gluster",
+    b"9p",
+    b"afs",
+    b"lustre",
+    b"beegfs",
+    b"gpfs",
+    b"autofs",
+    b"ncp",
+    b"ocfs2",
+    b"gfs",
+    b"davfs",
+    b"virtiofs",
+];
+
 /// All mounts of process 1, or our own where that one is hidden from us.
-pub(crate) fn read() -> io::Result<Vec<MountLine>> {
-    let text = fs::read("/proc/1/mountinfo").or_else(|_| fs::read("/proc/self/mountinfo"))?;
-    Ok(parse(&text))
+pub(crate) fn read(root: &Root) -> Result<Vec<MountLine>, String> {
+    let mut buffer = Vec::new();
+    if root.read("proc/1/mountinfo", &mut buffer).is_err() {
+        root.read("proc/self/mountinfo", &mut buffer)?;
+    }
+    Ok(parse(&buffer))
 }
 
 /// Lines that cannot be read are left out: one odd mount must not hide the others.
 ///
 /// `36 35 98:0 /root /mountpoint rw,noatime [optional…] - ext4 /dev/sda1 rw`
-fn parse(text: &[u8]) -> Vec<MountLine> {
+pub(crate) fn parse(text: &[u8]) -> Vec<MountLine> {
     text.split(|b| *b == b'\n').filter_map(parse_line).collect()
 }
 

@@ -1,111 +1,146 @@
 //! Links from `/sys/class/net`, traffic from `/proc/net/dev`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+use std::fs;
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use std::{fs, io};
+use std::time::Instant;
 
 use agent::document::{NetIo, NetStats};
-use procfs::ProcError;
-use procfs::net::DeviceStatus;
 
-/// The counters of every interface.
-pub(crate) type Counters = Result<HashMap<String, DeviceStatus>, ProcError>;
-
-/// Reads the counters.
-pub(crate) fn read_counters() -> Counters {
-    procfs::net::dev_status()
-}
-
-/// Counters of the second reading, with what was added since the first per second.
-pub(crate) fn rates(
-    before: Counters,
-    after: Counters,
-    elapsed: Duration,
-) -> Result<BTreeMap<String, NetIo>, ProcError> {
-    let (before, after) = (before?, after?);
-    let timestamp = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs());
-    let net_io = after.into_iter().map(|(name, now)| {
-        // An interface that has just come has no rates yet.
-        let then = before.get(&name).unwrap_or(&now);
-        let net_io = NetIo {
-            timestamp,
-            ..net_io(then, &now, elapsed)
-        };
-        (name, net_io)
-    });
-    Ok(net_io.collect())
-}
+use super::part::{Collector, Finding, Part};
+use super::root::{
+    Root, cannot_read, lines, number, parse, per_second, text, unix_time, word, words,
+};
 
 /// State of every link.
-pub(crate) fn links() -> io::Result<BTreeMap<String, NetStats>> {
-    let mut links = BTreeMap::new();
-    for entry in fs::read_dir("/sys/class/net")? {
-        let path = entry?.path();
-        // There are plain files too (`bonding_masters`).
-        let (true, Some(name)) = (path.is_dir(), path.file_name()) else {
-            continue;
-        };
-        links.insert(name.to_string_lossy().into_owned(), link(&path));
-    }
-    Ok(links)
+pub(crate) struct Links {
+    pub(crate) root: Root,
 }
 
+/// Traffic, measured from one collection to the next.
+pub(crate) struct Traffic {
+    root: Root,
+    before: BTreeMap<String, Counters>,
+    read_at: Instant,
+    buffer: Vec<u8>,
+}
+
+/// Bytes, packets, errors and drops.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Counters {
+    received: [u64; 4],
+    sent: [u64; 4],
+}
+
+impl Collector for Links {
+    fn collect(&mut self) -> Result<Finding, String> {
+        let directory = self.root.path("sys/class/net");
+        let entries = fs::read_dir(&directory).map_err(|error| cannot_read(&directory, &error))?;
+        let mut links = BTreeMap::new();
+        for path in entries.flatten().map(|entry| entry.path()) {
+            // There are plain files too (`bonding_masters`).
+            let (true, Some(name)) = (path.is_dir(), path.file_name()) else {
+                continue;
+            };
+            links.insert(name.to_string_lossy().into_owned(), link(&path));
+        }
+        Ok(Part::NetStats(links).into())
+    }
+}
+
+/// The kernel refuses most of these for an interface that is down, and speed
+/// and duplex for a loopback.
 fn link(path: &Path) -> NetStats {
-    // What cannot be read is not known: the kernel refuses most of these for
-    // an interface that is down, and speed and duplex for a loopback.
-    let read = |name: &str| fs::read_to_string(path.join(name)).unwrap_or_default();
-    let number = |name: &str| read(name).trim().parse().unwrap_or(0);
     NetStats {
-        isup: Some(read("carrier").trim() == "1"),
-        duplex: match read("duplex").trim() {
-            "half" => 1,
-            "full" => 2,
+        isup: Some(number(&path.join("carrier")) == Some(1)),
+        duplex: match word(&path.join("duplex")).as_deref() {
+            Some("half") => 1,
+            Some("full") => 2,
             _ => 0,
         },
         // The kernel says -1 for unknown, and some drivers the same number
         // without sign.
-        speed: match number("speed") {
+        speed: match number(&path.join("speed")).unwrap_or(0) {
             speed if speed == i64::from(u32::MAX) => -1,
             speed => speed.max(-1),
         },
-        mtu: number("mtu"),
+        mtu: number(&path.join("mtu")).unwrap_or(0),
     }
 }
 
-fn net_io(then: &DeviceStatus, now: &DeviceStatus, elapsed: Duration) -> NetIo {
-    let rate = |then: u64, now: u64| per_second(then, now, elapsed);
-    NetIo {
-        name: now.name.clone(),
-        timestamp: 0,
-        bytes_sent: now.sent_bytes,
-        bytes_recv: now.recv_bytes,
-        packets_sent: now.sent_packets,
-        packets_recv: now.recv_packets,
-        errin: now.recv_errs,
-        errout: now.sent_errs,
-        dropin: now.recv_drop,
-        dropout: now.sent_drop,
-        avg_bytes_sent_ps: rate(then.sent_bytes, now.sent_bytes),
-        avg_bytes_recv_ps: rate(then.recv_bytes, now.recv_bytes),
-        avg_packets_sent_ps: rate(then.sent_packets, now.sent_packets),
-        avg_packets_recv_ps: rate(then.recv_packets, now.recv_packets),
-        avg_errin: rate(then.recv_errs, now.recv_errs),
-        avg_errout: rate(then.sent_errs, now.sent_errs),
-        avg_dropin: rate(then.recv_drop, now.recv_drop),
-        avg_dropout: rate(then.sent_drop, now.sent_drop),
+impl Traffic {
+    pub(crate) fn new(root: Root) -> Self {
+        Self {
+            root,
+            before: BTreeMap::new(),
+            read_at: Instant::now(),
+            buffer: Vec::new(),
+        }
     }
 }
 
-/// A counter that went back was reset: that is not traffic.
-fn per_second(then: u64, now: u64, elapsed: Duration) -> u64 {
-    let secs = elapsed.as_secs_f64();
-    if secs <= 0.0 {
-        return 0;
+impl Collector for Traffic {
+    fn collect(&mut self) -> Result<Finding, String> {
+        let after = counters(self.root.read("proc/net/dev", &mut self.buffer)?);
+        let secs = self.read_at.elapsed().as_secs_f64();
+        self.read_at = Instant::now();
+        let timestamp = unix_time();
+        let interfaces = after
+            .iter()
+            .map(|(name, now)| {
+                // An interface that has just come has no rates yet.
+                let then = self.before.get(name).unwrap_or(now);
+                let net_io = NetIo {
+                    name: name.clone(),
+                    timestamp,
+                    ..now.since(then, secs)
+                };
+                (name.clone(), net_io)
+            })
+            .collect();
+        self.before = after;
+        Ok(Part::NetIo(interfaces).into())
     }
-    (now.saturating_sub(then) as f64 / secs).round() as u64
+}
+
+/// `NAME: BYTES PACKETS ERRORS DROPS` and four more, then the same sent.
+fn counters(dev: &[u8]) -> BTreeMap<String, Counters> {
+    let line = |line: &[u8]| {
+        // An alias has a colon in its name.
+        let colon = line.iter().rposition(|byte| *byte == b':')?;
+        let numbers: Vec<u64> = words(&line[colon + 1..]).map_while(parse).collect();
+        let counters = Counters {
+            received: *numbers.first_chunk()?,
+            sent: *numbers.get(8..)?.first_chunk()?,
+        };
+        Some((text(line[..colon].trim_ascii()), counters))
+    };
+    lines(dev).filter_map(line).collect()
+}
+
+impl Counters {
+    fn since(&self, then: &Self, secs: f64) -> NetIo {
+        let rate = |then: u64, now: u64| per_second(then, now, secs);
+        NetIo {
+            bytes_sent: self.sent[0],
+            bytes_recv: self.received[0],
+            packets_sent: self.sent[1],
+            packets_recv: self.received[1],
+            errin: self.received[2],
+            errout: self.sent[2],
+            dropin: self.received[3],
+            dropout: self.sent[3],
+            avg_bytes_sent_ps: rate(then.sent[0], self.sent[0]),
+            avg_bytes_recv_ps: rate(then.received[0], self.received[0]),
+            avg_packets_sent_ps: rate(then.sent[1], self.sent[1]),
+            avg_packets_recv_ps: rate(then.received[1], self.received[1]),
+            avg_errin: rate(then.received[2], self.received[2]),
+            avg_errout: rate(then.sent[2], self.sent[2]),
+            avg_dropin: rate(then.received[3], self.received[3]),
+            avg_dropout: rate(then.sent[3], self.sent[3]),
+            ..NetIo::default()
+        }
+    }
 }
 
 #[cfg(test)]
@@ -113,17 +148,37 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rates_are_per_second_and_never_absurd() {
-        for (then, now, millis, want) in [
-            (1000, 3000, 1000, 2000),
-            (1000, 3000, 2000, 1000),
-            (1000, 1002, 3000, 1),
-            (u64::MAX, 5, 1000, 0),
-            (5, 5, 1000, 0),
-            (1, 9, 0, 0),
-        ] {
-            let rate = per_second(then, now, Duration::from_millis(millis));
-            assert_eq!(rate, want, "{then} {now} {millis}");
-        }
+    fn interfaces_are_read_and_heads_are_not() {
+        let found = counters(
+            b"Inter-|   Receive                    |  Transmit\n\
+              \x20face |bytes    packets errs drop\n\
+              \x20   lo: 10 1 2 3 4 5 6 7 20 21 22 23 24 25 26 27\n\
+              eth0:1:99 1 0 0 0 0 0 0 8 1 0 0 0 0 0 0\n\
+              eth1: 1 2 3\n",
+        );
+        assert_eq!(found.keys().collect::<Vec<_>>(), ["eth0:1", "lo"]);
+        let lo = Counters {
+            received: [10, 1, 2, 3],
+            sent: [20, 21, 22, 23],
+        };
+        assert_eq!(found["lo"], lo);
+    }
+
+    #[test]
+    fn a_counter_that_went_back_was_reset() {
+        let then = Counters {
+            received: [1000, 10, 0, 0],
+            sent: [u64::MAX, 10, 0, 0],
+        };
+        let now = Counters {
+            received: [3000, 10, 4, 0],
+            sent: [5, 0, 0, 2],
+        };
+        let net_io = now.since(&then, 2.0);
+        assert_eq!(net_io.avg_bytes_recv_ps, 1000);
+        assert_eq!(net_io.avg_errin, 2);
+        assert_eq!(net_io.avg_bytes_sent_ps, 0);
+        assert_eq!(net_io.avg_dropout, 1);
+        assert_eq!(net_io.bytes_sent, 5);
     }
 }

@@ -1,10 +1,12 @@
 //! The agent and the system it runs on.
 
-use std::fs;
+use std::time::Duration;
 
-use agent::document::{Agent, DEFAULT_CHECK_INTERVAL};
+use agent::document::Agent;
 use jiff::Zoned;
-use procfs::{Current, Uptime};
+
+use super::part::{Collector, Finding, Part};
+use super::root::{Root, parse, text, words};
 
 /// Names of distributions by the family they belong to.
 const FAMILIES: [(&str, &[&str]); 4] = [
@@ -17,28 +19,75 @@ const FAMILIES: [(&str, &[&str]); 4] = [
     ("arch", &["arch", "manjaro"]),
 ];
 
-/// What the document says about its origin. It has no interval of its own: the
-/// one it claims decides when a reader calls it stale.
-pub(crate) fn agent() -> Agent {
-    let now = Zoned::now();
-    let release = OsRelease::read();
-    Agent {
-        last_updated: now.strftime("%Y-%m-%d %H:%M:%S.%9f %z %Z").to_string(),
-        last_updated_timestamp: u64::try_from(now.timestamp().as_second()).unwrap_or(0),
-        system: release.id.clone(),
-        system_uptime: Some(Uptime::current().map_or(0, |uptime| uptime.uptime as u64)),
-        kernel_version: rustix::system::uname()
-            .release()
-            .to_string_lossy()
-            .into_owned(),
-        mac_version: release.version(),
-        family: release.family(),
-        agent_version: program::RELEASE.to_owned(),
-        temperature_unit: "C".to_owned(),
-        goos: "linux".to_owned(),
-        goarch: architecture().to_owned(),
-        check_interval: Some(DEFAULT_CHECK_INTERVAL),
-        ..Agent::default()
+/// What the document says about its origin.
+pub(crate) struct Origin {
+    root: Root,
+    /// Decides when a reader calls the document stale.
+    interval: Duration,
+    system: System,
+}
+
+/// What is known of the operating system, and does not change while it runs.
+#[derive(Debug, Clone)]
+pub(crate) struct System {
+    pub(crate) id: String,
+    pub(crate) version: String,
+    pub(crate) family: String,
+}
+
+impl Origin {
+    pub(crate) fn new(root: Root, interval: Duration) -> Self {
+        Self {
+            system: System::read(&root),
+            root,
+            interval,
+        }
+    }
+}
+
+impl Collector for Origin {
+    fn collect(&mut self) -> Result<Finding, String> {
+        let now = Zoned::now();
+        let system = self.system.clone();
+        let agent = Agent {
+            last_updated: now.strftime("%Y-%m-%d %H:%M:%S.%9f %z %Z").to_string(),
+            last_updated_timestamp: u64::try_from(now.timestamp().as_second()).unwrap_or(0),
+            system: system.id,
+            system_uptime: Some(uptime(&self.root)),
+            kernel_version: rustix::system::uname()
+                .release()
+                .to_string_lossy()
+                .into_owned(),
+            mac_version: system.version,
+            family: system.family,
+            agent_version: program::RELEASE.to_owned(),
+            temperature_unit: "C".to_owned(),
+            goos: "linux".to_owned(),
+            goarch: architecture().to_owned(),
+            goversion: concat!("rust", env!("CARGO_PKG_RUST_VERSION")).to_owned(),
+            check_interval: Some(self.interval.as_secs()),
+            ..Agent::default()
+        };
+        Ok(Part::Agent(agent).into())
+    }
+}
+
+/// Seconds since the machine has started.
+pub(crate) fn uptime(root: &Root) -> u64 {
+    let mut buffer = Vec::new();
+    let uptime = root.read("proc/uptime", &mut buffer).unwrap_or(b"");
+    let uptime = words(uptime).next().and_then(parse::<f64>);
+    uptime.unwrap_or(0.0) as u64
+}
+
+impl System {
+    pub(crate) fn read(root: &Root) -> Self {
+        let release = OsRelease::read(root);
+        Self {
+            version: release.version(root),
+            family: release.family(),
+            id: release.id,
+        }
     }
 }
 
@@ -63,10 +112,12 @@ struct OsRelease {
 }
 
 impl OsRelease {
-    fn read() -> Self {
-        let text = fs::read_to_string("/etc/os-release")
-            .or_else(|_| fs::read_to_string("/usr/lib/os-release"));
-        Self::parse(&text.unwrap_or_default())
+    fn read(root: &Root) -> Self {
+        let mut buffer = Vec::new();
+        let found = ["etc/os-release", "usr/lib/os-release"]
+            .iter()
+            .find_map(|path| root.read(path, &mut buffer).ok().map(text));
+        Self::parse(&found.unwrap_or_default())
     }
 
     fn parse(text: &str) -> Self {
@@ -91,13 +142,14 @@ impl OsRelease {
 
     /// Debian keeps its point releases in a file of its own, which in testing
     /// has a name instead of a number.
-    fn version(&self) -> String {
+    fn version(&self, root: &Root) -> String {
+        let mut buffer = Vec::new();
         let debian = match self.id.as_str() {
-            "debian" => fs::read_to_string("/etc/debian_version").unwrap_or_default(),
-            _ => String::new(),
+            "debian" => root.read("etc/debian_version", &mut buffer).unwrap_or(b""),
+            _ => b"",
         };
-        match debian.trim() {
-            text if text.starts_with(|c: char| c.is_ascii_digit()) => text.to_owned(),
+        match text(debian.trim_ascii()) {
+            text if text.starts_with(|c: char| c.is_ascii_digit()) => text,
             _ => self.version_id.clone(),
         }
     }

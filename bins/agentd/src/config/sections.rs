@@ -147,6 +147,7 @@ fn tls(keys: &mut Keys<'_, '_>, own: &Own) -> Tls {
         certificate: keys.path("autossl-crt-file", &in_directory("agent.crt")),
         key: keys.path("autossl-key-file", &in_directory("agent.key")),
         ca: keys.path("autossl-ca-file", &in_directory("server_ca.crt")),
+        key_type: own.key_type,
         first: own.first.clone(),
     };
     Tls {

@@ -8,7 +8,7 @@ use std::path::Path;
 use data_encoding::HEXLOWER_PERMISSIVE;
 use ipnet::IpNet;
 
-use super::{FirstExchange, Keys};
+use super::{FirstExchange, KeyType, Keys};
 
 /// Longest token in its file, in bytes.
 const MAX_TOKEN: usize = 4096;
@@ -20,6 +20,7 @@ pub(super) struct Own {
     /// Whether the defaults of the other sections are ours, and not those of
     /// the original.
     pub(super) safe: bool,
+    pub(super) key_type: KeyType,
     pub(super) first: FirstExchange,
     pub(super) connections: usize,
     pub(super) workers: usize,
@@ -49,12 +50,25 @@ pub(super) fn read(keys: &mut Keys<'_, '_>) -> Own {
     }
     Own {
         safe,
+        key_type: key_type(keys),
         first: first_exchange(keys, safe),
         connections: positive(keys, "max-connections", 256),
         workers: positive(keys, "customcheck-workers", 8),
         output: positive(keys, "customcheck-output", 1 << 20),
         checkmk_address: Some(address).filter(|address| !address.is_empty()),
         checkmk_from: networks(keys, "checkmk-from"),
+    }
+}
+
+fn key_type(keys: &mut Keys<'_, '_>) -> KeyType {
+    match keys.text("autossl-key-type", "ecdsa").as_str() {
+        "ecdsa" => KeyType::Ecdsa,
+        "rsa" => KeyType::Rsa,
+        other => {
+            let text = format!("`autossl-key-type = {other}` is neither ecdsa nor rsa");
+            keys.refuse("autossl-key-type", text);
+            KeyType::Ecdsa
+        }
     }
 }
 

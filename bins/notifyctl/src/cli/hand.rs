@@ -17,7 +17,8 @@ pub(crate) struct StatusArgs {
     /// From where on it is WARNING
     ///
     /// NAME=VALUE, repeated: waiting=NUMBER, oldest=DURATION (10m),
-    /// silent=DURATION of a peer (2m), certificate=DURATION left (30d). 0: never.
+    /// silent=DURATION of a peer (2m), certificate=DURATION left (30d),
+    /// canary=DURATION since the last came through (never). 0: never.
     #[arg(short, long, value_name = "NAME=VALUE", requires = "nagios",
           value_parser = crate::nagios::parse_limit)]
     pub(crate) warning: Vec<Limit>,
@@ -49,6 +50,8 @@ pub(crate) enum Of {
     Silent,
     /// For how long the certificate is still valid.
     Certificate,
+    /// For how long no canary has come through.
+    Canary,
 }
 
 /// Which notifications are meant: all conditions must hold.
@@ -226,7 +229,16 @@ pub(crate) struct Show {
 /// `notifyctl test`.
 #[derive(Debug, Args)]
 pub(crate) struct Test {
-    /// Follow it until its end here, at most this long
+    /// Be a canary: tell nobody, but prove that the way is open
+    ///
+    /// It goes where all notifications go. The site where it goes no further
+    /// counts it, or delivers it into the lane of its [canary], and what became of
+    /// it travels back.
+    #[arg(long, conflicts_with_all = ["host", "service", "comment"])]
+    pub(crate) canary: bool,
+
+    /// Follow it until its end here, a canary until it has come back, at most
+    /// this long
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) wait: Option<Duration>,
 

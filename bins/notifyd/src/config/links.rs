@@ -23,6 +23,8 @@ pub(crate) struct Peer {
     pub(crate) receive: bool,
     /// Whether results travel to it and from it, if it wants that, too.
     pub(crate) results: bool,
+    /// How long nothing may be heard of it; zero: for ever.
+    pub(crate) silent_after: Option<Duration>,
     /// The sites it may speak for beside itself.
     pub(crate) sites: Sites,
     /// Whether the link is without TLS.
@@ -47,6 +49,7 @@ impl Peer {
             send: false,
             receive: true,
             results: false,
+            silent_after: None,
             sites: Sites::These(BTreeSet::new()),
             plain: false,
             pins: Vec::new(),
@@ -289,6 +292,7 @@ pub(super) fn parse_peer(mut table: Table, problems: &mut Vec<String>) -> Option
     let send = table.take("send", Table::boolean, problems);
     let receive = table.take("receive", Table::boolean, problems);
     let results = table.take("results", Table::boolean, problems);
+    let silent_after = table.take("silent_after", Table::duration, problems);
     let sites = table.take("sites", claims, problems);
     let plain = table.take("plain", Table::boolean, problems);
     let pins = table.take("pin", pins, problems);
@@ -299,6 +303,7 @@ pub(super) fn parse_peer(mut table: Table, problems: &mut Vec<String>) -> Option
         send: send.unwrap_or(false),
         receive: receive.unwrap_or(true),
         results: results.unwrap_or(false),
+        silent_after,
         sites: sites.unwrap_or(Sites::These(BTreeSet::new())),
         plain: plain.unwrap_or(false),
         pins: pins.unwrap_or_default(),

@@ -17,16 +17,31 @@ impl<S: Storage> Owner<S> {
         if route.kind == Kind::Result {
             return self.pass_on(id, route);
         }
-        self.undecided.remove(&id);
         let forwards = self.forwards.iter().filter(|f| f.wants(route));
-        let mut targets: Vec<Target> = forwards
+        let peers: Vec<Target> = forwards
             .map(|forward| Target::Peer(forward.active().clone()))
             .collect();
-        let waits = route.is_for_people() && self.falls_back(id, accepted, targets.len());
+        if route.canary.is_some() {
+            return self.assign_canary(id, accepted, route, peers);
+        }
+        let waits = route.is_for_people() && self.falls_back(id, accepted, peers.len());
         let lanes = match waits {
             true => Decided::To(Vec::new()),
             false => self.lanes_for(route),
         };
+        self.assign_to(id, accepted, route, lanes, peers);
+    }
+
+    /// It goes to these lanes, if that is decided, and beside them to `targets`.
+    pub(super) fn assign_to(
+        &mut self,
+        id: NotificationId,
+        accepted: UnixTime,
+        route: &Route,
+        lanes: Decided,
+        mut targets: Vec<Target>,
+    ) {
+        self.undecided.remove(&id);
         let nobody = match lanes {
             Decided::To(lanes) => {
                 targets.extend(lanes);

@@ -7,9 +7,9 @@
 use objects::notification::Context;
 use objects::{Envelope, Notification, NotificationId};
 use program::exit::chain;
-use spool::{Accepted, End, Storage, Target};
+use spool::{End, Storage, Target};
 
-use super::{Owner, now, read_route};
+use super::{Owner, now};
 use crate::waiting::Ticket;
 
 /// A notification that ends as soon as the one that tells of it is durable.
@@ -78,25 +78,16 @@ impl<S: Storage> Owner<S> {
             return Ok(None);
         }
         let name = format!("{} {}", ticket.id, ticket.aim.target);
-        let mut notification = Notification {
-            id: NotificationId::named(&self.site, name.as_bytes()),
+        let id = NotificationId::named(&self.site, name.as_bytes());
+        let notification = Notification {
+            id,
             kind: envelope.kind.clone(),
             created: now(),
             expires: None,
             site: envelope.site,
             context: tell(context, ticket.id, &failed.name, end, detail),
         };
-        let id = notification.id;
-        let body = notification.print_to_fit().map_err(|error| chain(&error))?;
-        let envelope = Envelope::parse(&body).map_err(|error| chain(&error))?;
-        let body = envelope
-            .append_hop(&self.site)
-            .map_err(|error| chain(&error))?;
-        let route = read_route(body.clone().into_bytes())?;
-        let accepted = self
-            .queue
-            .accept(id, None, Some(route.label), body.as_bytes(), now());
-        if let Accepted::New = accepted.map_err(|error| chain(&error))? {
+        if let Some(route) = self.accept_own(notification)? {
             self.counters.accepted += 1;
             let target = Target::Lane(lane.clone());
             self.queue.assign(id, std::slice::from_ref(&target), now());

@@ -207,6 +207,7 @@ impl<S: Storage> Owner<S> {
                 work.results = Some(results);
             }
             self.link_up(peer, number, commands, outgoing, accepts);
+            self.heard();
             return;
         }
         let Some(work) = self.peers.get_mut(peer) else {

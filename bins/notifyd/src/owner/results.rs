@@ -2,18 +2,15 @@
 //! from, as a notification of the kind `result`, hop by hop. It is durable with the
 //! end that it tells of, and its id is made of it: so it comes, and comes once.
 
-use std::time::Duration;
-
 use bstr::ByteSlice;
 use objects::notification::{Context, Kind};
 use objects::{Envelope, Notification, NotificationId, SiteId};
 use program::exit::chain;
 use rules::Told;
-use spool::{Accepted, End, Storage, Target};
+use spool::{End, Storage, Target};
 
-use super::{Owner, now, read_route};
-use crate::clock;
-use crate::route::Route;
+use super::{Owner, now};
+use crate::route::{CANARY, Route};
 
 /// Longest answer of a lane that travels back, in bytes.
 const MAX_ANSWER: usize = 1000;
@@ -51,6 +48,9 @@ impl<S: Storage> Owner<S> {
         answer: &[u8],
     ) {
         let from = self.queue.message(id).and_then(|message| message.from);
+        if from.is_none() {
+            self.canary_ended_here(id, end);
+        }
         let wants = |from: &SiteId| {
             self.peers
                 .get(from)
@@ -84,8 +84,8 @@ impl<S: Storage> Owner<S> {
             (entry::WAY.to_owned(), way.join(",").into()),
             (entry::END.to_owned(), end.words().into()),
         ]);
-        // So that it is seen what it is about.
-        for name in ["HOSTNAME", "SERVICEDESC"] {
+        // So that it is seen what it is about, and a canary is known again.
+        for name in ["HOSTNAME", "SERVICEDESC", CANARY] {
             entries.extend(context.get(name).map(|v| (name.to_owned(), v.clone())));
         }
         let mut name = format!("result of {id}: {end}");
@@ -112,16 +112,8 @@ impl<S: Storage> Owner<S> {
             site: self.site.clone(),
             context: entries,
         };
-        let body = result.print().map_err(|error| chain(&error))?;
-        let envelope = Envelope::parse(&body).map_err(|error| chain(&error))?;
-        let body = envelope.append_hop(&self.site);
-        let body = body.map_err(|error| chain(&error))?;
-        let route = read_route(body.clone().into_bytes())?;
-        let place = self.queue.next_order();
-        let (id, label) = (result.id, Some(route.label));
-        let accepted = self.queue.accept(id, None, label, body.as_bytes(), now());
-        if let Accepted::New = accepted.map_err(|error| chain(&error))? {
-            self.ages.push(place, Duration::ZERO, clock::instant());
+        let id = result.id;
+        if let Some(route) = self.accept_own(result)? {
             self.pass_on(id, &route);
         }
         Ok(())
@@ -134,7 +126,10 @@ impl<S: Storage> Owner<S> {
         let way: Vec<&[u8]> = get(entry::WAY).split(|b| *b == b',').collect();
         let own = self.site.as_str().as_bytes();
         let (end, detail) = match way.iter().position(|site| *site == own) {
-            Some(0) => (End::Delivered, "a result for this site".to_owned()),
+            Some(0) => {
+                self.canary_came_back(route);
+                (End::Delivered, "a result for this site".to_owned())
+            }
             None => (End::NobodyToNotify, "not on its way".to_owned()),
             Some(at) => {
                 let before = way[at - 1];

@@ -1,5 +1,6 @@
 //! The open messages in the order of acceptance, at 45 to 48 bytes each.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use objects::{NotificationId, UnixTime};
@@ -194,6 +195,10 @@ pub(super) struct Messages {
     spans: BTreeMap<u64, u32>,
     /// A handle for each id.
     handles: Slots,
+    /// What was asked for last: one record after the other is about the same
+    /// message, or its neighbours.
+    last: Cell<Option<(NotificationId, u64)>>,
+    last_span: Cell<Option<(u64, u32)>>,
     len: usize,
 }
 
@@ -204,6 +209,8 @@ impl Messages {
             free: Vec::new(),
             spans: BTreeMap::new(),
             handles: Slots::new(),
+            last: Cell::default(),
+            last_span: Cell::default(),
             len: 0,
         }
     }
@@ -213,22 +220,43 @@ impl Messages {
     }
 
     pub(super) fn order(&self, id: &NotificationId) -> Option<u64> {
+        if let Some((last, order)) = self.last.get()
+            && last == *id
+        {
+            return Some(order);
+        }
         let pieces = &self.pieces;
         let handle = self
             .handles
             .find(id, |handle| id_of(pieces, handle) == *id)?;
-        let piece = &pieces[(u64::from(handle) / SPAN) as usize];
-        Some(piece.span * SPAN + u64::from(handle) % SPAN)
+        let number = (u64::from(handle) / SPAN) as u32;
+        let span = pieces[number as usize].span;
+        let order = span * SPAN + u64::from(handle) % SPAN;
+        self.last.set(Some((*id, order)));
+        self.last_span.set(Some((span, number)));
+        Some(order)
+    }
+
+    /// The number of the piece of these orders.
+    fn piece(&self, span: u64) -> Option<u32> {
+        if let Some((last, number)) = self.last_span.get()
+            && last == span
+        {
+            return Some(number);
+        }
+        let number = *self.spans.get(&span)?;
+        self.last_span.set(Some((span, number)));
+        Some(number)
     }
 
     pub(super) fn get(&self, order: u64) -> Option<&Entry> {
-        let piece = self.spans.get(&(order / SPAN))?;
-        self.pieces[*piece as usize].get(order % SPAN)
+        let number = self.piece(order / SPAN)?;
+        self.pieces[number as usize].get(order % SPAN)
     }
 
     pub(super) fn get_mut(&mut self, order: u64) -> Option<&mut Entry> {
-        let piece = self.spans.get(&(order / SPAN))?;
-        let piece = &mut self.pieces[*piece as usize];
+        let number = self.piece(order / SPAN)?;
+        let piece = &mut self.pieces[number as usize];
         let at = order % SPAN;
         let there = piece.present.has(at);
         there.then(|| &mut piece.entries[piece.present.before(at)])
@@ -247,8 +275,7 @@ impl Messages {
     /// Adds one whose id and order are not there.
     pub(super) fn insert(&mut self, order: u64, entry: Entry) {
         let span = order / SPAN;
-        let number = self.spans.get(&span).copied();
-        let number = number.unwrap_or_else(|| self.new_piece(span));
+        let number = self.piece(span).unwrap_or_else(|| self.new_piece(span));
         let piece = &mut self.pieces[number as usize];
         let place = piece.present.before(order % SPAN);
         piece.present.set(order % SPAN);
@@ -271,18 +298,18 @@ impl Messages {
     }
 
     pub(super) fn remove(&mut self, order: u64) -> Option<Entry> {
-        let number = *self.spans.get(&(order / SPAN))?;
+        let number = self.piece(order / SPAN)?;
         let entry = *self.get(order)?;
-        let pieces = &self.pieces;
         let this = handle(number, order);
-        let id_of = |handle| id_of(pieces, handle);
-        self.handles.remove(&entry.id, |other| other == this, id_of);
+        self.handles.remove(&entry.id, |other| other == this);
+        self.last.set(None);
         let piece = &mut self.pieces[number as usize];
         piece.entries.remove(piece.present.before(order % SPAN));
         piece.present.clear(order % SPAN);
         if piece.entries.is_empty() {
             piece.entries = Vec::new();
             self.spans.remove(&(order / SPAN));
+            self.last_span.set(None);
             self.free.push(number);
         } else if piece.entries.len() * 4 < piece.entries.capacity() {
             piece.entries.shrink_to(piece.entries.len() * 2);

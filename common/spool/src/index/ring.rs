@@ -11,7 +11,9 @@ pub(super) struct Ring {
     ids: VecDeque<NotificationId>,
     /// The number of the first of `ids`; numbers go around at [`AROUND`].
     first: u32,
-    numbers: Slots,
+    /// None while they come from the journal: nobody asks for one then, and most of
+    /// them do not stay.
+    numbers: Option<Slots>,
     capacity: usize,
 }
 
@@ -23,46 +25,76 @@ impl Ring {
         Self {
             ids: VecDeque::new(),
             first: 0,
-            numbers: Slots::new(),
-            capacity: capacity.min(AROUND as usize - 1),
+            numbers: Some(Slots::new()),
+            capacity: capacity.min(AROUND as usize / 2 - 1),
         }
+    }
+
+    /// One for which ids are read from the journal, until [`Ring::finish_replay`].
+    pub(super) fn replaying(capacity: usize) -> Self {
+        Self {
+            numbers: None,
+            ..Self::new(capacity)
+        }
+    }
+
+    /// All have been read.
+    pub(super) fn finish_replay(&mut self) {
+        let read = std::mem::take(&mut self.ids);
+        *self = Self::new(self.capacity);
+        read.into_iter().for_each(|id| self.push(id));
     }
 
     pub(super) fn push(&mut self, id: NotificationId) {
         if self.contains(id) {
             return;
         }
-        if self.ids.len() >= self.capacity {
+        // One that was read may have been read before.
+        let most = match self.numbers {
+            Some(_) => self.capacity,
+            None => 2 * self.capacity,
+        };
+        if self.ids.len() >= most {
             self.pop();
         }
         let number = (self.first + self.ids.len() as u32) % AROUND;
+        if self.ids.len() == self.ids.capacity() {
+            // Twice as much each time, but no more than is ever needed.
+            let more = self.ids.len().max(16).min(most - self.ids.len());
+            self.ids.reserve_exact(more);
+        }
         self.ids.push_back(id);
         let (ids, first) = (&self.ids, self.first);
-        self.numbers
-            .insert(&id, number, |number| ids[place(number, first)]);
+        if let Some(numbers) = &mut self.numbers {
+            numbers.insert(&id, number, |number| ids[place(number, first)]);
+        }
     }
 
     fn pop(&mut self) {
-        let Some(oldest) = self.ids.front().copied() else {
+        let Some(oldest) = self.ids.pop_front() else {
             return;
         };
-        let (ids, first) = (&self.ids, self.first);
-        self.numbers.remove(
-            &oldest,
-            |number| number == first,
-            |number| ids[place(number, first)],
-        );
-        self.ids.pop_front();
+        let first = self.first;
+        if let Some(numbers) = &mut self.numbers {
+            numbers.remove(&oldest, |number| number == first);
+        }
         self.first = (self.first + 1) % AROUND;
     }
 
+    /// None is known while they are read.
     pub(super) fn contains(&self, id: NotificationId) -> bool {
         let is = |number| self.ids[place(number, self.first)] == id;
-        self.numbers.find(&id, is).is_some()
+        let numbers = self.numbers.as_ref();
+        numbers.is_some_and(|numbers| numbers.find(&id, is).is_some())
     }
 
-    pub(super) fn clear(&mut self) {
-        *self = Self::new(self.capacity);
+    /// These were pushed, and no others.
+    pub(super) fn set(&mut self, ids: &[NotificationId]) {
+        self.ids.clear();
+        self.ids.extend(ids);
+        if self.numbers.is_some() {
+            self.finish_replay();
+        }
     }
 
     /// Oldest first.
@@ -98,7 +130,26 @@ mod tests {
             assert!((oldest..=number).all(|n| ring.contains(id(n))), "{number}");
             assert!(oldest == 0 || !ring.contains(id(oldest - 1)), "{number}");
         }
-        ring.clear();
-        assert!(!ring.contains(id(999)));
+        for ids in [900..1000_u32, 930..980, 0..0, 0..300] {
+            let newest = ids.end.saturating_sub(100).max(ids.start)..ids.end;
+            ring.set(&ids.map(id).collect::<Vec<_>>());
+            assert!(ring.iter().eq(newest.clone().map(id)));
+            assert!(newest.clone().all(|n| ring.contains(id(n))));
+            assert!(newest.contains(&999) || !ring.contains(id(999)));
+        }
+    }
+
+    #[test]
+    fn what_was_read_is_what_was_pushed_though_some_was_read_twice() {
+        let (mut read, mut pushed) = (Ring::replaying(100), Ring::new(100));
+        read.set(&[id(7), id(8)]);
+        pushed.set(&[id(7), id(8)]);
+        for number in (0..950).chain(900..1000) {
+            read.push(id(number));
+            pushed.push(id(number));
+        }
+        read.finish_replay();
+        assert!(read.iter().eq(pushed.iter()));
+        assert!((900..1000).all(|n| read.contains(id(n))) && !read.contains(id(899)));
     }
 }
