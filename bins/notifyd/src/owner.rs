@@ -705,8 +705,9 @@ impl<S: Storage> Owner<S> {
 
 fn read_route(body: Vec<u8>) -> Result<Route, String> {
     let body = String::from_utf8(body).map_err(|error| error.to_string())?;
+    let body = Arc::new(body);
     let envelope = Envelope::parse(&body).map_err(|error| chain(&error))?;
-    Route::of(&envelope, body.len()).map_err(|error| chain(&error))
+    Route::of(&envelope, body.len(), Arc::clone(&body)).map_err(|error| chain(&error))
 }
 
 /// The files of a directory, but for the reasons beside them.
