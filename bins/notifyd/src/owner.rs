@@ -575,7 +575,7 @@ impl<S: Storage> Owner<S> {
         let Incoming { id, body, route } = incoming;
         let place = self.queue.next_order();
         let label = Some(route.label);
-        let accepted = self.queue.accept(id, from, label, body.as_bytes(), now());
+        let accepted = self.queue.accept_shared(id, from, label, body, now());
         let accepted = accepted.map_err(|error| Refusal {
             code: RefusalCode::TooLarge,
             why: chain(&error),

@@ -26,11 +26,13 @@
 //! Segments are longer than what is in them: zeros are written ahead, so that
 //! most commits change bytes and no length, which is one write of the disk less.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
+use std::sync::Arc;
 
 use objects::NotificationId;
 
@@ -164,11 +166,30 @@ pub struct Draft {
     pub kind: u8,
     /// Whether it is a copy of one in an older segment.
     pub copy: bool,
-    /// Its body.
+    /// Its body, or the beginning of it.
     pub body: Vec<u8>,
+    /// The rest of it: a notification that others have, too, until it is written.
+    pub rest: Option<Arc<String>>,
 }
 
 impl Draft {
+    fn rest(&self) -> &[u8] {
+        self.rest.as_ref().map_or(&[], |rest| rest.as_bytes())
+    }
+
+    /// The length of the whole body.
+    pub fn body_len(&self) -> usize {
+        self.body.len() + self.rest().len()
+    }
+
+    /// The whole body.
+    pub fn whole(&self) -> Cow<'_, [u8]> {
+        match &self.rest {
+            None => Cow::Borrowed(&self.body),
+            Some(rest) => Cow::Owned([&self.body, rest.as_bytes()].concat()),
+        }
+    }
+
     /// The message that it is about, if its kind is about one.
     pub fn id(&self) -> Option<NotificationId> {
         self.body
@@ -593,7 +614,12 @@ impl<S: Storage> Journal<S> {
         let len = frame.len();
         bytes.truncate(len);
         let body = bytes.split_off(RECORD_HEADER);
-        Ok(Draft { kind, copy, body })
+        Ok(Draft {
+            kind,
+            copy,
+            body,
+            rest: None,
+        })
     }
 
     /// Shows the record at `offset` of a segment. `likely` is how long it is, more
@@ -764,7 +790,7 @@ impl Segment {
     ) -> io::Result<Vec<Place>> {
         let len: u64 = drafts
             .iter()
-            .map(|draft| room(draft.body.len()) as u64)
+            .map(|draft| room(draft.body_len()) as u64)
             .sum();
         let ahead = match len > ahead / LONG_GROUP {
             true => 0,
@@ -791,9 +817,9 @@ impl Segment {
                 places.push(Place {
                     segment: piece.segment,
                     offset: self.len + piece.bytes.len() as u64,
-                    len: frame.len() as u32,
+                    len: (frame.len() + draft.rest().len()) as u32,
                 });
-                frame.encode(self.epoch, &mut piece.bytes);
+                frame.encode_with(draft.rest(), self.epoch, &mut piece.bytes);
             }
             self.write(storage, &piece.bytes, ahead, segment_size)?;
             self.len += piece.bytes.len() as u64;
@@ -842,7 +868,7 @@ pub(crate) fn is_full(error: &io::Error) -> bool {
 fn fitting(drafts: &[&Draft], left: u64) -> usize {
     let mut total = 0;
     let fitting = drafts.iter().take_while(|draft| {
-        total += room(draft.body.len()) as u64;
+        total += room(draft.body_len()) as u64;
         total <= left
     });
     fitting.count()

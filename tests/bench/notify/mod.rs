@@ -7,6 +7,7 @@ mod many_peers;
 mod pair;
 mod rivals;
 mod slow_line;
+mod store;
 mod submit;
 mod throughput;
 
@@ -18,8 +19,9 @@ use crate::report::{Better, OURS, Report, Row};
 /// A part of this benchmark.
 type Part = fn(&mut Report, &Disk);
 
-const PARTS: [(&str, Part); 6] = [
+const PARTS: [(&str, Part); 7] = [
     ("throughput", throughput::measure),
+    ("store", store::measure),
     ("rivals", rivals::measure),
     ("latency", latency::measure),
     ("backlog", backlog::measure),
