@@ -1,6 +1,8 @@
 //! Measures our programs next to their peers and to what the machine can do at
 //! all. See `scripts/bench`, which builds for release first.
 
+mod agent;
+mod agentpoll;
 mod delivery;
 mod disk;
 mod dump;
@@ -8,6 +10,7 @@ mod livestatus;
 mod load;
 mod measure;
 mod notify;
+mod parts;
 mod report;
 
 use std::path::PathBuf;
@@ -15,7 +18,8 @@ use std::process::ExitCode;
 
 use report::Report;
 
-const USAGE: &str = "Usage: scripts/bench delivery|dump|livestatus|notify [--json FILE]";
+const USAGE: &str =
+    "Usage: scripts/bench agent|agentpoll|delivery|dump|livestatus|notify [--json FILE]";
 
 fn main() -> ExitCode {
     let mut name = None;
@@ -34,6 +38,8 @@ fn main() -> ExitCode {
     }
     let mut report = Report::default();
     match name.as_deref() {
+        Some("agent") => agent::measure(&mut report),
+        Some("agentpoll") => agentpoll::measure(&mut report),
         Some("delivery") => delivery::measure(&mut report),
         Some("dump") => dump::measure(&mut report),
         Some("livestatus") => livestatus::measure(&mut report),

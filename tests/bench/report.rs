@@ -113,3 +113,12 @@ pub(crate) fn median(mut figures: Vec<f64>) -> f64 {
         len => f64::midpoint(figures[len / 2 - 1], figures[len / 2]),
     }
 }
+
+/// So far from the beginning of sorted figures.
+pub(crate) fn quantile(sorted: &[f64], part: f64) -> f64 {
+    let at = (sorted.len() as f64 * part) as usize;
+    sorted
+        .get(at.min(sorted.len().saturating_sub(1)))
+        .copied()
+        .unwrap_or(f64::NAN)
+}

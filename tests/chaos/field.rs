@@ -19,6 +19,8 @@ pub(crate) struct Plan {
     pub(crate) relay: bool,
     /// Whether the last site delivers by a script.
     pub(crate) delivers: bool,
+    /// More of the last site's configuration, behind that lane; `@` is its directory.
+    pub(crate) lanes: &'static str,
     /// The spool of the site with this number is here.
     pub(crate) spools: Vec<(usize, PathBuf)>,
     /// Environment of the daemon with this number.
@@ -104,6 +106,10 @@ impl Field {
                     "[[lane]]\nname = 'log'\nscript = '{}'\nretry = '100ms'\n",
                     script.display()
                 );
+            }
+            if number == last {
+                let here = format!("{}/", site.directory().display());
+                text += &plan.lanes.replace('@', &here);
             }
             site.write("etc/notifyd.toml", text);
             let own = |(n, name, value): &(usize, String, String)| {

@@ -13,8 +13,7 @@ mod submitters;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
-const USAGE: &str =
-    "Usage: scripts/chaos notify [--minutes N | --seconds N] [--seed S] | fault NAME | faults";
+const USAGE: &str = "Usage: scripts/chaos notify [--minutes N | --seconds N] [--seed S] | fault NAME | faults | --list";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -32,6 +31,10 @@ fn main() -> ExitCode {
             None => return usage(),
         },
         Some((&"faults", [])) => faults::run_all(),
+        Some((&"--list", [])) => {
+            faults::list();
+            Ok(())
+        }
         _ => return usage(),
     };
     match done {

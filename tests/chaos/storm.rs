@@ -12,7 +12,7 @@ use crate::disk::{EXT4, SmallDisk};
 use crate::field::{Field, Plan};
 use crate::inject::inject;
 use crate::problem::Problem;
-use crate::submitters::{Manner, Submitters};
+use crate::submitters::{Manner, ORDINARY, Submitters};
 
 /// What is special about a storm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,7 +136,7 @@ fn storm(seed: u64, weather: Weather, length: Duration) -> Result<Summary, Probl
             false => dice.between(0, 8),
         }),
         longest: [200, 2000, 30_000][dice.below(3) as usize],
-        drops: true,
+        ..ORDINARY
     };
     let submitters = Submitters::start(&field.entrance(), manner, &mut dice);
     let mut summary = Summary::default();

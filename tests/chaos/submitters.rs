@@ -30,7 +30,7 @@ impl Promises {
     /// survives a power loss.
     pub(crate) fn drop_unsynced(&self, tmp: &Path, new: &Path, number: u64) -> std::io::Result<()> {
         let object = format!("host{}/service", number % 100);
-        let (id, body) = body(&object, number, "");
+        let (id, body) = body(&object, number, "", "");
         std::fs::write(tmp.join(&id), &body)?;
         std::fs::rename(tmp.join(&id), new.join(&id))?;
         let crc = crc32c::crc32c(body.as_bytes());
@@ -41,6 +41,11 @@ impl Promises {
             crc,
         });
         Ok(())
+    }
+
+    /// Takes the promises of others, too.
+    pub(crate) fn join(&self, others: &Self) {
+        others.accepted().into_iter().for_each(|one| self.add(one));
     }
 
     fn add(&self, accepted: Accepted) {
@@ -65,7 +70,21 @@ pub(crate) struct Manner {
     pub(crate) longest: u64,
     /// Whether the drop box is used where no daemon answers.
     pub(crate) drops: bool,
+    /// What their hosts are called, with a number behind.
+    pub(crate) hosts: &'static str,
+    /// More of the context, as JSON, each member with a comma behind.
+    pub(crate) context: &'static str,
 }
+
+/// Submitters at an ordinary pace.
+pub(crate) const ORDINARY: Manner = Manner {
+    threads: 3,
+    pause: Duration::from_millis(10),
+    longest: 500,
+    drops: true,
+    hosts: "host",
+    context: "",
+};
 
 static NUMBER: AtomicU64 = AtomicU64::new(0);
 
@@ -119,9 +138,10 @@ impl Submitter {
             let service = self.dice.below(numbers.len() as u64);
             let number = &mut numbers[service as usize];
             *number += 1;
-            let (object, number) = (format!("host{thread}/service {service}"), *number);
+            let host = format!("{}{thread}", manner.hosts);
+            let (object, number) = (format!("{host}/service {service}"), *number);
             let text = "x".repeat(self.dice.below(manner.longest) as usize);
-            let (id, body) = body(&object, number, &text);
+            let (id, body) = body(&object, number, &text, manner.context);
             // The next one of an object comes when this one was accepted: that
             // is the order that must be kept.
             if !self.submit_until_accepted(&id, &body) {
@@ -200,7 +220,7 @@ fn write_and_rename(temporary: &Path, new: &Path, id: &str, body: &str) -> std::
 }
 
 /// Id and body of a notification.
-fn body(object: &str, number: u64, text: &str) -> (String, String) {
+fn body(object: &str, number: u64, text: &str, context: &str) -> (String, String) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let now = now.expect("after 1970");
     let (ms, count) = (now.as_millis(), NUMBER.fetch_add(1, Ordering::Relaxed));
@@ -212,7 +232,7 @@ fn body(object: &str, number: u64, text: &str) -> (String, String) {
     let (host, service) = object.split_once('/').expect("made so");
     let body = format!(
         "{{\"v\":1,\"id\":\"{id}\",\"kind\":\"raw\",\"created_us\":{},\"site\":\"remote1\",\"path\":[],\
-         \"context\":{{\"HOSTNAME\":\"{host}\",\"SERVICEDESC\":\"{service}\",\"NUMBER\":\"{number}\",\"SERVICEOUTPUT\":\"{text}\"}}}}",
+         \"context\":{{{context}\"HOSTNAME\":\"{host}\",\"SERVICEDESC\":\"{service}\",\"NUMBER\":\"{number}\",\"SERVICEOUTPUT\":\"{text}\"}}}}",
         now.as_micros()
     );
     (id, body)

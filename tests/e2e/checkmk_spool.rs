@@ -1,5 +1,6 @@
 //! What Checkmk's notification spooler left behind reaches the central site once,
-//! its configuration becomes ours, and a notification plugin in its slot submits.
+//! its configuration becomes ours, a notification plugin in its slot submits, and the
+//! ready lanes hand over to it.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,9 +8,12 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use harness::program::{built, repository, target_directory};
-use harness::{Program, Site};
+use harness::{Program, Site, peer};
+use serde_json::Value;
 
-use crate::notify_sites::{Sites, notifyctl};
+use crate::notify_centre::Centre;
+use crate::notify_line::example;
+use crate::notify_sites::{Sites, make_executable, notifyctl};
 
 const FILES: usize = 200;
 const KILLS: usize = 8;
@@ -143,7 +147,7 @@ fn python_reads(path: &Path) {
     let script = "import ast, pprint, sys\n\
                   text = open(sys.argv[1], encoding='utf-8').read()\n\
                   assert text == pprint.pformat(ast.literal_eval(text)) + '\\n', text\n";
-    if harness::peer::available("python3", "python3") {
+    if peer::available("python3", "python3") {
         Program::foreign("python3", "python3")
             .args(["-c", script])
             .arg(path)
@@ -154,7 +158,7 @@ fn python_reads(path: &Path) {
 
 #[test]
 fn what_is_held_goes_back_to_checkmk_while_notifyd_runs_and_reaches_nobody_else() {
-    if !harness::peer::available("python3", "python3") {
+    if !peer::available("python3", "python3") {
         return;
     }
     let sites = Sites::new();
@@ -341,4 +345,75 @@ fn the_plugin_in_checkmks_slot_ends_as_checkmk_expects_it() {
         .arg(&plugin)
         .run();
     assert!(matches!(none.code(), Some(2)), "{}", none.errors());
+}
+
+/// What stands in for `cmk --notify`: it writes down what it was told.
+const CMK: &str = r#"#!/usr/bin/env python3
+import json, os, sys
+if sys.argv[1:] != ["--notify"]:
+    sys.exit(2)
+with open(os.path.dirname(sys.argv[0]) + "/told", "w") as out:
+    json.dump({name[7:]: value for name, value in os.environ.items() if name.startswith("NOTIFY_")}, out)
+"#;
+
+#[test]
+fn the_ready_lanes_hand_over_what_a_checkmk_takes() {
+    if !peer::available("python3", "python3") {
+        return;
+    }
+    let centre = Centre::start(|site| {
+        let cmk = site.write("cmk", CMK);
+        make_executable(&cmk);
+        fs::create_dir(site.path("notify")).expect("own directory");
+        let text = |path: &Path| path.to_str().expect("text").to_owned();
+        example(
+            "lanes-checkmk.toml",
+            &[
+                (
+                    "/omd/sites/central/var/check_mk/notify/spool",
+                    &text(&site.path("notify")),
+                ),
+                ("/omd/sites/central/bin/cmk", &text(&cmk)),
+            ],
+        )
+    });
+    let context = [
+        ("NOTIFICATIONTYPE", "PROBLEM"),
+        ("HOSTNAME", "db1"),
+        ("SERVICEDESC", "Größe \"C:\\\" 'x'"),
+        ("SERVICESTATE", "CRITICAL"),
+        ("LONGSERVICEOUTPUT", "one\ntwo"),
+        ("CONTACTS", "anna,joe"),
+        ("PARAMETER_TO", "somebody else"),
+    ];
+    let id = centre.notify(&context);
+    let outcome = centre.outcome(&id);
+    assert_eq!(
+        outcome.last().map(String::as_str),
+        Some("ended: delivered"),
+        "{outcome:?}"
+    );
+    let told: Value = serde_json::from_slice(&centre.site.read("told")).expect("what it was told");
+    // As the spooler of a Checkmk reads its files.
+    let spooled = Program::foreign("python3", "python3")
+        .args([
+            "-c",
+            "import ast, json, sys\n\
+             print(json.dumps(ast.literal_eval(open(sys.argv[1]).read())))",
+        ])
+        .arg(centre.site.path("notify").join(&id))
+        .run()
+        .success();
+    let spooled: Value = serde_json::from_str(&spooled.text()).expect("JSON");
+    let members = spooled.as_object().expect("a dictionary");
+    assert_eq!(members.keys().collect::<Vec<_>>(), ["context"]);
+    for (name, value) in context {
+        // What a plugin is told by the rules of a Checkmk comes from there.
+        let wanted = (name != "PARAMETER_TO").then(|| Value::from(value));
+        assert_eq!(spooled["context"].get(name), wanted.as_ref(), "{name}");
+        assert_eq!(told.get(name), wanted.as_ref(), "{name}");
+    }
+    assert_eq!(told["ID"], id);
+    let files = fs::read_dir(centre.site.path("notify")).expect("a directory");
+    assert_eq!(files.count(), 1, "nothing half written");
 }

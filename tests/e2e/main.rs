@@ -1,5 +1,11 @@
 //! The stories. Each file is one.
 
+mod agent_server_view;
+mod agentd_figures;
+mod agentpoll_cores;
+mod agentpoll_push;
+mod agentpoll_run;
+mod agentpoll_tls;
 mod broken_input;
 mod checkmk_spool;
 mod clients;
@@ -30,10 +36,13 @@ mod notify_cores;
 mod notify_kill;
 mod notify_line;
 mod notify_link;
+mod notify_logs;
 mod notify_mail;
 mod notify_mailers;
 mod notify_metrics;
 mod notify_sites;
+mod notify_trace;
+mod notify_webhooks;
 mod openssl;
 mod outages;
 mod readme_walk;

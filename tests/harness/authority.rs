@@ -74,7 +74,7 @@ impl Authority {
     /// A certificate for a server at this IP address, and of this name.
     #[track_caller]
     pub fn server(&self, address: &str) -> Credentials {
-        self.sign("server", &format!("IP:{address}"), 30)
+        self.sign(&format!("server-{address}"), &format!("IP:{address}"), 30)
     }
 
     /// A certificate that this authority signed, in files of this name.

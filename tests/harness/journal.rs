@@ -1,7 +1,7 @@
 //! Reads the journal of a spool as sitewire-spool(5) describes it, without any
 //! code of ours: what the judge of the fault tests believes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -30,20 +30,27 @@ const LONGEST: usize = 4 << 20;
 const FIRST: u8 = 1;
 const LAST: u8 = 2;
 const COPY: u8 = 4;
+const AGAIN: u8 = 8;
 
 /// All notifications in the journal of `spool`, by their ids in hexadecimal.
 pub fn read(spool: &Path) -> BTreeMap<String, Told> {
     let segments = segments(spool);
-    let mut all = BTreeMap::new();
+    let mut counting = Vec::new();
     let mut limit = u64::MAX;
     for segment in segments.iter().rev() {
-        for record in &segment.records {
-            if record.sequence <= limit {
-                record.tell(&mut all);
-            }
-        }
+        let records = segment.records.iter();
+        counting.extend(records.filter(|record| record.sequence <= limit));
         if segment.effective {
             limit = limit.min(segment.after);
+        }
+    }
+    counting.sort_by_key(|record| record.sequence);
+    // What is written again says nothing where the first one is there.
+    let mut there: BTreeSet<u64> = counting.iter().map(|record| record.sequence).collect();
+    let mut all = BTreeMap::new();
+    for record in counting {
+        if record.again.is_none_or(|first| there.insert(first)) {
+            record.tell(&mut all);
         }
     }
     all
@@ -160,7 +167,7 @@ impl Followed {
             let len = self.file.read_at(bytes, self.at).unwrap_or(0);
             let mut at = 0;
             while let Some(record) = Record::read(&bytes[at..len], self.epoch) {
-                at += (HEADER + record.body.len()).next_multiple_of(8);
+                at += record.len;
                 if record.kind == 6 {
                     ids.extend(record.body.get(..16).map(hex));
                 }
@@ -203,7 +210,11 @@ struct Record {
     sequence: u64,
     kind: u8,
     flags: u8,
+    /// The number of the record that this one repeats.
+    again: Option<u64>,
     body: Vec<u8>,
+    /// With the next record's place.
+    len: usize,
 }
 
 impl Segment {
@@ -227,7 +238,7 @@ impl Segment {
             // What is damaged is passed over.
             match Record::read(&bytes[at..], epoch).filter(newer) {
                 Some(record) => {
-                    at += (HEADER + record.body.len()).next_multiple_of(8);
+                    at += record.len;
                     records.push(record);
                 }
                 None => at += 8,
@@ -254,11 +265,18 @@ impl Record {
         let crc = crc32c::crc32c(&epoch.to_le_bytes());
         let crc = crc32c::crc32c_append(crc, &record[..4]);
         let crc = crc32c::crc32c_append(crc, &record[8..]);
-        (crc == u32_at(record, 4)).then(|| Self {
+        if crc != u32_at(record, 4) {
+            return None;
+        }
+        let again = record[17] & AGAIN != 0;
+        let before = HEADER + usize::from(again) * 8;
+        Some(Self {
             sequence: u64_at(record, 8),
             kind: record[16],
             flags: record[17],
-            body: record[HEADER..].to_vec(),
+            again: again.then(|| u64_at(record, HEADER)),
+            body: record.get(before..)?.to_vec(),
+            len: len.next_multiple_of(8),
         })
     }
 

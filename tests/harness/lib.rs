@@ -6,6 +6,7 @@
 
 #![warn(missing_docs)]
 
+pub mod agents;
 pub mod authority;
 pub mod clock;
 pub mod icinga2;
@@ -25,6 +26,7 @@ pub mod tap;
 pub mod tls;
 pub mod wait;
 
+pub use agents::Agents;
 pub use authority::{Authority, Credentials};
 pub use clock::Clock;
 pub use icinga2::Icinga2;

@@ -60,6 +60,14 @@ impl Site {
         path
     }
 
+    /// Writes a file that only its owner may read.
+    pub fn write_secret(&self, relative: impl AsRef<Path>, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.write(relative, content);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600))
+            .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        path
+    }
+
     /// Reads a file whole.
     pub fn read(&self, relative: impl AsRef<Path>) -> Vec<u8> {
         let path = self.path(relative);

@@ -15,6 +15,8 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use tokio::sync::watch;
 
+use crate::collect::Effort;
+
 /// Cheap to clone: all clones are one board.
 #[derive(Clone)]
 pub(crate) struct Board(Arc<Shared>);
@@ -36,6 +38,8 @@ pub(crate) struct Published {
     pub(crate) etag: String,
     /// `None` before the first collection; the JSON is `{}` then.
     pub(crate) collected: Option<SystemTime>,
+    /// How the collectors have done.
+    pub(crate) efforts: Vec<Effort>,
     gzip: OnceLock<Bytes>,
 }
 
@@ -139,13 +143,18 @@ fn replace<T>(place: &RwLock<T>, value: T) {
 }
 
 impl Published {
-    pub(crate) fn new(document: Document, collected: SystemTime) -> Result<Self, agent::Error> {
+    pub(crate) fn new(
+        document: Document,
+        efforts: Vec<Effort>,
+        collected: SystemTime,
+    ) -> Result<Self, agent::Error> {
         let json = Bytes::from(document.print()?);
         Ok(Self {
             etag: etag(&json),
             document,
             json,
             collected: Some(collected),
+            efforts,
             gzip: OnceLock::new(),
         })
     }
@@ -157,6 +166,7 @@ impl Published {
             etag: etag(&json),
             json,
             collected: None,
+            efforts: Vec::new(),
             gzip: OnceLock::new(),
         }
     }
@@ -208,7 +218,7 @@ mod tests {
             }),
             ..Document::default()
         };
-        Published::new(document, SystemTime::now()).unwrap()
+        Published::new(document, Vec::new(), SystemTime::now()).unwrap()
     }
 
     #[test]

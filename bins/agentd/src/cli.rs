@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use tracing::Level;
 
 /// Collect the figures of this machine and show them to monitoring systems
@@ -22,7 +22,7 @@ pub(crate) struct Args {
         short,
         long,
         value_name = "FILE",
-        default_value = "/etc/openitcockpit-agent/config.ini"
+        default_value = CONFIG
     )]
     pub(crate) config: PathBuf,
 
@@ -55,9 +55,33 @@ pub(crate) struct Args {
     )]
     pub(crate) log_rotate: i32,
 
-    /// Collect once, print the document and exit
+    /// Collect once, print what was found and exit
     #[arg(long)]
     pub(crate) once: bool,
+
+    /// What is printed: the document, sections for Checkmk, series for
+    /// Prometheus, or one check as a plugin prints it
+    #[arg(
+        long,
+        value_enum,
+        value_name = "FORMAT",
+        default_value = "json",
+        requires = "once"
+    )]
+    pub(crate) format: Format,
+
+    /// The check that is printed, by the name of its service
+    #[arg(
+        long,
+        value_name = "NAME",
+        requires = "once",
+        required_if_eq("format", "nagios")
+    )]
+    pub(crate) check: Option<String>,
+
+    /// Measure rates over so many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 1.0, requires = "once")]
+    pub(crate) sample: f64,
 
     /// Read the configuration, name every problem in it and exit
     #[arg(long, conflicts_with_all = ["once", "print_config"])]
@@ -66,6 +90,15 @@ pub(crate) struct Args {
     /// Print what is in effect, with where it came from, and exit
     #[arg(long, conflicts_with = "once")]
     pub(crate) print_config: bool,
+}
+
+/// Forms of what was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    Json,
+    Checkmk,
+    Prometheus,
+    Nagios,
 }
 
 impl Args {
@@ -83,11 +116,15 @@ impl Args {
     }
 }
 
+/// The configuration file where none is named.
+pub(crate) const CONFIG: &str = "/etc/openitcockpit-agent/config.ini";
+
 const EPILOGUE: &str = "\
 Examples:
   agentd --once | agentpoll once --host web1 --socket /run/sitewire/live
-  agentd --once | jq .disks
+  agentd --once --format nagios --check 'Memory'
   agentd --check-config -c /etc/openitcockpit-agent/config.ini
 
-Exit status: 0 done, 1 failed, 2 used wrongly, 78 the configuration is bad.
+Exit status: 0 done, 1 failed, 2 used wrongly, 78 the configuration is bad;
+             with --format nagios the state: 0 to 3.
 Manual: agentd(8), agentpoll(1), sitewire(7)";

@@ -6,20 +6,27 @@
 
 mod cpu;
 mod custom;
+mod dbus;
 mod disk_io;
 mod disks;
+mod docker;
+mod exporters;
+mod http;
 mod memory;
 mod mount_table;
 mod names;
 mod network;
+mod ntp;
+mod packages;
 mod part;
 mod processes;
-mod root;
+pub(crate) mod root;
 mod round;
 mod schedule;
 mod sensors;
 mod stop;
 mod system;
+mod systemd;
 mod users;
 
 use std::io;
@@ -33,35 +40,45 @@ use crate::config::{Checks, Config};
 use cpu::Processors;
 use disk_io::BlockDevices;
 use disks::FileSystems;
+use docker::Containers;
 use memory::{LoadAverages, MainMemory, SwapSpace};
 use network::{Links, Traffic};
+use ntp::Clock;
 use part::{Collector, Key};
 use processes::Processes;
-use root::Root;
+pub(crate) use root::Root;
+pub(crate) use round::Effort;
 use round::Round;
 use schedule::Schedule;
 use sensors::Thermometers;
 use stop::Stop;
 use system::Origin;
+use systemd::Units;
 use users::Logins;
 
 /// Between the first reading of counters and the first document.
 pub(crate) const FIRST_SAMPLE: Duration = Duration::from_secs(1);
 
+/// One that hangs shall not keep the others waiting.
+const EXPORTERS_AT_ONCE: usize = 4;
+
 /// Parts that tell what counters grew by: they must have been read before.
-const RATES: [Key; 3] = [Key::Cpu, Key::DiskIo, Key::NetIo];
+const RATES: [Key; 4] = [Key::Cpu, Key::DiskIo, Key::NetIo, Key::Docker];
 
 /// Collects until it is stopped.
 pub(crate) struct Collecting {
     stop: Stop,
     rounds: JoinHandle<()>,
     plugins: Schedule,
+    exporters: Schedule,
+    inventory: Schedule,
 }
 
 /// What is found beside the rounds.
 #[derive(Clone, Default)]
 struct Beside {
     plugins: custom::Results,
+    exporters: exporters::Answered,
 }
 
 /// Starts to collect, and puts what is found on the board. What was there
@@ -70,6 +87,8 @@ pub(crate) fn start(config: &Config, board: Board) -> io::Result<Collecting> {
     let stop = Stop::default();
     let beside = Beside::default();
     let plugins = custom::jobs(&config.custom, &beside.plugins, &stop);
+    let exporters = exporters::jobs(&config.prometheus, &beside.exporters, &board);
+    let inventory = packages::job(&config.packages, &board, &stop);
     let rounds = {
         let mut round = round(&config.checks, &Root::real());
         let (interval, stop) = (config.checks.interval, stop.clone());
@@ -81,6 +100,8 @@ pub(crate) fn start(config: &Config, board: Board) -> io::Result<Collecting> {
         stop,
         rounds,
         plugins: Schedule::start(plugins, config.custom.workers),
+        exporters: Schedule::start(exporters, EXPORTERS_AT_ONCE),
+        inventory: Schedule::start(inventory.into_iter().collect(), 1),
     })
 }
 
@@ -96,7 +117,9 @@ fn make_documents(
     while !stop.wait_until(next) {
         let mut document = round.collect(&board.document().document);
         beside.merge_into(&mut document);
-        if let Ok(published) = Published::new(document, SystemTime::now()) {
+        let packages = packages::summary(&board.packages().inventory);
+        document.packagemanager = Checked::Done(packages);
+        if let Ok(published) = Published::new(document, round.efforts(), SystemTime::now()) {
             board.put_document(published);
         }
         // What is late is not made up for.
@@ -114,6 +137,8 @@ impl Collecting {
         // Who panicked has said so.
         let _ = self.rounds.join();
         self.plugins.stop();
+        self.inventory.stop();
+        self.exporters.leave();
     }
 }
 
@@ -121,11 +146,12 @@ impl Beside {
     fn merge_into(&self, document: &mut Document) {
         // The key is always there in the original, even without any plugin.
         document.customchecks = Checked::Done(self.plugins.all());
+        document.prometheus_exporters = Checked::Done(self.exporters.names());
     }
 }
 
 /// One document, whose rates are those of the time `sample`. Plugins run once.
-pub(crate) fn once(config: &Config, sample: Duration) -> Document {
+pub(crate) fn once(config: &Config, sample: Duration) -> Result<Published, agent::Error> {
     let beside = Beside::default();
     let plugins = custom::jobs(&config.custom, &beside.plugins, &Stop::default());
     let plugins = Schedule::start(plugins, config.custom.workers);
@@ -137,7 +163,7 @@ pub(crate) fn once(config: &Config, sample: Duration) -> Document {
     plugins.stop();
     let mut document = round.collect(&Document::default());
     beside.merge_into(&mut document);
-    document
+    Published::new(document, round.efforts(), SystemTime::now())
 }
 
 /// Whether it is wanted, what it finds, its lane, and how long it may take.
@@ -148,11 +174,15 @@ type Wanted = (bool, Key, usize, Duration, Box<dyn Collector>);
 fn round(checks: &Checks, root: &Root) -> Round {
     const AT_ONCE: Duration = Duration::from_secs(2);
     const SOON: Duration = Duration::from_secs(5);
+    const LATER: Duration = Duration::from_secs(10);
     const FILES: usize = 0;
     const DEVICES: usize = 1;
     const DISKS: usize = 2;
+    const SYSTEMD: usize = 3;
+    const DOCKER: usize = 4;
     let root = || root.clone();
-    let collectors: [Wanted; 12] = [
+    let bus = std::env::var("DBUS_SYSTEM_BUS_ADDRESS").ok();
+    let collectors: [Wanted; 15] = [
         (
             true,
             Key::Agent,
@@ -209,6 +239,7 @@ fn round(checks: &Checks, root: &Root) -> Round {
             AT_ONCE,
             Box::new(Logins::new(root())),
         ),
+        (checks.ntp, Key::Ntp, FILES, AT_ONCE, Box::new(Clock)),
         (
             checks.processes,
             Key::Processes,
@@ -236,6 +267,20 @@ fn round(checks: &Checks, root: &Root) -> Round {
             DISKS,
             SOON,
             Box::new(FileSystems::new(root())),
+        ),
+        (
+            checks.systemd,
+            Key::SystemdServices,
+            SYSTEMD,
+            SOON,
+            Box::new(Units::new(root(), bus.as_deref())),
+        ),
+        (
+            checks.docker,
+            Key::Docker,
+            DOCKER,
+            LATER,
+            Box::new(Containers::new()),
         ),
     ];
     let mut round = Round::new(checks.interval);

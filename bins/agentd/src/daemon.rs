@@ -11,11 +11,13 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::board::Board;
+use crate::checkmk_port::{self, Port};
 use crate::cli::Args;
 use crate::collect::{self, Collecting};
 use crate::config::{Config, Finding, Severity, worst};
 use crate::log::{self, LogFile};
-use crate::server::{Figures, Server};
+use crate::push::{self, Pushing};
+use crate::server::{self, Figures, Server};
 
 /// For those who collect, when the daemon ends.
 const STOP: Duration = Duration::from_secs(20);
@@ -81,7 +83,9 @@ struct Daemon {
     board: Board,
     figures: Arc<Figures>,
     server: Server,
+    checkmk: Port,
     collecting: Option<Collecting>,
+    pushing: Option<Pushing>,
 }
 
 impl Daemon {
@@ -97,6 +101,8 @@ impl Daemon {
             Arc::clone(&figures),
             Arc::clone(&config),
         );
+        let checkmk = Port::new(board.clone());
+        let checkmk = checkmk.map_err(|what| Failure::new(Status::Failed, what))?;
         let mut daemon = Self {
             path,
             log,
@@ -105,7 +111,9 @@ impl Daemon {
             board,
             figures,
             server,
+            checkmk,
             collecting: None,
+            pushing: None,
         };
         let prepared = daemon.prepare(&config);
         let prepared = prepared.map_err(|what| Failure::new(Status::Failed, what))?;
@@ -159,6 +167,7 @@ impl Daemon {
     async fn stop(mut self) {
         ready::stopping();
         self.server.stop();
+        self.checkmk.stop();
         tokio::select! {
             () = end_collecting(self.collecting.take()) => {}
             // In a hurry.
@@ -198,14 +207,20 @@ impl Signals {
 
 /// All that a new configuration needs and that may not be had.
 struct Prepared {
-    server: Option<crate::server::Prepared>,
+    server: Option<server::Prepared>,
+    checkmk: checkmk_port::Prepared,
+    push: Option<push::Prepared>,
 }
 
 impl Daemon {
     fn prepare(&self, config: &Arc<Config>) -> Result<Prepared, String> {
         let server = config.serves().then(|| self.server.prepare(config));
+        let push = config.push.enabled;
+        let push = push.then(|| push::prepare(config, server::hostname()));
         Ok(Prepared {
             server: server.transpose()?,
+            checkmk: self.checkmk.prepare(&config.checkmk)?,
+            push: push.transpose()?,
         })
     }
 
@@ -216,6 +231,13 @@ impl Daemon {
             Some(server) => self.server.apply(server)?,
             None => self.server.stop(),
         }
+        self.checkmk.apply(prepared.checkmk);
+        if let Some(old) = self.pushing.take() {
+            old.stop();
+        }
+        self.pushing = prepared
+            .push
+            .map(|push| push::start(push, self.board.clone(), Arc::clone(&self.figures)));
         Ok(())
     }
 }

@@ -1,17 +1,17 @@
 //! Collects the figures of this machine. See agentd(8).
 
-#[allow(dead_code, reason = "read by the server, which is being added")]
 mod board;
+mod checkmk;
+mod checkmk_port;
 mod cli;
-#[allow(dead_code, reason = "started by the daemon, which is being added")]
+#[allow(dead_code, reason = "libvirt is being added")]
 mod collect;
-#[allow(
-    dead_code,
-    reason = "read by the collectors and the server, which are being added"
-)]
 mod config;
 mod daemon;
 mod log;
+mod once;
+mod prometheus;
+mod push;
 mod run;
 mod server;
 

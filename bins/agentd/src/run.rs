@@ -6,9 +6,8 @@ use std::path::Path;
 use program::{Failure, Status};
 
 use crate::cli::Args;
-use crate::collect;
 use crate::config::{Config, Severity, worst};
-use crate::daemon;
+use crate::{daemon, once};
 
 pub(crate) fn run(args: &Args) -> Result<Status, Failure> {
     if args.check_config {
@@ -20,13 +19,8 @@ pub(crate) fn run(args: &Args) -> Result<Status, Failure> {
     if !args.once {
         return daemon::run(args);
     }
-    let (config, _) = Config::load(&args.config);
-    let document = collect::once(&config, collect::FIRST_SAMPLE);
-    let mut text = document
-        .print()
-        .map_err(|error| Failure::caused(Status::Failed, "cannot print the document", error))?;
-    text.push(b'\n');
-    print(&text)
+    let (text, status) = once::run(args)?;
+    print(&text).map(|_| status)
 }
 
 /// Names every problem. Warnings alone are no reason not to start.

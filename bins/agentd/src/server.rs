@@ -25,7 +25,9 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
+pub(crate) use autotls::hostname;
 use bind::bind;
+pub(crate) use bind::bind_text;
 pub(crate) use figures::Figures;
 pub(crate) use mode::Mode;
 

@@ -5,30 +5,34 @@
 //! are followed by a framed query, and whatever comes before the frame is the
 //! core's complaint.
 
-use std::io::{self, Read, Write};
-use std::os::unix::net::UnixStream;
-use std::path::Path;
 use std::time::Duration;
 
 use bstr::{BString, ByteSlice};
 use livestatus::filter::Comparison;
 use livestatus::{Error, Event, Filter, Query, ResponseReader};
-use program::{Failure, Status};
+use program::connection::{self, Connection, Limits, Target};
+use program::{Address, Failure, Status};
 
 /// How long the core may be silent, or not take what it is sent.
-const TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Longest row of an answer: one name.
 const ROW_LIMIT: usize = 1 << 20;
 
 /// A Livestatus socket.
-pub(crate) struct Core<'a> {
-    socket: &'a Path,
+pub(crate) struct Core {
+    target: Target,
 }
 
-impl<'a> Core<'a> {
-    pub(crate) fn new(socket: &'a Path) -> Self {
-        Self { socket }
+impl Core {
+    pub(crate) fn new(socket: Address) -> Self {
+        let limits = Limits {
+            connect: Some(TIMEOUT),
+            silence: Some(TIMEOUT),
+        };
+        Self {
+            target: Target::new(socket, limits),
+        }
     }
 
     /// Descriptions of the services that the core has for this host. A core
@@ -45,7 +49,7 @@ impl<'a> Core<'a> {
             self.ask(&[], &query)
         };
         if names("hosts", "name", "name")?.is_empty() {
-            let what = format!("{} has no host {host_name:?}", self.socket.display());
+            let what = format!("{} has no host {host_name:?}", self.target);
             return Err(Failure::new(Status::TryAgain, what));
         }
         names("services", "description", "host_name")
@@ -64,28 +68,17 @@ impl<'a> Core<'a> {
             .print()
             .map_err(|error| self.failed(Status::Failed, error))?;
         request.extend_from_slice(&query);
-        let mut stream = self.connect().map_err(|error| {
-            let what = format!("cannot connect to {}", self.socket.display());
-            Failure::caused(Status::TryAgain, what, error)
-        })?;
+        let mut stream = self.target.connect()?;
         // A core that does not like what it gets says so and closes: its words
         // are worth more than our "broken pipe".
-        let written = stream.write_all(&request);
+        let written = stream.send(&request);
         let answer = read_rows(&mut stream);
         match (written, answer) {
             (Ok(()), Ok(rows)) => Ok(rows),
             (_, Err(Answer::Bad(error))) => Err(self.failed(Status::Failed, error)),
-            (Err(error), _) | (Ok(()), Err(Answer::Broken(error))) => {
-                Err(self.failed(Status::TryAgain, error))
-            }
+            (Err(error), _) | (Ok(()), Err(Answer::Broken(error))) => Err(error.into()),
+            (Ok(()), Err(Answer::CutOff(error))) => Err(self.failed(Status::TryAgain, error)),
         }
-    }
-
-    fn connect(&self) -> io::Result<UnixStream> {
-        let stream = UnixStream::connect(self.socket)?;
-        stream.set_read_timeout(Some(TIMEOUT))?;
-        stream.set_write_timeout(Some(TIMEOUT))?;
-        Ok(stream)
     }
 
     fn failed(
@@ -93,7 +86,7 @@ impl<'a> Core<'a> {
         status: Status,
         error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Failure {
-        Failure::caused(status, self.socket.display().to_string(), error)
+        Failure::caused(status, self.target.to_string(), error)
     }
 }
 
@@ -101,11 +94,13 @@ impl<'a> Core<'a> {
 enum Answer {
     /// The core said something else.
     Bad(Error),
-    /// The connection ended, or nothing came for too long.
-    Broken(io::Error),
+    /// The connection broke, or nothing came for too long.
+    Broken(connection::Error),
+    /// The answer has no end.
+    CutOff(Error),
 }
 
-fn read_rows(stream: &mut UnixStream) -> Result<Vec<BString>, Answer> {
+fn read_rows(stream: &mut Connection) -> Result<Vec<BString>, Answer> {
     let mut reader = ResponseReader::new(ROW_LIMIT);
     let mut buffer = vec![0; 64 << 10];
     let mut rows = Vec::new();
@@ -113,19 +108,12 @@ fn read_rows(stream: &mut UnixStream) -> Result<Vec<BString>, Answer> {
         match reader.poll_event() {
             Ok(Event::Row(row)) => rows.push(row.cell(0).text().as_bytes().into()),
             Ok(Event::End) => return Ok(rows),
-            Ok(Event::NeedInput) => match stream.read(&mut buffer) {
+            Ok(Event::NeedInput) => match stream.receive(&mut buffer) {
                 Ok(0) => reader.finish(),
                 Ok(length) => reader.push(&buffer[..length]),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    let silent = format!("no answer within {} s", TIMEOUT.as_secs());
-                    return Err(Answer::Broken(io::Error::other(silent)));
-                }
                 Err(error) => return Err(Answer::Broken(error)),
             },
-            Err(error @ Error::Truncated { .. }) => {
-                return Err(Answer::Broken(io::Error::other(error)));
-            }
+            Err(error @ Error::Truncated { .. }) => return Err(Answer::CutOff(error)),
             Err(error) => return Err(Answer::Bad(error)),
         }
     }

@@ -1,31 +1,38 @@
 //! A document as check results, for the services that the core has.
 
+use std::collections::BTreeMap;
+
 use agent::{Document, Evaluator, Rules};
 use bstr::{BString, ByteSlice};
 use livestatus::Command;
+use nagios::object::{ILLEGAL_CHARACTERS, legal_name};
 use objects::CheckResult;
 use program::{Failure, Status};
 
 use crate::cli::Once;
 use crate::core::Core;
-use crate::run::{host_name, now, print, read_document};
+use crate::run::{now, print};
+use crate::source;
 
 pub(crate) fn run(args: &Once) -> Result<Status, Failure> {
-    let document = read_document(&args.file)?;
-    let host_name = host_name(args.host.as_deref());
-    let core = args.socket.as_deref().map(Core::new);
+    let found = source::find(&args.source)?;
+    let rules = found.rules().and(args.threshold.clone());
+    let core = args.socket.clone().map(Core::new);
     let services = match &core {
-        Some(core) => core.services(&host_name)?,
-        None => agent::discover(&document).services.into_keys().collect(),
+        Some(core) => core.services(&found.host_name)?,
+        None => agent::discover_for(&found.document, &rules)
+            .services
+            .into_keys()
+            .collect(),
     };
-    let rules = Rules::new(args.threshold.clone());
-    for rule in rules.unused(&services) {
+    for rule in Rules::new(args.threshold.clone()).unused(&services) {
         eprintln!(
             "agentpoll: --threshold {}: there is no such service",
             rule.pattern()
         );
     }
-    let commands = commands(&evaluate(&document, &host_name, &services, &rules))?;
+    let results = evaluate(&found.document, &found.host_name, &services, &rules);
+    let commands = commands(&results)?;
     match core {
         Some(core) if !args.dry_run => core.submit(&commands),
         _ => print(&commands),
@@ -41,9 +48,19 @@ fn evaluate(
     rules: &Rules,
 ) -> Vec<CheckResult> {
     let evaluator = Evaluator::new(document, host_name.clone(), now(), rules);
-    let services = services
-        .iter()
-        .filter_map(|description| evaluator.service(description.as_bstr()));
+    // A core that does not take all characters in names has others for ours.
+    let known: BTreeMap<BString, &BString> = evaluator
+        .descriptions()
+        .map(|ours| (legal_name(ours, ILLEGAL_CHARACTERS), ours))
+        .collect();
+    let services = services.iter().filter_map(|description| {
+        let ours = known.get(description).copied().unwrap_or(description);
+        let result = evaluator.service(ours.as_bstr())?;
+        Some(CheckResult {
+            service_description: Some(description.clone()),
+            ..result
+        })
+    });
     std::iter::once(evaluator.host()).chain(services).collect()
 }
 

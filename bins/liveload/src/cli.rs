@@ -523,9 +523,15 @@ pub(crate) enum Core {
 impl Core {
     /// How check result files are written for it.
     pub(crate) fn of_files(self) -> nagios::check_result::Core {
+        self.of_commands().of_files()
+    }
+
+    /// How commands are written for it.
+    pub(crate) fn of_commands(self) -> nagios::passive::Core {
         match self {
-            Self::Naemon => nagios::check_result::Core::Naemon,
-            Self::Nagios | Self::Icinga2 => nagios::check_result::Core::Nagios,
+            Self::Nagios => nagios::passive::Core::Nagios,
+            Self::Naemon => nagios::passive::Core::Naemon,
+            Self::Icinga2 => nagios::passive::Core::Icinga2,
         }
     }
 }

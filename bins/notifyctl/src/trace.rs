@@ -4,6 +4,7 @@
 use std::io::Write;
 use std::path::Path;
 
+use bstr::ByteSlice;
 use objects::{Envelope, NotificationId, UnixTime};
 use program::{Failure, Status};
 use serde_json::{Value, json};
@@ -137,9 +138,9 @@ fn describe(event: &Event<'_>) -> String {
                 Some(site) => format!("accepted from {site}"),
                 None => "accepted, submitted here".to_owned(),
             };
-            match path_of(body) {
-                Some(path) => format!("{way} (path {path})"),
-                None => way,
+            match path_of(body).as_slice() {
+                [] => way,
+                path => format!("{way} (path {})", path.join(" -> ")),
             }
         }
         Event::Assigned { targets } => {
@@ -160,6 +161,10 @@ fn describe(event: &Event<'_>) -> String {
             detail,
         } => with(settled(target, *end), detail),
         Event::Ended { end, detail, .. } => with(format!("ended: {end}"), detail),
+        Event::Noted { target, detail } => {
+            let left: Vec<String> = detail.lines().map(shown).collect();
+            format!("{target}: still to get it: {}", left.join(", "))
+        }
         Event::Held { detail } => with("held".to_owned(), detail),
         Event::Released { detail } => with("released".to_owned(), detail),
         Event::RetryAsked { detail } => with("retry asked for".to_owned(), detail),
@@ -187,11 +192,13 @@ fn settled(target: &Target, end: End) -> String {
     }
 }
 
-fn path_of(body: &[u8]) -> Option<String> {
+/// The sites that have stored it, the first one first.
+fn path_of(body: &[u8]) -> Vec<String> {
     let text = objects::notification::to_utf8(body);
-    let envelope = Envelope::parse(&text).ok()?;
-    let path: Vec<&str> = envelope.path.iter().map(objects::SiteId::as_str).collect();
-    (!path.is_empty()).then(|| path.join(" -> "))
+    let Ok(envelope) = Envelope::parse(&text) else {
+        return Vec::new();
+    };
+    envelope.path.iter().map(ToString::to_string).collect()
 }
 
 fn print_json(id: NotificationId, time: UnixTime, event: &Event<'_>, text: &str) -> Value {
@@ -202,8 +209,9 @@ fn print_json(id: NotificationId, time: UnixTime, event: &Event<'_>, text: &str)
         "text": text,
     });
     match event {
-        Event::Accepted { from, .. } => {
+        Event::Accepted { from, body, .. } => {
             all["from"] = json!(from.as_ref().map(ToString::to_string));
+            all["path"] = json!(path_of(body));
         }
         Event::Assigned { targets } => {
             all["targets"] = targets.iter().map(told::json).collect();
@@ -216,17 +224,27 @@ fn print_json(id: NotificationId, time: UnixTime, event: &Event<'_>, text: &str)
             target,
             number,
             verdict,
-            ..
+            text,
         } => {
             all["target"] = target.to_string().into();
             all["attempt"] = (*number).into();
             all["verdict"] = verdict.words().into();
+            all["answer"] = shown(text).into();
         }
-        Event::Settled { target, end, .. } => {
+        Event::Settled {
+            target,
+            end,
+            detail,
+        } => {
             all["target"] = target.to_string().into();
             all["end"] = end.words().into();
+            all["answer"] = shown(detail).into();
         }
-        Event::Ended { end, .. } => all["end"] = end.words().into(),
+        Event::Ended { end, detail, .. } => {
+            all["end"] = end.words().into();
+            all["answer"] = shown(detail).into();
+        }
+        Event::Noted { target, .. } => all["target"] = target.to_string().into(),
         _ => {}
     }
     all
@@ -243,6 +261,7 @@ fn word(event: &Event<'_>) -> &'static str {
         Event::Held { .. } => "held",
         Event::Released { .. } => "released",
         Event::RetryAsked { .. } => "retry_asked",
+        Event::Noted { .. } => "noted",
         Event::Standing(_) => "standing",
         _ => "unknown",
     }

@@ -24,7 +24,7 @@ pub(crate) use certificates::Change;
 pub(crate) use flow::{
     Bulk, By, Flow, Late, Limit, MOST_TOGETHER, OnUnknown, Retry, Storm, WhatIfLate,
 };
-pub(crate) use heartbeat::Heartbeat;
+pub(crate) use heartbeat::{Heartbeat, Watcher};
 use http::settings as http_settings;
 pub(crate) use lanes::{
     Argument, CheckmkLane, CommandLane, Destination, Lane, MailLane, ScriptLane, SyslogFormat,
@@ -233,6 +233,8 @@ impl Configuration {
             let complaint = lane.to.check_files(&lane.name);
             problems.extend(complaint.map(|what| format!("[[lane]] {}: {what}", lane.name)));
         }
+        let complaint = self.heartbeat.as_ref().and_then(Heartbeat::check_files);
+        problems.extend(complaint.map(|what| format!("[heartbeat]: {what}")));
         for (what, path) in [
             ("[spool] directory", &self.spool),
             ("[state] file", &self.state.file),

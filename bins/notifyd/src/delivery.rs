@@ -28,6 +28,16 @@ pub(crate) enum Work {
     },
 }
 
+impl Work {
+    /// All that is to be delivered.
+    pub(crate) fn jobs(&self) -> &[Job] {
+        match self {
+            Self::One(job) => std::slice::from_ref(job),
+            Self::Together { jobs, .. } => jobs,
+        }
+    }
+}
+
 /// Why several are delivered together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Why {
@@ -65,6 +75,9 @@ pub(crate) struct Job {
     pub(crate) told: Arc<Told>,
     /// It is older than the lane's `late_after`.
     pub(crate) is_late: bool,
+    /// Who still has to get it, after an attempt by which others got it; nobody
+    /// named: all.
+    pub(crate) left: Vec<String>,
 }
 
 impl Job {
@@ -137,6 +150,10 @@ pub(crate) struct Outcome {
     pub(crate) text: BString,
     /// How long the other side wants to be left alone, if it says so.
     pub(crate) retry_after: Option<Duration>,
+    /// The addresses of those who still have to get it, if others have got it.
+    pub(crate) left: Vec<String>,
+    /// The lane works: what failed is what was to be delivered.
+    pub(crate) lane_works: bool,
 }
 
 impl Outcome {
@@ -145,6 +162,8 @@ impl Outcome {
             verdict,
             text: text.into(),
             retry_after: None,
+            left: Vec::new(),
+            lane_works: verdict != Verdict::Temporary,
         }
     }
 }

@@ -6,28 +6,34 @@ use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
-use crate::config::Heartbeat;
+use crate::config::Watcher;
 use crate::delivery::Verdict;
 use crate::http::{self, Client, Question};
 use crate::link::Network;
+use crate::means;
 use crate::owner::Request;
+use crate::stop::Stop;
 
 /// Without a watcher it is looked so often whether there is one now.
 const LOOK: Duration = Duration::from_secs(5);
 /// The journal's owner answers between two commits.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How much of what a program says is told.
+const TOLD: usize = 300;
+
 /// Works until the daemon stops. It runs where the links run: when they have no
 /// turn, neither has it.
-pub(crate) async fn run(network: Arc<Network>) {
+pub(crate) async fn run(network: Arc<Network>, stop: Stop) {
     let mut stopping = network.stopping.clone();
     let mut complaint = String::new();
     loop {
         let heartbeat = network.settings().configuration.heartbeat.clone();
         let pause = heartbeat.as_ref().map_or(LOOK, |heartbeat| heartbeat.every);
         if let Some(heartbeat) = heartbeat {
-            let owner = network.owner.clone();
-            let beaten = tokio::task::spawn_blocking(move || beat(heartbeat, &owner)).await;
+            let (owner, stop) = (network.owner.clone(), stop.clone());
+            let watcher = heartbeat.watcher;
+            let beaten = tokio::task::spawn_blocking(move || beat(watcher, &owner, &stop)).await;
             let now = beaten.unwrap_or(Ok(())).err().unwrap_or_default();
             // The same complaint once, not at every beat.
             match (now.is_empty(), now == complaint) {
@@ -45,7 +51,7 @@ pub(crate) async fn run(network: Arc<Network>) {
 }
 
 /// One beat, or why there is none.
-fn beat(heartbeat: Heartbeat, owner: &Sender<Request>) -> Result<(), String> {
+fn beat(watcher: Watcher, owner: &Sender<Request>, stop: &Stop) -> Result<(), String> {
     let (reply, answer) = channel();
     let asked = owner.send(Request::Figures(reply));
     asked.map_err(|_| "the journal has ended".to_owned())?;
@@ -54,10 +60,17 @@ fn beat(heartbeat: Heartbeat, owner: &Sender<Request>) -> Result<(), String> {
     if let Some(error) = figures.disk_error {
         return Err(error);
     }
-    let host = http::host(&heartbeat.url);
-    let asked = Client::new(heartbeat.http).ask(Question {
+    match watcher {
+        Watcher::Url(url, settings) => ask(&url, settings),
+        Watcher::Command(words, timeout) => run_command(&words, timeout, stop),
+    }
+}
+
+fn ask(url: &str, settings: http::Settings) -> Result<(), String> {
+    let host = http::host(url);
+    let asked = Client::new(settings).ask(Question {
         method: "GET",
-        url: &heartbeat.url,
+        url,
         headers: &[],
         body: Vec::new(),
     });
@@ -65,5 +78,17 @@ fn beat(heartbeat: Heartbeat, owner: &Sender<Request>) -> Result<(), String> {
         Ok(answer) if http::judge(answer.status) == Verdict::Delivered => Ok(()),
         Ok(answer) => Err(format!("{host}: HTTP {}", answer.status)),
         Err(trouble) => Err(format!("{host}: {}", trouble.text)),
+    }
+}
+
+fn run_command(words: &[String], timeout: Duration, stop: &Stop) -> Result<(), String> {
+    let outcome = means::run_alone(words, timeout, stop);
+    match outcome.verdict {
+        Verdict::Delivered => Ok(()),
+        _ => {
+            let program = words.first().map(String::as_str).unwrap_or_default();
+            let said = program::log::quote(&outcome.text, TOLD);
+            Err(format!("{program}: {said}"))
+        }
     }
 }

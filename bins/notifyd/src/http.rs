@@ -12,11 +12,10 @@ use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Proxy};
 
 use crate::delivery::Verdict;
+use crate::left_alone;
 
 /// How much of an answer is read.
 const KEPT: u64 = 4096;
-/// A server may ask for a longer pause, but does not get it.
-const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 3600);
 /// A connection that was idle for longer is not used again.
 const IDLE: Duration = Duration::from_secs(5);
 
@@ -91,7 +90,8 @@ impl Client {
             let value = answer.headers().get(name)?;
             Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
         };
-        let retry_after = get(header::RETRY_AFTER).and_then(|value| pause(&value));
+        let retry_after = get(header::RETRY_AFTER)
+            .and_then(|value| left_alone::said_by_server(&value, SystemTime::now()));
         let (status, location) = (answer.status().as_u16(), get(header::LOCATION));
         let mut body = Vec::new();
         // The status says it all; what else it says is for people.
@@ -171,10 +171,12 @@ impl Trouble {
             ureq::Error::BadUri(_) | ureq::Error::Http(_) => Verdict::Permanent,
             _ => Verdict::Temporary,
         };
-        Self {
-            verdict,
-            text: program::exit::chain(&error),
-        }
+        // That it happened at the network says nothing to anybody.
+        let text = match &error {
+            ureq::Error::Io(error) => program::exit::chain(error),
+            error => program::exit::chain(error),
+        };
+        Self { verdict, text }
     }
 }
 
@@ -205,37 +207,9 @@ pub(crate) fn host(url: &str) -> String {
     host.unwrap_or("an address without a host").to_owned()
 }
 
-/// `Retry-After`: seconds, or a date.
-fn pause(value: &str) -> Option<Duration> {
-    let value = value.trim();
-    let pause = match value.parse() {
-        Ok(secs) => Duration::from_secs(secs),
-        Err(_) => {
-            let at = jiff::fmt::rfc2822::DateTimeParser::new()
-                .parse_timestamp(value)
-                .ok()?;
-            let at = SystemTime::from(at);
-            at.duration_since(SystemTime::now()).unwrap_or_default()
-        }
-    };
-    Some(pause.min(MAX_RETRY_AFTER))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_pause_is_a_number_or_a_date() {
-        let secs = |value: &str| pause(value).map(|pause| pause.as_secs());
-        assert_eq!(secs("120"), Some(120));
-        assert_eq!(secs(" 0 "), Some(0));
-        assert_eq!(secs("99999999999"), Some(86_400));
-        assert_eq!(secs("Sun, 06 Nov 1994 08:49:37 GMT"), Some(0));
-        assert_eq!(secs("Fri, 06 Nov 2099 08:49:37 GMT"), Some(86_400));
-        assert_eq!(secs("soon"), None);
-        assert_eq!(secs("-1"), None);
-    }
 
     #[test]
     fn what_is_private_is_encrypted_or_stays_here() {

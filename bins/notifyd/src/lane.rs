@@ -8,7 +8,6 @@ use objects::SiteId;
 
 use crate::config::Lane;
 use crate::delivery::{Outcome, Task, Verdict};
-use crate::mail::Partly;
 use crate::means::Means;
 use crate::owner::Request;
 use crate::processes::Processes;
@@ -32,9 +31,8 @@ pub(crate) fn start(
     crew: &Crew,
 ) -> std::io::Result<()> {
     let tasks = Arc::new(Mutex::new(tasks));
-    let partly = Partly::default();
     for _ in 0..lane.flow.places {
-        let mut means = Means::of(lane.clone(), site.clone(), partly.clone());
+        let mut means = Means::of(lane.clone(), site.clone());
         let runs_processes = lane.to.runs_processes();
         let (tasks, crew) = (Arc::clone(&tasks), crew.clone());
         let work = move || {

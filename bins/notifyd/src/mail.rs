@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::delivery::{Outcome, Verdict, Why, Work};
 use crate::facts::{self, Opened};
 
-pub(crate) use smtp::{Credentials, Encryption, Partly, Server, Smtp};
+pub(crate) use smtp::{Credentials, Encryption, Server, Smtp};
 use template::Rendered;
 pub(crate) use template::{Sources, Templates};
 

@@ -20,6 +20,7 @@ mod http;
 mod intake;
 mod join;
 mod lane;
+mod left_alone;
 mod link;
 mod mail;
 mod means;

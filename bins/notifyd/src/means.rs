@@ -16,9 +16,10 @@ use objects::SiteId;
 
 use crate::config::{Destination, Lane, MailLane, Transport};
 use crate::delivery::{Outcome, Verdict, Work};
-use crate::mail::{Composer, Partly, Smtp, Templates};
+use crate::mail::{Composer, Smtp, Templates};
 use crate::stop::Stop;
 use checkmk::Checkmk;
+pub(crate) use child::run_alone;
 pub(crate) use command::Command;
 use maildir::Maildir;
 use script::Script;
@@ -41,19 +42,19 @@ pub(crate) enum Means {
 }
 
 impl Means {
-    /// Reads what `lane` needs at the site `site`. All its places share `partly`.
-    pub(crate) fn of(lane: Lane, site: SiteId, partly: Partly) -> Self {
+    /// Reads what `lane` needs at the site `site`.
+    pub(crate) fn of(lane: Lane, site: SiteId) -> Self {
         let Lane { name, to, .. } = lane;
-        Self::open(name, to, site, partly).unwrap_or_else(Self::Broken)
+        Self::open(name, to, site).unwrap_or_else(Self::Broken)
     }
 
-    fn open(lane: String, to: Destination, site: SiteId, partly: Partly) -> Result<Self, String> {
+    fn open(lane: String, to: Destination, site: SiteId) -> Result<Self, String> {
         Ok(match to {
             Destination::Script(settings) => Self::Script(Script { lane, settings }),
             Destination::Command(settings) => {
                 Self::Command(Box::new(Command::new(lane, *settings)?))
             }
-            Destination::Mail(mail) => Self::of_mail(*mail, lane, site, partly)?,
+            Destination::Mail(mail) => Self::of_mail(*mail, lane, site)?,
             Destination::Webhook(settings) => {
                 Self::Webhook(Box::new(Webhook::new(lane, *settings)?))
             }
@@ -62,7 +63,7 @@ impl Means {
         })
     }
 
-    fn of_mail(mail: MailLane, lane: String, site: SiteId, partly: Partly) -> Result<Self, String> {
+    fn of_mail(mail: MailLane, lane: String, site: SiteId) -> Result<Self, String> {
         let composer = Composer {
             lane,
             site,
@@ -73,7 +74,7 @@ impl Means {
         };
         Ok(match mail.transport {
             Transport::Maildir(path) => Self::Maildir(Box::new(Maildir { path, composer })),
-            Transport::Smtp(server) => Self::Smtp(Box::new(Smtp::new(composer, server, partly))),
+            Transport::Smtp(server) => Self::Smtp(Box::new(Smtp::new(composer, server))),
             Transport::Sendmail { program, timeout } => Self::Sendmail(Box::new(Sendmail {
                 program,
                 timeout,

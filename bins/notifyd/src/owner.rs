@@ -27,6 +27,7 @@ mod results;
 #[cfg(test)]
 mod simulation;
 mod submitters;
+mod tokens;
 mod watch;
 
 use std::collections::{BTreeMap, HashSet};
@@ -70,6 +71,7 @@ use lanes::LaneWork;
 use pauses::Pauses;
 use peers::PeerWork;
 use submitters::{Answered, Held};
+use tokens::Tokens;
 use watch::Watch;
 pub(crate) use watch::Watched;
 
@@ -195,6 +197,7 @@ pub(crate) struct Owner<S: Storage = DirectoryStorage> {
     lanes: Vec<LaneWork>,
     pauses: Pauses,
     alarms: Alarms,
+    tokens: Tokens,
     watch: Watch,
     /// What is told of after the next commit, and what is told of.
     telling: Vec<Told>,
@@ -291,6 +294,7 @@ impl<S: Storage> Owner<S> {
             changes: Changes::default(),
             pauses: Pauses::load(directory.path()),
             alarms: Alarms::load(directory.path()),
+            tokens: Tokens::new(directory.path()),
             watch: Watch::new(configuration, clock::instant()),
             telling: Vec::new(),
             told: Vec::new(),
@@ -300,8 +304,9 @@ impl<S: Storage> Owner<S> {
             queue,
         };
         owner.apply_pauses();
+        owner.restore_tokens();
         owner.queue.end_settled(now());
-        owner.find_interrupted()?;
+        owner.find_interrupted();
         let mut orphans = BTreeMap::<String, usize>::new();
         let mut next = 0;
         while let Some(page) = owner.open_page(&mut next) {
@@ -425,6 +430,7 @@ impl<S: Storage> Owner<S> {
             if self.stopping && (idle || self.stop.is_over(clock::instant())) {
                 // What the last commit did not take, the next start finds
                 // where it came from.
+                self.store_tokens(true);
                 return;
             }
         }
@@ -472,7 +478,8 @@ impl<S: Storage> Owner<S> {
             .next_end()
             .into_iter()
             .chain(self.fallback.next_due())
-            .chain(self.watch.next_due());
+            .chain(self.watch.next_due())
+            .chain(self.tokens_due());
         let all = lanes.chain(forwards).chain(others);
         all.fold(intake, Instant::min)
     }
@@ -637,6 +644,7 @@ impl<S: Storage> Owner<S> {
                 self.answer_questions();
                 self.answer_links();
                 self.start_jobs();
+                self.store_tokens(false);
             }
             Err(error) => {
                 if self.failing.is_none() {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use authority::settings;
 use program::exit::chain;
-use program::{Failure, Status};
+use program::{Failure, Status, orphans};
 use spool::ground::Ground;
 use spool::{DirectoryStorage, Options, Queue, SpoolDirectory};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -35,6 +35,8 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
 /// At the second signal lanes get this long to kill their scripts.
 const LAST_LOOK: Duration = Duration::from_millis(500);
+/// Not looked for more often than this.
+const ORPHANS: Duration = Duration::from_secs(1);
 /// How much longer than the lanes the owner may take to end.
 const LAST_COMMIT: Duration = Duration::from_secs(10);
 
@@ -273,7 +275,8 @@ impl Parts {
         let stopping = network.stopping.clone();
         tokio::spawn(scrape::serve(door.subscribe(), wake.clone(), stopping));
         tokio::spawn(upkeep::run(Arc::clone(&network)));
-        tokio::spawn(heartbeat::run(Arc::clone(&network)));
+        tokio::spawn(heartbeat::run(Arc::clone(&network), stop.clone()));
+        tokio::spawn(look_after_orphans(network.stopping.clone())?);
         let live = Live::start(path, listeners, door, Arc::clone(&network), notices, crew);
         let parts = Self {
             requests,
@@ -309,6 +312,24 @@ impl Parts {
         let _ = tokio::task::spawn_blocking(move || reporter.join()).await;
         tracing::info!("stopped");
     }
+}
+
+/// Looks at what programs of lanes leave behind, soon after one of them has ended.
+fn look_after_orphans(
+    mut stopping: watch::Receiver<bool>,
+) -> Result<impl Future<Output = ()> + Send, Failure> {
+    orphans::adopt();
+    let mut ended = signal(SignalKind::child()).map_err(cannot_catch)?;
+    Ok(async move {
+        loop {
+            tokio::select! {
+                _ = ended.recv() => {}
+                _ = stopping.wait_for(|stops| *stops) => return,
+            }
+            tokio::time::sleep(ORPHANS).await;
+            let _ = tokio::task::spawn_blocking(orphans::look).await;
+        }
+    })
 }
 
 fn cannot_start(error: std::io::Error) -> Failure {

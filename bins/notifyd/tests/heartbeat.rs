@@ -6,6 +6,7 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use rustix::process::Signal;
 use support::{Site, wait_until};
@@ -29,6 +30,101 @@ fn watcher() -> (String, Arc<AtomicUsize>) {
         }
     });
     (address, beats)
+}
+
+/// How long the watcher waits for a beat before he raises the alarm.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Asks as a watcher does: whether nothing was heard for a while.
+fn is_silent(beats: &AtomicUsize) -> bool {
+    let before = beats.load(Ordering::SeqCst);
+    std::thread::sleep(PATIENCE);
+    beats.load(Ordering::SeqCst) == before
+}
+
+#[test]
+fn the_watcher_hears_nothing_of_a_centre_that_hangs_or_is_gone() {
+    let (address, beats) = watcher();
+    let site = Site::new(
+        "central",
+        &format!("[heartbeat]\nevery = '50ms'\nurl = 'http://{address}/ping/1'\n"),
+    );
+    let daemon = site.start();
+    wait_until("it beats", || beats.load(Ordering::SeqCst) >= 3);
+    daemon.signal(Signal::STOP);
+    wait_until("the alarm is raised", || is_silent(&beats));
+    daemon.signal(Signal::CONT);
+    let before = beats.load(Ordering::SeqCst);
+    wait_until("it beats again", || beats.load(Ordering::SeqCst) > before);
+    daemon.kill();
+    wait_until("the alarm is raised", || is_silent(&beats));
+}
+
+#[test]
+fn a_program_can_tell_the_watcher() {
+    let command = "[heartbeat]\nevery = '50ms'\ncommand = ['@beat', 'to', 'the watcher']\n";
+    let site = Site::new("central", command);
+    let check = || {
+        let output = site.command().arg("--check-config").output().unwrap();
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert!(
+        check().contains("[heartbeat]: ") && check().contains("beat: No such file"),
+        "{}",
+        check()
+    );
+    site.script(
+        "beat",
+        "if [ -e @fails ]; then echo no way out; echo x >>@failed; exit 7; fi\n\
+         echo \"$#: $2 ${NOTIFY_ID-none}\" >>@beats",
+    );
+    assert_eq!(check(), "");
+    let mut daemon = site.start();
+    wait_until("it beats", || site.lines("beats").len() >= 3);
+    assert_eq!(site.lines("beats")[0], "2: the watcher none");
+    // One that fails is no beat, and is told of once.
+    std::fs::write(site.path("fails"), "").unwrap();
+    let said = daemon.wait_for_line("no heartbeat: ");
+    assert!(said.ends_with("/beat: exit code 7: no way out"), "{said}");
+    wait_until("it is tried again", || site.lines("failed").len() >= 3);
+    let complaints = daemon.log().into_iter();
+    assert_eq!(
+        complaints
+            .filter(|line| line.contains("no heartbeat"))
+            .count(),
+        1
+    );
+    std::fs::remove_file(site.path("fails")).unwrap();
+    daemon.wait_for_line("the heartbeat is back");
+    daemon.terminate();
+}
+
+#[test]
+fn a_watcher_is_told_in_one_way() {
+    for (keys, want) in [
+        ("", "needs either `url` or `command`"),
+        (
+            "url = 'http://127.0.0.1/'\ncommand = ['/bin/true']",
+            "needs either `url` or `command`",
+        ),
+        ("command = ['true']", "must begin with an absolute path"),
+        ("command = []", "must begin with an absolute path"),
+        (
+            "url = 'ftp://127.0.0.1/'",
+            "must begin with https:// or http://",
+        ),
+        (
+            "command = ['/bin/true']\nproxy = 'http://127.0.0.1:1'",
+            "`proxy`",
+        ),
+    ] {
+        let site = Site::new("central", &format!("[heartbeat]\n{keys}\n"));
+        let output = site.command().arg("--check-config").output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(78), "{keys}: {said}");
+        assert!(said.contains(want), "{keys}: {said}");
+        assert_eq!(said.lines().count(), 1, "{keys}: {said}");
+    }
 }
 
 #[test]

@@ -288,3 +288,38 @@ fn late_ones_are_marked_or_dropped() {
         daemon.terminate();
     }
 }
+
+#[test]
+fn what_a_contact_has_got_counts_after_a_restart_too() {
+    let site = Site::new(
+        "central",
+        "[[lane]]\nname = 'ops'\nscript = '@plugin'\n\
+         storm = { at_most = [{ count = 2, within = '24h' }] }\n",
+    );
+    site.script("plugin", "echo $NOTIFY_HOSTNAME >>@log");
+    let mut daemon = site.start();
+    submit(&site, "a");
+    submit(&site, "b");
+    let tokens = || std::fs::read_to_string(site.path("spool/tokens")).unwrap_or_default();
+    wait_until("two are delivered", || site.state()["delivered"] == 2);
+    wait_until("both are written down", || {
+        // The bucket is full again in a day, twelve hours for each.
+        let text = serde_json::from_str(&tokens()).unwrap_or(serde_json::Value::Null);
+        let full = text["full_at_us"]["ops"][""][0].as_i64().unwrap_or(0) / 1_000_000;
+        let now = objects::UnixTime::from(std::time::SystemTime::now()).secs();
+        full > now + 23 * 3600
+    });
+    for end in ["kill", "stop"] {
+        match end {
+            "kill" => daemon.kill(),
+            _ => daemon.terminate(),
+        }
+        daemon = site.start();
+        submit(&site, end);
+        wait_until("it waits for a digest", || {
+            lane(&site, "ops")["collected"].as_u64() >= Some(1)
+        });
+        assert_eq!(site.lines("log").len(), 2, "{end}");
+    }
+    daemon.terminate();
+}

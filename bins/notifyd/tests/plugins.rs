@@ -127,7 +127,7 @@ fn plugins_in_python_run_as_they_are() {
 fn scripts_that_do_not_behave_do_not_hold_a_lane() {
     let site = Site::new("central", &script("timeout = '3s'\nexpire = '1s'"));
     site.script("plugin", "");
-    let daemon = site.start();
+    let mut daemon = site.start();
     for (name, text, want) in [
         (
             "a hundred MiB",
@@ -171,8 +171,23 @@ fn scripts_that_do_not_behave_do_not_hold_a_lane() {
         ),
         (
             "somebody in a session of its own who holds the output",
-            "setsid sleep 5 & sleep 600",
-            "temporary failure: killed after 3s",
+            "setsid sleep 600 & echo $! >@stray; sleep 600",
+            "temporary failure: killed after 3s, with 1 outside of its group",
+        ),
+        (
+            "the same without parents",
+            "setsid sh -c 'sleep 600 & echo $! >@orphan'; sleep 600",
+            "temporary failure: killed after 3s, with 1 outside of its group",
+        ),
+        (
+            "one that starts others as fast as they are killed",
+            "setsid sh -c 'while :; do setsid sleep 600 & sleep 0.01; done' & sleep 600",
+            "temporary failure: killed after 3s, with ",
+        ),
+        (
+            "one of whom nothing is known any more",
+            "setsid env -i sh -c 'sleep 600 & echo $! >@nobody' ; exit 0",
+            "success: exit code 0",
         ),
     ] {
         site.script("plugin", text);
@@ -180,8 +195,24 @@ fn scripts_that_do_not_behave_do_not_hold_a_lane() {
         assert!(outcome[0].starts_with(want), "{name}: {:.200}", outcome[0]);
         assert!(outcome[0].len() < 70_000, "{name}");
     }
-    let left = read(&site.path("left"));
-    let _ = Command::new("kill").arg(left.trim()).status();
+    let pid = |file: &str| read(&site.path(file)).trim().to_owned();
+    let lives = |pid: &str| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        !stat.is_empty() && !stat.contains(") Z ")
+    };
+    for file in ["stray", "orphan"] {
+        wait_until("it is gone", || !lives(&pid(file)));
+    }
+    // Nobody is kept from leaving something in the background, but it is told.
+    for file in ["left", "nobody"] {
+        let pid = pid(file);
+        assert!(lives(&pid), "{file}");
+        daemon.wait_for_line(&format!("has left process {pid} (sleep) behind"));
+        let _ = Command::new("kill").arg(&pid).status();
+        // Its parent is notifyd, which lets it go.
+        let path = format!("/proc/{pid}");
+        wait_until("it is gone", || !std::path::Path::new(&path).exists());
+    }
     daemon.terminate();
 }
 

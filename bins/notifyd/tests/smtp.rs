@@ -4,9 +4,11 @@
 mod support;
 
 use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use support::{Site, wait_until};
 
@@ -255,6 +257,60 @@ fn who_is_refused_does_not_keep_others_from_their_mail() {
 }
 
 #[test]
+fn who_has_a_mail_does_not_get_it_again_whatever_is_killed_in_between() {
+    let to_recipient: Script = Box::new(|address, mail| match (address, mail) {
+        ("b@example.com", 0) | ("c@example.com", 0..=2) => "450 greylisted",
+        _ => "250 ok",
+    });
+    let sink = Sink::start(to_recipient, always("250 ok"));
+    let never = lane(&sink.address, THREE).replace("retry = '200ms'", "retry = '1h'");
+    assert!(never.contains("1h"), "{never}");
+    let site = Site::new("central", &never);
+    let mut daemon = site.start();
+    let id = site.submit(CONTEXT);
+    // Each start makes one attempt: b gets it with the second, c with the fourth.
+    for attempt in 1..=3 {
+        let result = format!("result {attempt} temporary failure");
+        wait_until("it is recorded", || site.history(id).contains(&result));
+        daemon.kill();
+        daemon = site.start();
+    }
+    wait_until("it has ended", || {
+        site.history(id)
+            .last()
+            .is_some_and(|last| last == "ended delivered")
+    });
+    let mails = sink.taken().into_iter().map(|mail| mail.recipients);
+    let mails: Vec<_> = mails.collect();
+    assert_eq!(
+        mails,
+        [["a@example.com"], ["b@example.com"], ["c@example.com"]]
+    );
+    drop(daemon);
+}
+
+#[test]
+fn recipients_that_are_refused_do_not_stop_the_lane_and_a_server_that_is_ill_does() {
+    let opens = |to_recipient: Script| {
+        let sink = Sink::start(to_recipient, always("250 ok"));
+        let text = lane(&sink.address, THREE).replace("retry = '200ms'", "retry = '1h'");
+        let site = Site::new("central", &(text + "breaker = 3\n"));
+        let daemon = site.start();
+        for host in ["h1", "h2", "h3", "h4", "h5"] {
+            site.submit(&[("HOSTNAME", host)]);
+        }
+        let lane = || site.state()["lanes"][0].clone();
+        let settled = || lane()["breaker"].is_object() || site.state()["deferred"]["count"] == 5;
+        wait_until("all have failed, or one stands for them", settled);
+        let is_open = lane()["breaker"].is_object();
+        daemon.terminate();
+        is_open
+    };
+    assert!(!opens(always("452 mailbox full")));
+    assert!(opens(always("421 too busy")));
+}
+
+#[test]
 fn a_mail_says_what_happened_in_text_and_html() {
     let sink = Sink::start(always("250 ok"), always("250 ok"));
     let more = format!(
@@ -353,6 +409,39 @@ fn a_server_that_is_away_is_tried_again() {
                 .iter()
                 .any(|word| word.starts_with("result 2 temporary"))
         });
+    }
+}
+
+/// A listener that takes no connection any more, and those that it has taken.
+fn deaf() -> (OwnedFd, Vec<TcpStream>, String) {
+    use rustix::net::{AddressFamily, SocketType, bind, getsockname, listen, socket};
+    let listener = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    bind(&listener, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    listen(&listener, 0).unwrap();
+    let address = SocketAddr::try_from(getsockname(&listener).unwrap()).unwrap();
+    let connect = || TcpStream::connect_timeout(&address, Duration::from_millis(200)).ok();
+    let taken = std::iter::from_fn(connect).collect();
+    (listener, taken, address.to_string())
+}
+
+#[test]
+fn a_server_that_does_not_answer_is_given_up_and_tried_again() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (_deaf, _taken, deaf) = deaf();
+    let silent_at = silent.local_addr().unwrap().to_string();
+    for (name, address) in [("takes no connection", deaf), ("says nothing", silent_at)] {
+        let more = format!("{THREE}\ntimeout = '300ms'\nexpire = '1s'");
+        let site = Site::new("central", &lane(&address, &more));
+        let _daemon = site.start();
+        let said = site.outcome(CONTEXT);
+        let (end, attempts) = said.split_last().unwrap();
+        assert_eq!(end, "ended expired", "{name}: {said:?}");
+        assert!(!attempts.is_empty(), "{name}");
+        let want = format!("temporary failure: {address}: no answer in time");
+        assert!(
+            attempts.iter().all(|said| *said == want),
+            "{name}: {said:?}"
+        );
     }
 }
 

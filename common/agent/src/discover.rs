@@ -4,6 +4,7 @@ use objects::{Host, Service};
 
 use crate::document::{Disk, Document};
 use crate::item::{self, Item};
+use crate::rules::Rules;
 
 /// Seconds in the unit in which a core counts check intervals.
 const INTERVAL_LENGTH: f64 = 60.0;
@@ -15,6 +16,11 @@ const IMAGES: [&str; 5] = ["squashfs", "iso9660", "udf", "erofs", "cramfs"];
 /// that is worth watching. What is not right at this moment (an interface
 /// without link, a file system that does not answer) is taken for not wanted.
 pub fn discover(document: &Document) -> Host {
+    discover_for(document, &Rules::default())
+}
+
+/// As [`discover`], with the processes that the rules look for.
+pub fn discover_for(document: &Document, rules: &Rules) -> Host {
     let check_interval = (document.check_interval() as f64 / INTERVAL_LENGTH).max(1.0);
     let service = Service {
         check_command: COMMAND.into(),
@@ -23,7 +29,7 @@ pub fn discover(document: &Document) -> Host {
         retry_interval: check_interval,
         ..Service::default()
     };
-    let services = item::items(document)
+    let services = item::items(document, rules)
         .into_iter()
         .filter(|(description, item)| is_expressible(description) && is_wanted(document, *item))
         .map(|(description, _)| (description, service.clone()))
@@ -63,6 +69,17 @@ fn is_wanted(document: &Document, item: Item<'_>) -> bool {
         }
         // macOS has no figure for it.
         Item::SystemTime(ntp) => ntp.sync_status == Some(true),
+        // Of the units, the services that go on for ever.
+        Item::SystemdUnit(unit) => {
+            unit.name.ends_with(".service")
+                && unit.active_state == "active"
+                && unit.sub_state == "running"
+        }
+        Item::LaunchdService(service) => service.is_running,
+        Item::WindowsService(service) => {
+            service.status == "Running" && service.start_type.starts_with("Auto")
+        }
+        Item::Guest(guest) => guest.is_running,
         _ => true,
     }
 }

@@ -293,7 +293,9 @@ impl Checks<'_> {
         let Some(raw) = self.0.get(key).filter(|raw| raw.get() != "null") else {
             return Checked::Absent;
         };
-        if let Ok(ErrorObject { error }) = serde_json::from_str(raw.get()) {
+        // A list of one text would be taken for it, too.
+        let is_object = raw.get().starts_with('{');
+        if let (true, Ok(ErrorObject { error })) = (is_object, serde_json::from_str(raw.get())) {
             return Checked::Failed(error);
         }
         let wrong = |cause: &dyn fmt::Display| {

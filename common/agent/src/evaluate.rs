@@ -8,17 +8,20 @@ use std::collections::BTreeMap;
 
 use bstr::{BStr, BString, ByteSlice};
 use objects::state::StateCode;
-use objects::{
-    CheckResult, HostState, Metric, Perfdata, Range, ServiceState, Thresholds, UnixTime,
-};
+use objects::{CheckResult, HostState, Metric, Range, ServiceState, Thresholds, UnixTime};
 
-use crate::document::{
-    Battery, CustomCheck, Disk, DiskIo, Document, NetIo, NetStats, Ntp, Temperature,
+use self::running::{
+    container_cpu, container_memory, container_running, custom_check, event_log, guest,
+    launchd_service, processes, systemd_unit, windows_service,
 };
-use crate::item::{self, Item, Missing};
-use crate::plugin_output::PluginOutput;
+use self::verdict::{Verdict, one_line, percent, size};
+use crate::document::{Battery, Disk, DiskIo, Document, NetIo, NetStats, Ntp, Temperature};
+use crate::item::{self, Item};
 use crate::rules::Rules;
 use crate::words::{bytes, rounded, seconds};
+
+mod running;
+mod verdict;
 
 /// A document is stale when it is older than this many of its intervals.
 const STALE_AFTER_INTERVALS: u64 = 3;
@@ -38,14 +41,33 @@ pub struct Evaluator<'a> {
     items: BTreeMap<BString, Item<'a>>,
 }
 
-/// What one service comes to.
-struct Verdict {
-    state: ServiceState,
-    text: String,
-    /// The text is a plugin's, which has its own words for the state.
-    by_plugin: bool,
-    long: BString,
-    perf_data: BString,
+/// Results for a host whose agent has said nothing for too long: down, and all
+/// its services unknown.
+pub fn silence(
+    host_name: impl Into<BString>,
+    services: &[BString],
+    now: UnixTime,
+    why: &str,
+) -> Vec<CheckResult> {
+    let host_name = host_name.into();
+    let of = |description: Option<&BString>| CheckResult {
+        host_name: host_name.clone(),
+        service_description: description.cloned(),
+        time: now,
+        return_code: match description {
+            None => HostState::Down.code(),
+            Some(_) => ServiceState::Unknown.code(),
+        },
+        plugin_output: one_line(match description {
+            None => format!("{} - {why}", HostState::Down.word()),
+            Some(_) => format!("{} - stale: {why}", ServiceState::Unknown.word()),
+        }),
+        long_plugin_output: BString::default(),
+        perf_data: BString::default(),
+    };
+    std::iter::once(of(None))
+        .chain(services.iter().map(|description| of(Some(description))))
+        .collect()
 }
 
 /// Whether the document can still be believed.
@@ -67,7 +89,7 @@ impl<'a> Evaluator<'a> {
             host_name: host_name.into(),
             now,
             rules,
-            items: item::items(document),
+            items: item::items(document, rules),
         }
     }
 
@@ -194,7 +216,7 @@ impl<'a> Evaluator<'a> {
             Item::DiskStats(disk_io) => disk_stats(disk_io, up_to(60.0, 80.0)),
             Item::NetworkStats(name, net_io) => {
                 let limit = |share| Range::up_to(share * self.line_speed(name)?);
-                self.network_stats(net_io, or(limit(0.85), limit(0.9)))
+                self.network_stats(net_io, or(limit(0.85), limit(0.9)), description)
             }
             Item::NetworkState(link) => network_state(link),
             Item::Sensor(sensor) => temperature(sensor, up_to(90.0, 100.0)),
@@ -203,6 +225,18 @@ impl<'a> Evaluator<'a> {
                 or(Range::inside(0.0, 35.0), Range::inside(0.0, 20.0)),
             ),
             Item::CustomCheck(check) => custom_check(check),
+            Item::Processes(rule) => {
+                let all = self.document.processes.done().map_or(&[][..], |all| all);
+                processes(rule, all, given.unwrap_or(rule.number))
+            }
+            Item::SystemdUnit(unit) => systemd_unit(unit),
+            Item::LaunchdService(service) => launchd_service(service),
+            Item::WindowsService(service) => windows_service(service),
+            Item::EventLog(events) => event_log(events, given),
+            Item::ContainerRunning(container) => container_running(container),
+            Item::ContainerCpu(container) => container_cpu(container, up_to(80.0, 90.0)),
+            Item::ContainerMemory(container) => container_memory(container, up_to(80.0, 90.0)),
+            Item::Guest(machine) => guest(machine),
         }
     }
 
@@ -370,7 +404,7 @@ impl<'a> Evaluator<'a> {
         })
     }
 
-    fn network_stats(&self, net_io: &NetIo, thresholds: Thresholds) -> Verdict {
+    fn network_stats(&self, net_io: &NetIo, thresholds: Thresholds, description: &BStr) -> Verdict {
         if self.document.is_first_collection() && !self.has_rates() {
             return Verdict {
                 state: ServiceState::Ok,
@@ -386,10 +420,14 @@ impl<'a> Evaluator<'a> {
             bytes(net_io.avg_bytes_sent_ps),
             bytes(net_io.avg_bytes_recv_ps)
         );
-        let faults = Thresholds {
-            warn: Range::up_to(5.0),
-            crit: Range::up_to(10.0),
+        let faults = |figure| {
+            let usual = Thresholds {
+                warn: Range::up_to(5.0),
+                crit: Range::up_to(10.0),
+            };
+            self.rules.find_for(description, figure).unwrap_or(usual)
         };
+        let (bad, lost) = (faults("errors"), faults("drops"));
         let rate = |label: &str, value: f64, unit: &str| {
             Metric::new(label, value, unit).limits(Some(0.0), None)
         };
@@ -397,90 +435,11 @@ impl<'a> Evaluator<'a> {
             .metric(rate("traffic", traffic, "B").thresholds(thresholds))
             .metric(rate("sent", net_io.avg_bytes_sent_ps as f64, "B"))
             .metric(rate("received", net_io.avg_bytes_recv_ps as f64, "B"))
-            .metric(rate("errors", errors, "").thresholds(faults))
-            .metric(rate("drops", drops, "").thresholds(faults));
-        verdict.worsen(faults.state(errors));
-        verdict.worsen(faults.state(drops));
+            .metric(rate("errors", errors, "").thresholds(bad))
+            .metric(rate("drops", drops, "").thresholds(lost));
+        verdict.worsen(bad.state(errors));
+        verdict.worsen(lost.state(drops));
         verdict
-    }
-}
-
-impl Missing {
-    fn verdict(&self) -> Verdict {
-        Verdict::unknown(match self {
-            Self::CheckAbsent(key) => format!("the agent's document has no `{key}`"),
-            Self::CheckFailed(error) => format!("the agent's check failed: {error}"),
-            Self::ItemAbsent(name, None) if name.is_empty() => {
-                "not in the agent's document".to_owned()
-            }
-            Self::ItemAbsent(name, None) => format!("{name} is not in the agent's document"),
-            Self::ItemAbsent(name, Some(error)) => {
-                format!("{name} is not in the agent's document: {error}")
-            }
-        })
-    }
-}
-
-impl Verdict {
-    fn measured(thresholds: Thresholds, value: f64, text: String) -> Self {
-        let state = thresholds.state(value);
-        let beyond = match state {
-            ServiceState::Crit => thresholds.crit,
-            ServiceState::Warn => thresholds.warn,
-            _ => None,
-        };
-        let text = match beyond {
-            Some(range) => format!("{text} (threshold {range})"),
-            None => text,
-        };
-        Self {
-            state,
-            ..Self::unknown(text)
-        }
-    }
-
-    fn unknown(text: String) -> Self {
-        Self {
-            state: ServiceState::Unknown,
-            text,
-            by_plugin: false,
-            long: BString::default(),
-            perf_data: BString::default(),
-        }
-    }
-
-    fn no_figure(key: &str) -> Self {
-        Self::unknown(format!("the agent's document has no `{key}`"))
-    }
-
-    fn plugin_output(&self) -> BString {
-        match self.by_plugin {
-            true => self.text.as_str().into(),
-            false => one_line(format!("{} - {}", self.state.word(), self.text)),
-        }
-    }
-
-    fn metric(mut self, metric: Metric) -> Self {
-        if !self.perf_data.is_empty() {
-            self.perf_data.push(b' ');
-        }
-        let metrics = vec![metric];
-        self.perf_data
-            .extend_from_slice(&Perfdata { metrics }.print());
-        self
-    }
-
-    /// Takes over `state` if it is worse.
-    fn worsen(&mut self, state: ServiceState) {
-        let rank = |state| match state {
-            ServiceState::Ok => 0,
-            ServiceState::Unknown => 1,
-            ServiceState::Warn => 2,
-            ServiceState::Crit => 3,
-        };
-        if rank(state) > rank(self.state) {
-            self.state = state;
-        }
     }
 }
 
@@ -566,52 +525,4 @@ fn battery_state(battery: &Battery, thresholds: Thresholds) -> Verdict {
         format!("{charge:.1} % charged, {power}"),
     )
     .metric(percent("charge", charge).thresholds(thresholds))
-}
-
-/// What a plugin said stays as it is; only the ends that are not its own
-/// words get a reason.
-fn custom_check(check: &CustomCheck) -> Verdict {
-    let output = PluginOutput::parse(check.stdout.as_bytes());
-    let text = output.plugin_output.to_string();
-    let (state, reason) = match check.rc {
-        0 => (ServiceState::Ok, ""),
-        1 => (ServiceState::Warn, ""),
-        2 => (ServiceState::Crit, ""),
-        3 => (ServiceState::Unknown, ""),
-        124 => (ServiceState::Unknown, "plugin timed out"),
-        126 => (ServiceState::Unknown, "plugin is not executable"),
-        127 => (ServiceState::Unknown, "plugin does not exist"),
-        -1 => (ServiceState::Unknown, "plugin was killed by a signal"),
-        _ => (
-            ServiceState::Unknown,
-            "plugin ended with no status of a plugin",
-        ),
-    };
-    let text = match (reason, text.is_empty()) {
-        ("", true) => "(no output)".to_owned(),
-        ("", false) => text,
-        (reason, true) => format!("UNKNOWN - {reason} ({})", check.rc),
-        (reason, false) => format!("UNKNOWN - {reason} ({}): {text}", check.rc),
-    };
-    Verdict {
-        state,
-        text,
-        by_plugin: true,
-        long: output.long_plugin_output,
-        perf_data: output.perf_data,
-    }
-}
-
-/// Names and errors in a document can contain anything; a result's first line
-/// is one line.
-fn one_line(text: String) -> BString {
-    text.replace(char::is_control, " ").into()
-}
-
-fn percent(label: &str, value: f64) -> Metric {
-    Metric::new(label, rounded(value), "%").limits(Some(0.0), Some(100.0))
-}
-
-fn size(label: &str, value: u64, max: u64) -> Metric {
-    Metric::new(label, value as f64, "B").limits(Some(0.0), Some(max as f64))
 }

@@ -5,8 +5,11 @@ use std::collections::BTreeMap;
 use bstr::{BStr, BString};
 
 use crate::document::{
-    Battery, Checked, CustomCheck, Disk, DiskIo, Document, NetIo, NetStats, Ntp, Temperature,
+    Battery, Checked, Container, CustomCheck, Disk, DiskIo, Document, Guest, LaunchdService, NetIo,
+    NetStats, Ntp, SystemdUnit, Temperature, WindowsEvent, WindowsService,
 };
+use crate::process::{self, ProcessRule};
+use crate::rules::Rules;
 
 /// One thing that a document tells about.
 #[derive(Debug, Clone, Copy)]
@@ -25,6 +28,15 @@ pub(crate) enum Item<'a> {
     Sensor(&'a Temperature),
     Battery(&'a Battery),
     CustomCheck(&'a CustomCheck),
+    Processes(&'a ProcessRule),
+    SystemdUnit(&'a SystemdUnit),
+    LaunchdService(&'a LaunchdService),
+    WindowsService(&'a WindowsService),
+    EventLog(&'a [WindowsEvent]),
+    ContainerRunning(&'a Container),
+    ContainerCpu(&'a Container),
+    ContainerMemory(&'a Container),
+    Guest(&'a Guest),
 }
 
 /// Why there is no item of a description that is one of ours.
@@ -37,11 +49,13 @@ pub(crate) enum Missing {
     /// The check ran, and the named item is not among what it found; perhaps
     /// because of what the agent says about it.
     ItemAbsent(BString, Option<String>),
+    /// As before, of something that ought to run and so does not.
+    NotRunning(BString),
 }
 
 /// Everything in the document, by description. Of two file systems mounted
 /// one over the other, the later one is what can be seen.
-pub(crate) fn items(document: &Document) -> BTreeMap<BString, Item<'_>> {
+pub(crate) fn items<'a>(document: &'a Document, rules: &'a Rules) -> BTreeMap<BString, Item<'a>> {
     let mut items = BTreeMap::new();
     let mut add = |description: String, item| {
         items.insert(BString::from(description), item);
@@ -96,13 +110,79 @@ pub(crate) fn items(document: &Document) -> BTreeMap<BString, Item<'_>> {
     for (name, check) in document.customchecks.done().into_iter().flatten() {
         add(format!("{CUSTOM_CHECK}{name}"), Item::CustomCheck(check));
     }
+    running(document, rules, &mut add);
     items
+}
+
+/// What runs, or should.
+fn running<'a>(document: &'a Document, rules: &'a Rules, add: &mut impl FnMut(String, Item<'a>)) {
+    if document.processes.done().is_some() {
+        for rule in rules.processes() {
+            add(rule.description().to_string(), Item::Processes(rule));
+        }
+    }
+    for unit in document.systemd_services.done().into_iter().flatten() {
+        if is_unit(unit.name.as_bytes()) {
+            add(unit.name.clone(), Item::SystemdUnit(unit));
+        }
+    }
+    for service in document.launchd_services.done().into_iter().flatten() {
+        let description = format!("{LAUNCHD_SERVICE}{}", service.label);
+        add(description, Item::LaunchdService(service));
+    }
+    for service in document.windows_services.done().into_iter().flatten() {
+        let description = format!("{WINDOWS_SERVICE}{}", service.name);
+        add(description, Item::WindowsService(service));
+    }
+    for (name, events) in document.windows_eventlog.done().into_iter().flatten() {
+        add(format!("{EVENT_LOG}{name}"), Item::EventLog(events));
+    }
+    for container in document.docker.done().into_iter().flatten() {
+        let name = container.name.trim_start_matches('/');
+        add(
+            format!("{CONTAINER_RUNNING}{name}"),
+            Item::ContainerRunning(container),
+        );
+        add(
+            format!("{CONTAINER_CPU}{name}"),
+            Item::ContainerCpu(container),
+        );
+        add(
+            format!("{CONTAINER_MEMORY}{name}"),
+            Item::ContainerMemory(container),
+        );
+    }
+    for (uuid, guest) in document.libvirt.done().into_iter().flatten() {
+        let name = match guest.name.is_empty() {
+            true => uuid,
+            false => &guest.name,
+        };
+        add(format!("{GUEST}{name}"), Item::Guest(guest));
+    }
+}
+
+/// A service with the name of a unit of systemd.
+fn is_unit(description: &[u8]) -> bool {
+    const KINDS: [&[u8]; 11] = [
+        b".service",
+        b".socket",
+        b".target",
+        b".timer",
+        b".mount",
+        b".automount",
+        b".swap",
+        b".path",
+        b".device",
+        b".slice",
+        b".scope",
+    ];
+    KINDS.iter().any(|kind| description.ends_with(kind)) && !description.contains(&b' ')
 }
 
 /// Why `description`, which is not among the document's items, is not there.
 /// `None` if it is the description of no item at all.
 pub(crate) fn missing(document: &Document, description: &BStr) -> Option<Missing> {
-    let kinds: [(&str, &'static str, Option<Missing>); 14] = [
+    let kinds = [
         kind(CPU_USAGE, "cpu", &document.cpu),
         kind(CPU_LOAD, "system_load", &document.system_load),
         kind(MEMORY, "memory", &document.memory),
@@ -117,6 +197,22 @@ pub(crate) fn missing(document: &Document, description: &BStr) -> Option<Missing
         kind(SENSOR, "sensors", &document.sensors),
         kind(BATTERY, "sensors", &document.sensors),
         kind(CUSTOM_CHECK, "customchecks", &document.customchecks),
+        kind(process::PREFIX, "processes", &document.processes),
+        kind(
+            LAUNCHD_SERVICE,
+            "launchd_services",
+            &document.launchd_services,
+        ),
+        kind(
+            WINDOWS_SERVICE,
+            "windows_services",
+            &document.windows_services,
+        ),
+        kind(EVENT_LOG, "windows_eventlog", &document.windows_eventlog),
+        kind(CONTAINER_RUNNING, "docker", &document.docker),
+        kind(CONTAINER_CPU, "docker", &document.docker),
+        kind(CONTAINER_MEMORY, "docker", &document.docker),
+        kind(GUEST, "libvirt", &document.libvirt),
     ];
     for (name, key, why) in kinds {
         let item = match name.ends_with(": ") {
@@ -125,9 +221,24 @@ pub(crate) fn missing(document: &Document, description: &BStr) -> Option<Missing
         };
         let Some(item) = item else { continue };
         let error = document.errors.get(key).cloned();
-        return Some(why.unwrap_or_else(|| Missing::ItemAbsent(item.into(), error)));
+        return Some(why.unwrap_or_else(|| match (name, error) {
+            (LAUNCHD_SERVICE | WINDOWS_SERVICE | CONTAINER_RUNNING | GUEST, None) => {
+                Missing::NotRunning(item.into())
+            }
+            (_, error) => Missing::ItemAbsent(item.into(), error),
+        }));
     }
-    None
+    if !is_unit(description) {
+        return None;
+    }
+    let (_, key, why) = kind("", "systemd_services", &document.systemd_services);
+    let name = || description.to_owned();
+    Some(
+        why.unwrap_or_else(|| match document.errors.get(key).cloned() {
+            None => Missing::NotRunning(name()),
+            error => Missing::ItemAbsent(name(), error),
+        }),
+    )
 }
 
 /// The check of a kind of items: ran (`None`), failed or absent.
@@ -160,3 +271,10 @@ const NETWORK_STATE: &str = "Network state of: ";
 const SENSOR: &str = "Sensor: ";
 const BATTERY: &str = "Battery: ";
 const CUSTOM_CHECK: &str = "Custom check: ";
+const LAUNCHD_SERVICE: &str = "Launchd service: ";
+const WINDOWS_SERVICE: &str = "Windows service: ";
+const EVENT_LOG: &str = "Event log: ";
+const CONTAINER_RUNNING: &str = "Container running: ";
+const CONTAINER_CPU: &str = "Container CPU: ";
+const CONTAINER_MEMORY: &str = "Container memory: ";
+const GUEST: &str = "Virtual machine: ";

@@ -15,10 +15,12 @@ pub mod ini;
 mod item;
 mod lenient;
 pub mod plugin_output;
+pub mod process;
 pub mod rules;
-mod words;
+pub mod words;
 
-pub use discover::discover;
+pub use discover::{discover, discover_for};
 pub use document::{Checked, Document, Error};
 pub use evaluate::Evaluator;
+pub use process::ProcessRule;
 pub use rules::{Rule, Rules};

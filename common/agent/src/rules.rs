@@ -7,6 +7,8 @@ use bstr::{BStr, BString, ByteSlice};
 use objects::Thresholds;
 use objects::perfdata::InvalidRange;
 
+use crate::process::ProcessRule;
+
 /// Thresholds for all services whose description matches a pattern.
 ///
 /// `*` stands for any text. A disk's description ends with its device in
@@ -14,12 +16,19 @@ use objects::perfdata::InvalidRange;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rule {
     pattern: BString,
-    thresholds: Thresholds,
+    /// None if it is about further figures only.
+    thresholds: Option<Thresholds>,
+    /// Those of further figures, which have names.
+    more: Vec<(&'static str, Thresholds)>,
 }
 
-/// Rules in the order they were given; the last one that matches counts.
+/// Rules in the order they were given, of which the last one that matches
+/// counts, and the processes that are looked for.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Rules(Vec<Rule>);
+pub struct Rules {
+    rules: Vec<Rule>,
+    processes: Vec<ProcessRule>,
+}
 
 /// The text is not `PATTERN=WARN,CRIT`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,11 +49,26 @@ impl Rule {
         if pattern.is_empty() {
             return Err(form());
         }
-        Ok(Self {
+        let thresholds = Thresholds::parse(warn.trim().as_bytes(), crit.trim().as_bytes())
+            .map_err(InvalidRule::Range)?;
+        Ok(Self::new(pattern, Some(thresholds)))
+    }
+
+    /// These thresholds for the services that match the pattern.
+    pub fn new(pattern: impl Into<BString>, thresholds: Option<Thresholds>) -> Self {
+        Self {
             pattern: pattern.into(),
-            thresholds: Thresholds::parse(warn.trim().as_bytes(), crit.trim().as_bytes())
-                .map_err(InvalidRule::Range)?,
-        })
+            thresholds,
+            more: Vec::new(),
+        }
+    }
+
+    /// Thresholds for a further figure of such a service: of network traffic
+    /// there are `errors` and `drops`.
+    #[must_use]
+    pub fn with(mut self, figure: &'static str, thresholds: Thresholds) -> Self {
+        self.more.push((figure, thresholds));
+        self
     }
 
     /// Whether it is about the service of this description.
@@ -65,13 +89,48 @@ impl Rule {
 impl Rules {
     /// The rules, in order.
     pub fn new(rules: Vec<Rule>) -> Self {
-        Self(rules)
+        Self {
+            rules,
+            processes: Vec::new(),
+        }
+    }
+
+    /// The same, and processes to be looked for.
+    #[must_use]
+    pub fn with_processes(mut self, processes: Vec<ProcessRule>) -> Self {
+        self.processes = processes;
+        self
+    }
+
+    /// The same, and after them these.
+    #[must_use]
+    pub fn and(mut self, rules: Vec<Rule>) -> Self {
+        self.rules.extend(rules);
+        self
+    }
+
+    /// The processes that are looked for.
+    pub fn processes(&self) -> &[ProcessRule] {
+        &self.processes
     }
 
     /// The thresholds for a service, if a rule is about it.
     pub fn find(&self, description: &BStr) -> Option<Thresholds> {
-        let rule = self.0.iter().rev().find(|rule| rule.matches(description))?;
-        Some(rule.thresholds)
+        self.matching(description).find_map(|rule| rule.thresholds)
+    }
+
+    /// The thresholds for a further figure of a service.
+    pub fn find_for(&self, description: &BStr, figure: &str) -> Option<Thresholds> {
+        self.matching(description)
+            .flat_map(|rule| rule.more.iter().rev())
+            .find(|(name, _)| *name == figure)
+            .map(|(_, thresholds)| *thresholds)
+    }
+
+    /// The rules about a service, the last one first.
+    fn matching(&self, description: &BStr) -> impl Iterator<Item = &Rule> {
+        let rules = self.rules.iter().rev();
+        rules.filter(move |rule| rule.matches(description))
     }
 
     /// The rules that are about none of these services: probably a typing mistake.
@@ -79,7 +138,7 @@ impl Rules {
         &'a self,
         descriptions: &'a [BString],
     ) -> impl Iterator<Item = &'a Rule> + 'a {
-        self.0.iter().filter(|rule| {
+        self.rules.iter().filter(|rule| {
             !descriptions
                 .iter()
                 .any(|description| rule.matches(description.as_bstr()))

@@ -1,7 +1,7 @@
 //! Sizes and durations as people read them.
 
 /// Bytes in the largest unit that leaves a number of at least 1.
-pub(crate) fn bytes(bytes: u64) -> String {
+pub fn bytes(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     if bytes < 1024 {
         return format!("{bytes} B");
@@ -20,7 +20,7 @@ pub(crate) fn bytes(bytes: u64) -> String {
 }
 
 /// Seconds in their two largest units.
-pub(crate) fn seconds(secs: u64) -> String {
+pub fn seconds(secs: u64) -> String {
     let units = [
         (secs / 86_400, "d"),
         (secs / 3600 % 24, "h"),

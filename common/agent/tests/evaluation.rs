@@ -112,12 +112,14 @@ fn discovery_takes_what_is_worth_watching() {
             "Disk stats of: C:",
             "Disk usage of: C: (C:)",
             "Disk usage of: D: (D:)",
+            "Event log: System",
             "Memory",
             "Network state of: Ethernet 2",
             "Network stats of: Ethernet 2",
             "Swap",
             "System Time",
             "Uptime",
+            "Windows service: Spooler",
         ]
     );
     // No clock: that agent has no figure for it. No CPU: its check failed.

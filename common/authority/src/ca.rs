@@ -12,7 +12,7 @@ use std::time::Duration;
 use objects::{SiteId, UnixTime};
 use rcgen::{
     BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, SerialNumber, SubjectPublicKeyInfo,
+    KeyUsagePurpose, SanType, SerialNumber, SubjectPublicKeyInfo,
 };
 
 use crate::directory::{self, Directory, exists, make_directory, must_be_new, names};
@@ -44,6 +44,12 @@ impl Lifetime {
             end: UnixTime::from_secs(now.secs().saturating_add(length)),
         }
     }
+}
+
+/// By which names a certificate is known, and what it is good for.
+pub(crate) struct Purpose {
+    pub(crate) names: Vec<SanType>,
+    pub(crate) usages: Vec<ExtendedKeyUsagePurpose>,
 }
 
 /// A certificate that was issued, and those above it.
@@ -240,20 +246,35 @@ impl Authority {
         public_key: &[u8],
         lifetime: Lifetime,
     ) -> Result<Issued, Error> {
+        let purpose = Purpose {
+            names: vec![site_name(site)?],
+            usages: vec![
+                ExtendedKeyUsagePurpose::ServerAuth,
+                ExtendedKeyUsagePurpose::ClientAuth,
+            ],
+        };
+        self.sign_for(site.as_str(), purpose, public_key, lifetime)
+    }
+
+    /// Signs a key for whoever is called that, and remembers it.
+    pub(crate) fn sign_for(
+        &self,
+        name: &str,
+        purpose: Purpose,
+        public_key: &[u8],
+        lifetime: Lifetime,
+    ) -> Result<Issued, Error> {
         self.key_must_be_good(public_key)?;
         // A chain is no longer valid than its authority: do not promise more.
         let end = lifetime.end.min(self.certificate.not_after);
-        let mut params = params(common_name(site.as_str()), Lifetime { end, ..lifetime });
+        let mut params = params(common_name(name), Lifetime { end, ..lifetime });
         let serial = self.new_serial()?;
         params.serial_number = Some(SerialNumber::from_slice(serial.as_bytes()));
         params.is_ca = IsCa::ExplicitNoCa;
         params.use_authority_key_identifier_extension = true;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![
-            ExtendedKeyUsagePurpose::ServerAuth,
-            ExtendedKeyUsagePurpose::ClientAuth,
-        ];
-        params.subject_alt_names = vec![site_name(site)?];
+        params.extended_key_usages = purpose.usages;
+        params.subject_alt_names = purpose.names;
         let key = SubjectPublicKeyInfo::from_der(public_key)
             .map_err(Error::crypto("a certificate for such a key"))?;
         let signed = params

@@ -1,6 +1,7 @@
 //! What stands in a certificate.
 
 use objects::{SiteId, UnixTime};
+use x509_parser::asn1_rs::Sequence;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, SubjectPublicKeyInfo, X509Certificate};
 use x509_parser::public_key::PublicKey;
@@ -13,6 +14,8 @@ pub struct Certificate {
     der: Vec<u8>,
     /// The sites it names; one that a peer believes has exactly one.
     pub sites: Vec<String>,
+    /// All URIs that it names.
+    pub uris: Vec<String>,
     /// Whom it is for.
     pub subject: String,
     /// Who signed it.
@@ -50,6 +53,7 @@ impl Certificate {
         let public_key = parsed.public_key();
         Ok(Self {
             sites: sites(names),
+            uris: uris(names).map(str::to_owned).collect(),
             subject: parsed.subject().to_string(),
             issuer: parsed.issuer().to_string(),
             is_authority: parsed.is_ca(),
@@ -115,6 +119,19 @@ impl Certificate {
         &self.public_key
     }
 
+    /// The algorithm of the public key, as the contents of its DER sequence, and
+    /// the key itself: for who checks signatures by hand.
+    pub fn key_parts(&self) -> Option<(Vec<u8>, Vec<u8>)> {
+        let (_, key) = SubjectPublicKeyInfo::from_der(&self.public_key).ok()?;
+        // SEQUENCE { SEQUENCE { algorithm }, BIT STRING }
+        let (_, outer) = Sequence::from_der(&self.public_key).ok()?;
+        let (_, algorithm) = Sequence::from_der(&outer.content).ok()?;
+        Some((
+            algorithm.content.to_vec(),
+            key.subject_public_key.data.to_vec(),
+        ))
+    }
+
     /// As bytes.
     pub fn der(&self) -> &[u8] {
         &self.der
@@ -127,11 +144,15 @@ impl Certificate {
 }
 
 pub(crate) fn sites(names: &[GeneralName<'_>]) -> Vec<String> {
-    let sites = names.iter().filter_map(|name| match name {
-        GeneralName::URI(uri) => uri.strip_prefix(SITE_URI),
-        _ => None,
-    });
+    let sites = uris(names).filter_map(|uri| uri.strip_prefix(SITE_URI));
     sites.map(str::to_owned).collect()
+}
+
+fn uris<'n>(names: &'n [GeneralName<'_>]) -> impl Iterator<Item = &'n str> {
+    names.iter().filter_map(|name| match name {
+        GeneralName::URI(uri) => Some(*uri),
+        _ => None,
+    })
 }
 
 /// In the words of people: "ECDSA P-256", "RSA 2048".

@@ -8,6 +8,7 @@
 
 #![warn(missing_docs)]
 
+pub mod agent;
 pub mod ca;
 pub mod certificate;
 pub mod credentials;
@@ -39,6 +40,8 @@ pub use settings::Settings;
 
 /// What the URI of a site begins with.
 pub const SITE_URI: &str = "sitewire:site:";
+/// What the URI of a host's agent begins with.
+pub const AGENT_URI: &str = "sitewire:agent:";
 
 /// Bytes that nobody can guess.
 pub(crate) fn random<const N: usize>() -> [u8; N] {

@@ -10,6 +10,7 @@ pub mod check_result;
 mod error;
 pub mod frame;
 pub mod object;
+pub mod passive;
 pub mod python;
 pub mod shadow;
 mod spool_file;

@@ -30,6 +30,18 @@ const MAX_DIRECTIVES: usize = 200;
 /// Where values begin, counted from where directives begin.
 const VALUE_COLUMN: usize = 19;
 
+/// What Nagios and Naemon do not take in names, as Debian configures them.
+pub const ILLEGAL_CHARACTERS: &str = "`~!$%^&*|'\"<>?,()=";
+
+/// A name with `_` in the place of what is `illegal` in it, ASCII only.
+pub fn legal_name(name: &[u8], illegal: &str) -> BString {
+    let replace = |byte: &u8| match illegal.as_bytes().contains(byte) {
+        true => b'_',
+        false => *byte,
+    };
+    name.iter().map(replace).collect::<Vec<u8>>().into()
+}
+
 /// One object as it is written, without any notion of what it means.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Definition {

@@ -3,19 +3,21 @@
 //!
 //! It runs in a process group of its own, with standard output and error in one
 //! pipe, and with its standard input in memory: nobody has to feed it, whether
-//! it reads all of it or nothing. At its timeout the group is killed.
+//! it reads all of it or nothing. At its timeout it is killed with all it started.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, PipeReader, Read, Seek, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::MemfdFlags;
 use rustix::process::{Pid, PidfdFlags, Signal};
+
+use crate::orphans::Run;
 
 /// How often a running program is looked at for the end of ours.
 const LOOK: Duration = Duration::from_millis(200);
@@ -67,6 +69,8 @@ pub struct Ran {
     pub end: End,
     /// The beginning of what it printed.
     pub printed: Vec<u8>,
+    /// How many that it had started were killed outside of its process group.
+    pub strays: usize,
 }
 
 /// How a program ended.
@@ -89,12 +93,13 @@ pub enum End {
 impl Call<'_> {
     /// Runs it to its end, or kills it as soon as `is_over`.
     pub fn run(&self, is_over: impl Fn(Instant) -> bool) -> Ran {
-        let (mut child, pipe) = match self.start() {
+        let (mut run, pipe) = match self.start() {
             Ok(started) => started,
             Err(error) => {
                 return Ran {
                     end: End::NotStarted(error),
                     printed: Vec::new(),
+                    strays: 0,
                 };
             }
         };
@@ -103,16 +108,17 @@ impl Call<'_> {
             kept: Vec::new(),
             limit: self.kept_output,
         };
-        let end = self
-            .wait(&mut child, &mut output, is_over)
-            .unwrap_or_else(End::Lost);
+        let (end, strays) = self
+            .wait(&mut run, &mut output, is_over)
+            .unwrap_or_else(|error| (End::Lost(error), 0));
         Ran {
             end,
             printed: output.kept,
+            strays,
         }
     }
 
-    fn start(&self) -> io::Result<(Child, PipeReader)> {
+    fn start(&self) -> io::Result<(Run, PipeReader)> {
         let (reader, writer) = io::pipe()?;
         let mut command = Command::new(self.program);
         let variables = match self.environment {
@@ -125,15 +131,14 @@ impl Call<'_> {
         if let Some(directory) = self.directory {
             command.current_dir(directory);
         }
-        let child = command
+        command
             .args(self.arguments)
             .envs(variables.iter().map(|(name, value)| (name, value)))
             .stdin(self.stdin()?)
             .stdout(writer.try_clone()?)
             .stderr(writer)
-            .process_group(0)
-            .spawn()?;
-        Ok((child, reader))
+            .process_group(0);
+        Ok((Run::start(&mut command)?, reader))
     }
 
     fn stdin(&self) -> io::Result<Stdio> {
@@ -147,14 +152,15 @@ impl Call<'_> {
     }
 
     /// Waits for the program itself, not for what it left running in the
-    /// background: that may hold the pipe open for ever.
+    /// background: that may hold the pipe open for ever. How it ended, and how
+    /// many were killed outside of its group.
     fn wait(
         &self,
-        child: &mut Child,
+        run: &mut Run,
         output: &mut Output,
         is_over: impl Fn(Instant) -> bool,
-    ) -> io::Result<End> {
-        let pid = Pid::from_child(child);
+    ) -> io::Result<(End, usize)> {
+        let pid = Pid::from_child(&run.child);
         let deadline = Instant::now() + self.timeout;
         let exited = rustix::process::pidfd_open(pid, PidfdFlags::empty())?;
         let end = loop {
@@ -183,14 +189,10 @@ impl Call<'_> {
                 if output.pipe.is_some() && self.leftovers == Leftovers::Killed {
                     let _ = rustix::process::kill_process_group(pid, Signal::KILL);
                 }
-                return Ok(ended(child.wait()?));
+                return Ok((ended(run.child.wait()?), 0));
             }
         };
-        let _ = rustix::process::kill_process_group(pid, Signal::KILL);
-        // It may have left its group.
-        child.kill()?;
-        child.wait()?;
-        Ok(end)
+        Ok((end, run.kill()?))
     }
 }
 

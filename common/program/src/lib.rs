@@ -11,6 +11,7 @@ pub mod exit;
 pub mod file;
 pub mod lock;
 pub mod log;
+pub mod orphans;
 pub mod ready;
 #[cfg(feature = "tls")]
 pub mod tls;

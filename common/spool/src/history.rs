@@ -12,7 +12,7 @@ use crate::index::Index;
 use crate::journal::{Options, Place, Recovery};
 use crate::record::{Event, Record};
 use crate::replay::replay;
-use crate::segment::{COPY, Frame};
+use crate::segment::Frame;
 use crate::trace::Trace;
 use crate::{DirectoryStorage, Error, Message, Totals};
 
@@ -73,7 +73,7 @@ pub fn snapshot(spool: &Path) -> Result<Snapshot, Error> {
     let new = || Index::new(&Options::default());
     let (mut index, mut recovery) = read(spool, new, |index, place, frame| {
         let record = Record::read(frame.kind, frame.body);
-        index.apply(&record, frame.flags & COPY != 0, place.into());
+        index.apply(&record, frame.flags, place.into());
     })?;
     index.finish_replay();
     recovery.open = index.len();

@@ -7,6 +7,7 @@
 //! stored once ([`slots`]).
 
 mod messages;
+mod notes;
 mod ring;
 mod slots;
 mod states;
@@ -19,11 +20,13 @@ use objects::{NotificationId, SiteId, UnixTime};
 use crate::journal::{Options, Place};
 use crate::queue::Known;
 use crate::record::{End, Event, Record, Standing, Target};
+use crate::segment::{AGAIN, COPY};
 use crate::{Label, Totals};
 
 pub(crate) use messages::{Entry, Whereabouts};
 
 use messages::Messages;
+use notes::Notes;
 use ring::Ring;
 use states::{State, States};
 use targets::Targets;
@@ -76,6 +79,7 @@ pub(crate) struct Index {
     /// States name targets and peers by number. Peers are few and long-lived.
     targets: Targets,
     peers: Vec<SiteId>,
+    notes: Notes,
     rings: BTreeMap<Option<SiteId>, Ring>,
     next_order: u64,
     totals: Totals,
@@ -83,6 +87,8 @@ pub(crate) struct Index {
     /// never were. A journal of an early release has none: then what is found is
     /// counted.
     counted_to: u64,
+    /// Whether those totals have what is written again behind them.
+    counted_again: bool,
     /// Orders and ids of messages that have ended, while the journal is being read:
     /// a group that was written twice must not open them again.
     ended: Option<HashSet<(u64, NotificationId)>>,
@@ -102,10 +108,12 @@ impl Index {
             states: States::default(),
             targets: Targets::default(),
             peers: Vec::new(),
+            notes: Notes::default(),
             rings: BTreeMap::new(),
             next_order: 1,
             totals: Totals::default(),
             counted_to: 0,
+            counted_again: false,
             ended: Some(HashSet::new()),
             ended_since: HashSet::new(),
             peer_ids: options.peer_ids.max(1),
@@ -134,7 +142,8 @@ impl Index {
     }
 
     /// Applies a record that is in the journal, or is going to be.
-    pub(crate) fn apply(&mut self, record: &Record<'_>, copy: bool, at: Whereabouts) {
+    pub(crate) fn apply(&mut self, record: &Record<'_>, flags: u8, at: Whereabouts) {
+        let copy = flags & COPY != 0;
         match record {
             Record::Message { id, time, event } => {
                 // A copy is no new acceptance: the ids of those that were removed
@@ -142,7 +151,7 @@ impl Index {
                 if let (Event::Accepted { from, .. }, false) = (event, copy) {
                     self.remember(*id, from.as_ref());
                 }
-                self.apply_event(*id, *time, event, copy, at);
+                self.apply_event(*id, *time, event, flags, at);
             }
             Record::Checkpoint { peer, ids } => {
                 self.ring(peer.as_ref()).set(ids);
@@ -150,10 +159,15 @@ impl Index {
             // Only a release that does not know what they are copies them.
             Record::Totals { .. } if copy => {}
             // What could not be read then is not in them, but is counted now.
-            Record::Totals { partial: true, .. } if self.counted_to > 0 => {}
+            Record::Totals { partial: true, .. } if self.counted_to > 0 => {
+                self.counted_again = false;
+            }
             Record::Totals {
-                totals, next_order, ..
+                totals,
+                next_order,
+                partial,
             } => {
+                self.counted_again = !partial;
                 self.totals = *totals;
                 self.counted_to = *next_order;
                 // The records that had the highest may have gone with their segment.
@@ -169,9 +183,15 @@ impl Index {
         id: NotificationId,
         time: UnixTime,
         event: &Event<'_>,
-        copy: bool,
+        flags: u8,
         at: Whereabouts,
     ) {
+        if self.messages.order(&id).is_some() {
+            self.notes.apply(id, event);
+        }
+        let copy = flags & COPY != 0;
+        // What is written again is in the totals of who could read it all.
+        let is_counted = flags & AGAIN != 0 && self.counted_again;
         match event {
             Event::Accepted {
                 order,
@@ -183,7 +203,7 @@ impl Index {
                 let accepted = (*order, from.as_ref(), body.len());
                 let is_new = self.apply_accepted(id, time, accepted, *label, (at, copy));
                 // A copy's original is in the totals.
-                if is_new && !(copy && self.counted_to > 0) {
+                if is_new && !is_counted && !(copy && self.counted_to > 0) {
                     self.totals.add_accepted(from.is_some());
                 }
                 if copy {
@@ -208,10 +228,11 @@ impl Index {
             Event::Settled { target, end, .. } => self.change_target(id, target, |progress| {
                 progress.end.get_or_insert(*end);
             }),
-            Event::Ended { end, order, .. } => self.remove(id, *order, *end),
+            Event::Ended { end, order, .. } => self.remove(id, *order, *end, is_counted),
             Event::Held { .. } => self.change_state(id, |state| state.held = true),
             Event::Released { .. } => self.change_state(id, |state| state.held = false),
             Event::Result { .. }
+            | Event::Noted { .. }
             | Event::RetryAsked { .. }
             | Event::Standing(_)
             | Event::Unknown { .. } => {}
@@ -222,6 +243,7 @@ impl Index {
         if self.messages.order(&id).is_none() {
             return;
         }
+        self.notes.set(id, standing.notes.clone());
         let targets = &standing.targets;
         let numbers = targets
             .iter()
@@ -252,7 +274,9 @@ impl Index {
             return false;
         }
         if let Some(order) = self.messages.order(&id) {
-            if copy || self.is_right_before(order, at) {
+            // What was said since of one that is accepted again, by a process that could
+            // not read that, is not said again behind it.
+            if copy {
                 self.move_to(order, at);
             }
             return false;
@@ -277,7 +301,7 @@ impl Index {
         true
     }
 
-    fn remove(&mut self, id: NotificationId, order: u64, end: End) {
+    fn remove(&mut self, id: NotificationId, order: u64, end: End, is_counted: bool) {
         let recorded = order;
         // The segment of the acceptance may have gone when the one of this record
         // was started; then the totals say that the message was open.
@@ -285,7 +309,9 @@ impl Index {
         let order = self.messages.order(&id);
         let is_news = !self.ended_since.contains(&id);
         if order.is_some() || (was_counted && is_news) {
-            self.totals.add_ended(end, 1);
+            if !is_counted {
+                self.totals.add_ended(end, 1);
+            }
             if self.ended.is_some() {
                 self.ended_since.insert(id);
             }
@@ -294,6 +320,7 @@ impl Index {
             if let Some(ended) = &mut self.ended {
                 ended.insert((recorded, id));
             }
+            self.notes.forget(id);
             if let Some(entry) = self.messages.remove(order) {
                 self.states.leave(entry.state());
                 self.forget_targets();
@@ -348,21 +375,6 @@ impl Index {
         let entry = self.messages.get(order);
         if entry.is_some_and(|entry| entry.at() == from) {
             self.move_to(order, to);
-        }
-    }
-
-    /// Whether no segment is between the record of this message and `at`. If there
-    /// is one, a process that could not read it has written the message again, and
-    /// what that segment says of it is not said again behind: it stays needed, and
-    /// is copied with all that.
-    fn is_right_before(&self, order: u64, at: Whereabouts) -> bool {
-        let before = self.messages.get(order).map(Entry::at);
-        match (before, at) {
-            (
-                Some(Whereabouts::Stored { segment, .. }),
-                Whereabouts::Stored { segment: next, .. },
-            ) => next.saturating_sub(segment) <= 1,
-            _ => true,
         }
     }
 
@@ -593,7 +605,20 @@ impl Index {
         Standing {
             targets: targets.map(|t| (t.target, t.attempts, t.end)).collect(),
             held: message.held,
+            notes: self.notes.all(message.id).to_vec(),
         }
+    }
+
+    /// What the next attempt at a target has to know.
+    pub(crate) fn noted(&self, id: NotificationId, target: &Target) -> Option<&[u8]> {
+        let mut notes = self.notes.all(id).iter();
+        let (_, note) = notes.find(|(known, _)| known == target)?;
+        (!note.detail.is_empty()).then_some(&*note.detail)
+    }
+
+    /// Attempts of open messages that have begun, and whose end is not recorded.
+    pub(crate) fn running(&self) -> impl Iterator<Item = (NotificationId, &Target)> {
+        self.notes.running()
     }
 }
 

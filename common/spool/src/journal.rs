@@ -16,7 +16,12 @@
 //!   more. They are removed at leisure; one that is back after a crash, or that
 //!   could not be removed, is not read.
 //! - Sequence numbers never repeat, not even those of failed attempts, so that the
-//!   segments that count are always those with the highest numbers.
+//!   segments that count are always those with the highest numbers. The file of the
+//!   last attempt stays until the next one succeeds: of a process that leaves
+//!   nothing else it says which numbers were used.
+//! - If something cannot be read, nothing is void and nothing removed, as the disk may
+//!   give it another time. What is written again then says which record it
+//!   repeats, and counts only where that one is lost.
 //! - A header counts only once the first group of its segment is there whole,
 //!   because until then nothing in it was ever acknowledged.
 //! - A segment that is not needed any more becomes a later one: under another
@@ -166,6 +171,8 @@ pub struct Draft {
     pub kind: u8,
     /// Whether it is a copy of one in an older segment.
     pub copy: bool,
+    /// The sequence number of the record that it repeats, if that one may count, too.
+    pub again: Option<u64>,
     /// Its body, or the beginning of it.
     pub body: Vec<u8>,
     /// The rest of it: a notification that others have, too, until it is written.
@@ -177,9 +184,9 @@ impl Draft {
         self.rest.as_ref().map_or(&[], |rest| rest.as_bytes())
     }
 
-    /// The length of the whole body.
-    pub fn body_len(&self) -> usize {
-        self.body.len() + self.rest().len()
+    /// How much room its record takes.
+    pub fn room(&self) -> usize {
+        room(self.body.len() + self.rest().len() + self.again.map_or(0, |_| 8))
     }
 
     /// The whole body.
@@ -210,8 +217,14 @@ pub struct Place {
     pub len: u32,
 }
 
-/// Records that recovery found, but that may not be durable where they are.
-pub type Doubtful = Vec<(Place, Draft)>;
+/// What recovery found, but may not be durable where it is.
+pub struct Doubtful {
+    /// The records.
+    pub records: Vec<(Place, Draft)>,
+    /// Whether one of them was visited: where all are written again, what they say
+    /// is not news.
+    pub is_visited: bool,
+}
 
 struct Segment {
     name: String,
@@ -257,8 +270,14 @@ pub struct Journal<S: Storage> {
     /// If recovery could not read everything: the first number of the oldest
     /// segment that was needed. No header says later ones are enough.
     partial_from: Option<u64>,
+    /// The last segment with records that are written again, by a process that could
+    /// not read all before them. Without the first ones they would come behind
+    /// what was said since.
+    repeats: Option<u32>,
     /// Files that are to be removed once the next group is durable.
     superseded: Vec<String>,
+    /// The file of the last attempt to make a segment, if it failed.
+    given_up: Option<String>,
     /// What is damaged stays until the caller could copy it.
     recovering: bool,
     random: RandomState,
@@ -304,7 +323,9 @@ impl<S: Storage> Journal<S> {
             last: replay.durable,
             next_sequence: replay.highest + LEAP,
             partial_from: (replay.recovery.unread > 0).then_some(replay.oldest),
+            repeats: replay.repeats,
             superseded: replay.unfinished,
+            given_up: None,
             recovering: true,
             random: RandomState::new(),
             written: Piece::default(),
@@ -313,13 +334,20 @@ impl<S: Storage> Journal<S> {
         if options.limit.is_none() {
             journal.fit_into_room()?;
         }
-        let mut drafts = Vec::with_capacity(replay.doubtful.len());
-        for place in replay.doubtful {
-            let (segment, offset) = (place.segment, place.offset);
-            let draft = journal.read_draft(segment, offset, place.len as usize)?;
-            drafts.push((place, draft));
+        let mut records = Vec::with_capacity(replay.doubtful.len());
+        for found in replay.doubtful {
+            let place = found.place;
+            let mut draft = journal.read_draft(place.segment, place.offset, place.len as usize)?;
+            // If something cannot be read, nothing is void where it is.
+            let counts = found.is_repeated || journal.partial_from.is_some();
+            draft.again = counts.then_some(found.first);
+            records.push((place, draft));
         }
-        Ok((journal, drafts, replay.recovery))
+        let doubtful = Doubtful {
+            records,
+            is_visited: replay.is_told,
+        };
+        Ok((journal, doubtful, replay.recovery))
     }
 
     /// Sets the limit, and shortens segments where it is low, by what is free.
@@ -334,13 +362,13 @@ impl<S: Storage> Journal<S> {
         Ok(())
     }
 
-    /// Whether a record with a body of this length can go to the head.
-    pub fn has_room(&self, body: usize) -> bool {
+    /// Whether this record can go to the head.
+    pub fn has_room(&self, draft: &Draft) -> bool {
         let Some(head) = &self.head else {
             return false;
         };
         let len = self.segments[&head.segment].len;
-        !head.used || len + room(body) as u64 <= self.segment_size
+        !head.used || len + draft.room() as u64 <= self.segment_size
     }
 
     /// Makes the first of `drafts`, as many as fit but at least `together` and
@@ -387,6 +415,9 @@ impl<S: Storage> Journal<S> {
         };
         self.written = piece;
         self.last = self.next_sequence - 1;
+        if drafts.iter().any(|draft| draft.again.is_some()) {
+            self.repeats = Some(head.segment);
+        }
         self.head = Some(Head { used: true, ..head });
         Ok(places)
     }
@@ -448,6 +479,7 @@ impl<S: Storage> Journal<S> {
             epoch: self.random.hash_one(first),
             oldest: self.partial_from.or(oldest).unwrap_or(first),
             recycled: spare.size > 0,
+            partial: self.partial_from.is_some(),
         };
         let mut segment = Segment {
             name: spare.name,
@@ -485,27 +517,35 @@ impl<S: Storage> Journal<S> {
     fn name_segment(&mut self, segment: &mut Segment) -> Result<(), Error> {
         let path = self.storage.path("");
         let name = segment_name(segment.first);
-        let named = match self.storage.rename(&segment.name, &name) {
-            Err(error) => Err(Error::io("rename to", &self.storage.path(&name))(error)),
-            Ok(()) => {
-                segment.name = name;
-                let synced = self.spares.sync_names(&self.storage);
-                synced.map_err(Error::io("sync", &path))
-            }
-        };
-        if named.is_err() {
+        if let Err(error) = self.storage.rename(&segment.name, &name) {
             // Also if a stranger has the name: the next number is free.
             self.next_sequence += 1;
             let _ = self.storage.remove(&segment.name);
+            return Err(Error::io("rename to", &self.storage.path(&name))(error));
         }
-        named
+        segment.name = name;
+        let synced = self.spares.sync_names(&self.storage);
+        if synced.is_err() {
+            self.next_sequence += 1;
+            self.give_up(segment.name.clone());
+        }
+        synced.map_err(Error::io("sync", &path))
     }
 
     /// Drops a segment that never held anything durable. It does not matter
     /// whether its file goes: the next header voids it.
     fn discard(&mut self, number: u32) {
         if let Some(segment) = self.segments.remove(&number) {
-            let _ = self.storage.remove(&segment.name);
+            self.give_up(segment.name);
+        }
+    }
+
+    /// What is given up goes when the next one is there. If this process ends before
+    /// that, the name tells the next one which numbers were used: removed, the file
+    /// may be back some day.
+    fn give_up(&mut self, name: String) {
+        if let Some(before) = self.given_up.replace(name) {
+            let _ = self.storage.remove(&before);
         }
     }
 
@@ -520,6 +560,7 @@ impl<S: Storage> Journal<S> {
             }
         };
         let older = std::mem::replace(&mut self.segments, newer);
+        self.superseded.extend(self.given_up.take());
         let (storage, spares) = (&self.storage, &mut self.spares);
         self.superseded.retain(|name| match storage.remove(name) {
             Ok(()) => false,
@@ -611,12 +652,13 @@ impl<S: Storage> Journal<S> {
         }
         let frame = Frame::decode(&bytes, 0, segment.epoch).ok_or_else(damaged)?;
         let (kind, copy) = (frame.kind, frame.flags & COPY != 0);
-        let len = frame.len();
+        let (len, before) = (frame.len(), frame.len() - frame.body.len());
         bytes.truncate(len);
-        let body = bytes.split_off(RECORD_HEADER);
+        let body = bytes.split_off(before);
         Ok(Draft {
             kind,
             copy,
+            again: None,
             body,
             rest: None,
         })
@@ -666,6 +708,7 @@ impl<S: Storage> Journal<S> {
             sequence: 0,
             kind: draft.kind,
             flags: 0,
+            again: None,
             body: &draft.body,
         }))
     }
@@ -703,6 +746,14 @@ impl<S: Storage> Journal<S> {
     pub fn segments(&self) -> impl ExactSizeIterator<Item = (u32, u64)> + '_ {
         let entries = self.segments.iter();
         entries.map(|(number, segment)| (*number, segment.size))
+    }
+
+    /// The oldest segment, and those that can only go together with it.
+    pub fn going_first(&self) -> impl Iterator<Item = u32> + '_ {
+        let mut numbers = self.segments.keys().copied();
+        let oldest = numbers.next();
+        let others = numbers.take_while(|number| Some(*number) <= self.repeats);
+        oldest.into_iter().chain(others)
     }
 
     /// Bytes of all segments.
@@ -788,10 +839,7 @@ impl Segment {
         (ahead, segment_size): (u64, u64),
         piece: &mut Piece,
     ) -> io::Result<Vec<Place>> {
-        let len: u64 = drafts
-            .iter()
-            .map(|draft| room(draft.body_len()) as u64)
-            .sum();
+        let len: u64 = drafts.iter().map(|draft| draft.room() as u64).sum();
         let ahead = match len > ahead / LONG_GROUP {
             true => 0,
             false => ahead,
@@ -812,6 +860,7 @@ impl Segment {
                     sequence: first_sequence + number as u64,
                     kind: draft.kind,
                     flags: first | last | flag(draft.copy, COPY),
+                    again: draft.again,
                     body: &draft.body,
                 };
                 places.push(Place {
@@ -868,7 +917,7 @@ pub(crate) fn is_full(error: &io::Error) -> bool {
 fn fitting(drafts: &[&Draft], left: u64) -> usize {
     let mut total = 0;
     let fitting = drafts.iter().take_while(|draft| {
-        total += room(draft.body_len()) as u64;
+        total += draft.room() as u64;
         total <= left
     });
     fitting.count()

@@ -1,7 +1,7 @@
 //! The messages of a spool.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use objects::{NotificationId, SiteId, UnixTime};
@@ -9,7 +9,7 @@ use objects::{NotificationId, SiteId, UnixTime};
 use crate::index::{Entry, Index, Whereabouts};
 use crate::journal::{Draft, Journal, Options, Place, Recovery};
 use crate::record::{ACCEPTED, ENDED, End, Event, MAX_DETAILS, Record, Standing, Target, Verdict};
-use crate::segment::{COPY, Frame, MAX_RECORD};
+use crate::segment::{Frame, MAX_RECORD};
 use crate::trace::Trace;
 use crate::{Error, Label, Message, Space, Storage, Totals};
 
@@ -133,12 +133,16 @@ impl<S: Storage> Queue<S> {
             if let Some(about) = of_later_release(&record) {
                 unknown.push((place, about));
             }
-            index.apply(&record, frame.flags & COPY != 0, place.into());
+            index.apply(&record, frame.flags, place.into());
         };
         let (journal, doubtful, mut recovery) = Journal::recover(storage, &options, &mut visit)?;
-        let ended = doubtful.iter().filter(|(_, draft)| draft.kind == ENDED);
+        let ended = doubtful.records.iter();
+        let ended = ended.filter(|(_, draft)| draft.kind == ENDED);
         let ended = ended.filter_map(|(_, draft)| draft.id());
         let ended: HashSet<NotificationId> = ended.filter(|id| index.has_ended(id)).collect();
+        if !doubtful.is_visited {
+            durable = *index.totals();
+        }
         let doubtful_totals = index.totals().without(&durable);
         index.finish_replay();
         recovery.open = index.len();
@@ -156,7 +160,7 @@ impl<S: Storage> Queue<S> {
             copied: None,
             failing: None,
         };
-        for (place, draft) in doubtful {
+        for (place, draft) in doubtful.records {
             if let Some(draft) = queue.still_true(draft, &ended) {
                 queue.write_again(place, draft);
             }
@@ -303,6 +307,24 @@ impl<S: Storage> Queue<S> {
                 text: text.into(),
             };
             self.record(id, time, event);
+        }
+        open
+    }
+
+    /// Records what the next attempt has to know, at most
+    /// [`MAX_TEXT`](crate::record::MAX_TEXT) bytes that mean nothing here.
+    /// `false` if the message is not open at this target.
+    pub fn note(
+        &mut self,
+        id: NotificationId,
+        target: &Target,
+        detail: &[u8],
+        time: UnixTime,
+    ) -> bool {
+        let open = self.index.end_at(id, target) == Some(None);
+        if open {
+            let (target, detail) = (target.clone(), detail.into());
+            self.record(id, time, Event::Noted { target, detail });
         }
         open
     }
@@ -555,34 +577,15 @@ impl<S: Storage> Queue<S> {
     }
 
     /// What attempts there are with a start and no end, of messages that are open:
-    /// whatever interrupted them, nobody knows how they ended. One that was released
-    /// since then does not count. Reads the whole journal.
-    pub fn interrupted(&self) -> Result<HashSet<(NotificationId, Target)>, Error> {
-        let mut unknown: HashMap<NotificationId, HashMap<Target, u32>> = HashMap::new();
-        self.journal.visit(&mut |_, frame| {
-            let Record::Message { id, event, .. } = Record::read(frame.kind, frame.body) else {
-                return;
-            };
-            match event {
-                Event::Attempt { target, number } if self.is_open_at(id, &target) => {
-                    unknown.entry(id).or_default().insert(target, number);
-                }
-                Event::Result { target, number, .. } => {
-                    if let Some(of) = unknown.get_mut(&id)
-                        && of.get(&target).is_some_and(|started| *started <= number)
-                    {
-                        of.remove(&target);
-                    }
-                }
-                Event::Released { .. } => {
-                    unknown.remove(&id);
-                }
-                _ => {}
-            }
-        })?;
-        let all = unknown.into_iter();
-        let all = all.flat_map(|(id, of)| of.into_keys().map(move |target| (id, target)));
-        Ok(all.collect())
+    /// after a start, nobody knows how they ended. One that was released since then
+    /// does not count.
+    pub fn running(&self) -> impl Iterator<Item = (NotificationId, &Target)> {
+        self.index.running()
+    }
+
+    /// What [`Queue::note`] said last of an open message at a target.
+    pub fn noted(&self, id: NotificationId, target: &Target) -> Option<&[u8]> {
+        self.index.noted(id, target)
     }
 
     /// What was accepted and how it ended, over the life of the spool: with
@@ -642,7 +645,7 @@ impl<S: Storage> Queue<S> {
         }
         let mut record = Record::Message { id, time, event };
         let at = Whereabouts::Pending(self.first_pending + self.pending.len() as u64);
-        self.index.apply(&record, false, at);
+        self.index.apply(&record, 0, at);
         if let Record::Message {
             event: Event::Accepted { body, .. },
             ..
@@ -721,7 +724,7 @@ impl<S: Storage> Queue<S> {
     fn write(&mut self, drafts: &[&Draft], together: usize) -> Result<Vec<Place>, Error> {
         let fits = drafts
             .first()
-            .is_some_and(|first| self.journal.has_room(first.body_len()));
+            .is_some_and(|first| self.journal.has_room(first));
         if fits && let Ok(places) = self.journal.write_group(drafts, together) {
             return Ok(places);
         }
@@ -819,7 +822,12 @@ impl<S: Storage> Queue<S> {
             let is_ending = self.ending.is_some_and(|oldest| oldest <= number);
             // What could not be read may be needed.
             if self.partial || !too_many || is_ending || self.index.live_count(number) > 0 {
-                return Some(number);
+                let mut together = self.journal.going_first();
+                let oldest = together.next();
+                return match together.any(|going| going == number) {
+                    true => oldest,
+                    false => Some(number),
+                };
             }
             bytes -= len;
             left -= 1;
@@ -833,24 +841,33 @@ impl<S: Storage> Queue<S> {
         self.journal.segments().map(|(_, bytes)| bytes).sum()
     }
 
-    /// Copies open messages out of the oldest segment if there are too many
-    /// segments for what is open, so that it can go with the next new one.
+    /// Copies open messages out of the oldest segment that has some, if there are too
+    /// many segments for what is open: it can go with the next new one then, like
+    /// those before it.
     fn tidy(&mut self) -> Result<(), Error> {
-        // What room there is is for ends. They let the oldest segments go, too.
-        if self.journal.is_full_of_bytes() {
+        // What room there is is for ends. They let the oldest segments go, too. And a
+        // copy would open again what has ended in a place that could not be read.
+        if self.partial || self.journal.is_full_of_bytes() {
             return Ok(());
         }
-        let oldest = self.journal.segments().next();
-        let crowded = self.journal.segments().len() > self.options.compact_above
-            || self.journal.disk_bytes() > self.journal.limit() / 2
+        let mut left = self.journal.segments().len();
+        let mut going = 0;
+        let oldest = self.journal.segments().find(|(number, bytes)| {
+            let is_live = self.index.live_count(*number) > 0;
+            if !is_live {
+                left -= 1;
+                going += bytes;
+            }
+            is_live
+        });
+        let disk_bytes = self.journal.disk_bytes().saturating_sub(going);
+        let crowded = left > self.options.compact_above
+            || disk_bytes > self.journal.limit() / 2
             || self.journal.space() == Space::Full;
-        // A copy would open again what has ended in a place that could not be read.
         if let Some((oldest, _)) = oldest
-            && self.journal.segments().len() > 1
-            && !self.partial
+            && left > 1
             && crowded
-            && self.index.live_count(oldest) > 0
-            && self.index.live_bytes() < self.segment_bytes() / 2
+            && self.index.live_bytes() < (self.segment_bytes() - going) / 2
         {
             self.copy_from(oldest)?;
         }
@@ -926,7 +943,11 @@ impl<S: Storage> Queue<S> {
         {
             *standing = self.index.standing(order);
             *label = self.index.label(order);
-            return draft(&record, true);
+            let again = copy.again;
+            return Draft {
+                again,
+                ..draft(&record, true)
+            };
         }
         copy
     }
@@ -982,7 +1003,7 @@ fn counts(drafts: &[&Draft]) -> Totals {
 
 /// The place in the order that a record of an acceptance gives.
 fn order_of(draft: &Draft) -> Option<u64> {
-    if draft.kind != ACCEPTED || draft.copy {
+    if draft.kind != ACCEPTED || draft.copy || draft.again.is_some() {
         return None;
     }
     match Record::read(draft.kind, &draft.body) {
@@ -1001,6 +1022,7 @@ fn draft(record: &Record<'_>, copy: bool) -> Draft {
     Draft {
         kind,
         copy,
+        again: None,
         body,
         rest: None,
     }

@@ -18,6 +18,7 @@
 //! | 7 | held | `u16` length and detail: who, and why |
 //! | 8 | released | the same |
 //! | 9 | retry asked for | the same |
+//! | 10 | noted | target, `u16` length and what the next attempt there has to know, which means nothing to the spool |
 //! | 128 | checkpoint | (no id, no time) `u8` length and peer (empty: the ring over all), `u32` number of ids, ids, oldest first |
 //! | 129 | totals | (no id, no time) `u64` next order of acceptance, `u64` notifications submitted here, `u64` received from peers, `u8` number of ends, each `u8` end, `u64` how many ended so; `u8` 1 if not all before could be read |
 //!
@@ -32,7 +33,9 @@
 //! 0; then `u8` 1 if it is held. Body and standing are one record, because a copy
 //! of one without the other would be taken for both. Behind that stands its label:
 //! `u8` 1, `u32` what it is about. Early releases wrote none: then the notification
-//! has to be read.
+//! has to be read. Behind that, or one byte 0 for no label, stands what only a few
+//! have: `u16` number of targets, each target, `u8` 1 if an attempt runs there, `u16`
+//! length and what was noted.
 //!
 //! Verdicts: 1 success, 2 temporary failure, 3 permanent failure. Ends: 1 stored
 //! by peer, 2 delivered, 3 refused, 4 expired, 5 superseded, 6 dropped, 7 nobody
@@ -280,12 +283,23 @@ pub struct Standing {
     pub targets: Vec<(Target, u32, Option<End>)>,
     /// Whether it was held by hand.
     pub held: bool,
+    /// What is noted of some of the targets.
+    pub notes: Vec<(Target, Note)>,
 }
 
 impl Standing {
     fn is_empty(&self) -> bool {
-        self.targets.is_empty() && !self.held
+        self.targets.is_empty() && !self.held && self.notes.is_empty()
     }
+}
+
+/// What is known of a target between two attempts, or while one runs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Note {
+    /// An attempt was started, and how it ended is not recorded.
+    pub is_running: bool,
+    /// What the next one has to know; empty for nothing.
+    pub detail: Box<[u8]>,
 }
 
 /// What happened to a notification.
@@ -364,6 +378,13 @@ pub enum Event<'a> {
         /// Who, and why.
         detail: Cow<'a, [u8]>,
     },
+    /// What the next attempt has to know.
+    Noted {
+        /// Whereto.
+        target: Target,
+        /// Nothing that the spool understands; empty for nothing.
+        detail: Cow<'a, [u8]>,
+    },
     /// Of a later release.
     Unknown {
         /// Its kind.
@@ -426,6 +447,10 @@ impl Event<'_> {
             Self::RetryAsked { detail } => Event::RetryAsked {
                 detail: own(detail),
             },
+            Self::Noted { target, detail } => Event::Noted {
+                target,
+                detail: own(detail),
+            },
             Self::Unknown { kind } => Event::Unknown { kind },
         }
     }
@@ -441,6 +466,7 @@ impl Event<'_> {
             Self::Held { .. } => 7,
             Self::Released { .. } => 8,
             Self::RetryAsked { .. } => 9,
+            Self::Noted { .. } => 10,
             Self::Standing(_) => 0,
             Self::Unknown { kind } => *kind,
         }

@@ -1,6 +1,7 @@
 //! Reading a journal: which segments count, which records of them, what is damaged.
 //! Needs no lock and changes nothing.
 
+use std::collections::BTreeSet;
 use std::io;
 
 use crate::journal::{Damage, Place, Recovery};
@@ -26,15 +27,28 @@ pub(crate) struct Replay {
     /// Files that were never finished as segments.
     pub(crate) unfinished: Vec<String>,
     /// Records that may not be durable.
-    pub(crate) doubtful: Vec<Place>,
+    pub(crate) doubtful: Vec<Found>,
+    /// Whether one of them was visited.
+    pub(crate) is_told: bool,
     /// Sequence number of the last record before those.
     pub(crate) durable: u64,
     /// Highest sequence number ever used.
     pub(crate) highest: u64,
     /// The first number of the oldest segment that is needed.
     pub(crate) oldest: u64,
+    /// The last segment with records that are written again.
+    pub(crate) repeats: Option<u32>,
     /// For people.
     pub(crate) recovery: Recovery,
+}
+
+/// A record that may not be durable.
+pub(crate) struct Found {
+    pub(crate) place: Place,
+    /// The number it was written under first.
+    pub(crate) first: u64,
+    /// Whether that one is there, and counts.
+    pub(crate) is_repeated: bool,
 }
 
 pub(crate) struct FoundSegment {
@@ -81,9 +95,10 @@ pub(crate) fn replay(storage: &impl Storage, visit: &mut Visit<'_>) -> Result<Re
                         len: frame.len() as u32,
                     };
                     segment.len = frame.end() as u64;
-                    let is_doubtful = track.record(segment, place, &frame);
                     replay.recovery.records += 1;
-                    if !is_prologue(frame.kind) || segment.effective {
+                    let counts = track.counts(&frame, number as u32);
+                    let is_doubtful = track.record(segment, place, &frame, counts);
+                    if counts && (!is_prologue(frame.kind) || segment.effective) {
                         visit(place, &frame, is_doubtful);
                     }
                 }
@@ -111,7 +126,19 @@ struct Track {
     last: u64,
     /// Sequence number of the last record before `doubtful`.
     durable: u64,
-    doubtful: Vec<Place>,
+    doubtful: Vec<Found>,
+    /// Records before those that may not be durable, although others are behind them.
+    unproven: Vec<Found>,
+    /// At the first record of a segment.
+    entering: bool,
+    /// Whether one of `doubtful` was said to be the first.
+    is_told: bool,
+    /// Sequence numbers of records that were there: from, and to.
+    seen: Vec<(u64, u64)>,
+    /// Of those that were not, but whose repetition was.
+    repeated: BTreeSet<u64>,
+    /// The last segment with repetitions.
+    repeats: Option<u32>,
     /// Bytes without a valid record behind them so far.
     trailing: Option<Damage>,
     cut: u64,
@@ -125,6 +152,12 @@ impl Track {
             last,
             durable: last,
             doubtful: Vec::new(),
+            unproven: Vec::new(),
+            entering: false,
+            is_told: false,
+            seen: Vec::new(),
+            repeated: BTreeSet::new(),
+            repeats: None,
             trailing: None,
             cut: 0,
             damages: Vec::new(),
@@ -134,9 +167,11 @@ impl Track {
     fn enter(&mut self, segment: &FoundSegment) {
         let trailing = self.trailing.take();
         let after = segment.header.after.min(segment.limit);
+        self.entering = true;
         if !segment.effective {
             self.cut += trailing.map_or(0, |damage| damage.len);
-        } else if after > self.last {
+        } else if after > self.last && !segment.header.partial {
+            // Who could not read all left numbers free for what it did not see.
             let why = format!("records {} to {after} are missing", self.last + 1);
             let damage = trailing.unwrap_or_else(|| Damage {
                 segment: segment.name.clone(),
@@ -157,8 +192,32 @@ impl Track {
         });
     }
 
+    /// Whether this one says something: what is written again by a process that could
+    /// not read all may have been said in the right place before.
+    fn counts(&mut self, frame: &Frame<'_>, segment: u32) -> bool {
+        match self.seen.last_mut() {
+            Some((_, to)) if *to + 1 == frame.sequence => *to = frame.sequence,
+            _ => self.seen.push((frame.sequence, frame.sequence)),
+        }
+        let Some(first) = frame.again else {
+            return true;
+        };
+        self.repeats = Some(segment);
+        let behind = self.seen.partition_point(|(from, _)| *from <= first);
+        let was_there = self.seen[..behind]
+            .last()
+            .is_some_and(|(_, to)| first <= *to);
+        !was_there && self.repeated.insert(first)
+    }
+
     /// Whether this one is the first of those that may not be durable, so far.
-    fn record(&mut self, segment: &FoundSegment, place: Place, frame: &Frame<'_>) -> bool {
+    fn record(
+        &mut self,
+        segment: &FoundSegment,
+        place: Place,
+        frame: &Frame<'_>,
+        counts: bool,
+    ) -> bool {
         if let Some(damage) = self.trailing.take() {
             let lost = frame.sequence.saturating_sub(self.last + 1);
             let why = format!("no valid record where {lost} should be");
@@ -166,15 +225,34 @@ impl Track {
         }
         // A group begins only after the one before it was made durable. The first
         // of a segment that is not effective may be another try of that one.
+        let is_entering = std::mem::take(&mut self.entering);
         if frame.flags & FIRST != 0 && segment.effective {
+            if !segment.header.partial {
+                self.unproven.clear();
+            } else if is_entering {
+                // Its writer may not have read that one. So it is written again,
+                // but counts here.
+                let before = self.doubtful.drain(..);
+                let before = before.map(|found| Found {
+                    is_repeated: true,
+                    ..found
+                });
+                self.unproven.extend(before);
+            }
             self.durable = self.last;
             self.doubtful.clear();
-        }
-        if !is_prologue(frame.kind) {
-            self.doubtful.push(place);
+            self.is_told = false;
         }
         self.last = frame.sequence;
-        !is_prologue(frame.kind) && self.doubtful.len() == 1
+        if is_prologue(frame.kind) {
+            return false;
+        }
+        self.doubtful.push(Found {
+            place,
+            first: frame.again.unwrap_or(frame.sequence),
+            is_repeated: !counts,
+        });
+        counts && !std::mem::replace(&mut self.is_told, counts)
     }
 
     fn damage(&mut self, segment: &str, offset: u64, len: u64, why: &str) {
@@ -198,7 +276,10 @@ impl Track {
             }
             replay.recovery.damages.push(damage);
         }
-        replay.doubtful = self.doubtful;
+        replay.doubtful = self.unproven;
+        replay.doubtful.extend(self.doubtful);
+        replay.is_told = self.is_told;
+        replay.repeats = self.repeats;
         if replay.recovery.unread > 0 {
             // The disk may give those bytes another time. What is written from now
             // on must not void the records in them, so their numbers are left free.
@@ -215,9 +296,11 @@ fn find_segments(storage: &impl Storage, bytes: &mut Vec<u8>) -> Result<Replay, 
         segments: Vec::new(),
         unfinished: Vec::new(),
         doubtful: Vec::new(),
+        is_told: false,
         durable: 0,
         highest: 0,
         oldest: 0,
+        repeats: None,
         recovery: Recovery::default(),
     };
     for name in list_segments(storage)? {

@@ -12,7 +12,7 @@
 //! | 24 | `u64` sequence number of the last good record before it |
 //! | 32 | `u64` epoch, random |
 //! | 40 | `u64` sequence number of the first record of the oldest segment that is needed |
-//! | 48 | `u32` 1 if the file was another segment before, otherwise 0 |
+//! | 48 | `u32` 1 if the file was another segment before, 2 if its writer could not read all before it |
 //! | 52 | `u32` CRC-32C of all before it |
 //!
 //! Then records, each aligned to 8:
@@ -23,15 +23,17 @@
 //! | 4 | `u32` CRC-32C of the epoch, the length, and all from 8 on |
 //! | 8 | `u64` sequence number, one more than that of the record before |
 //! | 16 | `u8` kind |
-//! | 17 | `u8` flags: 1 first of its group, 2 last of its group, 4 copied from an older segment |
+//! | 17 | `u8` flags: 1 first of its group, 2 last of its group, 4 copied from an older segment, 8 written again |
 //! | 18 | `u16` 0 |
-//! | 20 | body |
+//! | 20 | if written again: `u64` the number under which it was written first |
+//! | 20 or 28 | body |
 //!
 //! All numbers are little-endian. The epoch in the checksum makes the old
 //! records of a recycled segment invalid.
 
-/// Format number that this release writes. Before 2 there were no jobs.
-pub const FORMAT: u32 = 2;
+/// Format number that this release writes. Before 2 there were no jobs, before 3
+/// no records that say which one they repeat.
+pub const FORMAT: u32 = 3;
 /// Length of the block in front of the records.
 pub const BLOCK: usize = 4096;
 /// Length of a record's header.
@@ -50,6 +52,9 @@ pub const FIRST: u8 = 1;
 pub const LAST: u8 = 2;
 /// Copied from an older segment that is going to be removed.
 pub const COPY: u8 = 4;
+/// Written again by a process that could not read all of the journal: where the
+/// first one is there, this one says nothing.
+pub const AGAIN: u8 = 8;
 
 /// The header of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +72,8 @@ pub struct Header {
     /// Whether the file was another segment before. What it held then is behind
     /// the last record, and no damage.
     pub recycled: bool,
+    /// Whether its writer could not read all of the segments before it.
+    pub partial: bool,
 }
 
 /// Why a segment cannot be read.
@@ -89,7 +96,8 @@ impl Header {
         header[24..32].copy_from_slice(&self.after.to_le_bytes());
         header[32..40].copy_from_slice(&self.epoch.to_le_bytes());
         header[40..48].copy_from_slice(&self.oldest.to_le_bytes());
-        header[48..52].copy_from_slice(&u32::from(self.recycled).to_le_bytes());
+        let flags = u32::from(self.recycled) | u32::from(self.partial) << 1;
+        header[48..52].copy_from_slice(&flags.to_le_bytes());
         let crc = crc32c::crc32c(&header[..HEADER - 4]);
         header[HEADER - 4..].copy_from_slice(&crc.to_le_bytes());
         let mut block = [0; BLOCK];
@@ -130,12 +138,14 @@ impl Header {
         if first > MAX_SEQUENCE {
             return Err(invalid);
         }
+        let flags = u32_at(bytes, 48).ok_or(invalid)?;
         Ok(Self {
             first,
             after: u64_at(bytes, 24).ok_or(invalid)?,
             epoch: u64_at(bytes, 32).ok_or(invalid)?,
             oldest: u64_at(bytes, 40).ok_or(invalid)?,
-            recycled: u32_at(bytes, 48).ok_or(invalid)? == 1,
+            recycled: flags & 1 != 0,
+            partial: flags & 2 != 0,
         })
     }
 }
@@ -149,8 +159,10 @@ pub struct Frame<'a> {
     pub sequence: u64,
     /// What it is: see [`crate::record`].
     pub kind: u8,
-    /// [`FIRST`], [`LAST`], [`COPY`].
+    /// [`FIRST`], [`LAST`], [`COPY`], [`AGAIN`].
     pub flags: u8,
+    /// With [`AGAIN`]: the sequence number of the record that this one repeats.
+    pub again: Option<u64>,
     /// What it says.
     pub body: &'a [u8],
 }
@@ -168,12 +180,18 @@ impl<'a> Frame<'a> {
 
     /// Of the bytes of a valid record.
     fn of_valid(bytes: &'a [u8], offset: usize) -> Option<Self> {
+        let flags = *bytes.get(17)?;
+        let (again, at) = match flags & AGAIN {
+            0 => (None, RECORD_HEADER),
+            _ => (Some(u64_at(bytes, RECORD_HEADER)?), RECORD_HEADER + 8),
+        };
         Some(Self {
             offset,
             sequence: u64_at(bytes, 8)?,
             kind: *bytes.get(16)?,
-            flags: *bytes.get(17)?,
-            body: bytes.get(RECORD_HEADER..)?,
+            flags,
+            again,
+            body: bytes.get(at..)?,
         })
     }
 
@@ -192,11 +210,18 @@ impl<'a> Frame<'a> {
     /// The same, with `rest` behind the body.
     pub fn encode_with(&self, rest: &[u8], epoch: u64, out: &mut Vec<u8>) {
         let start = out.len();
-        let len = RECORD_HEADER + self.body.len() + rest.len();
+        let len = self.len() + rest.len();
         out.extend_from_slice(&(len as u32).to_le_bytes());
         out.extend_from_slice(&[0; 4]);
         out.extend_from_slice(&self.sequence.to_le_bytes());
-        out.extend_from_slice(&[self.kind, self.flags, 0, 0]);
+        let flags = match self.again {
+            Some(_) => self.flags | AGAIN,
+            None => self.flags & !AGAIN,
+        };
+        out.extend_from_slice(&[self.kind, flags, 0, 0]);
+        if let Some(first) = self.again {
+            out.extend_from_slice(&first.to_le_bytes());
+        }
         out.extend_from_slice(self.body);
         out.extend_from_slice(rest);
         let crc = checksum(epoch, &out[start..]);
@@ -207,12 +232,12 @@ impl<'a> Frame<'a> {
     /// Length of header and body, without padding.
     #[expect(clippy::len_without_is_empty, reason = "a record is never empty")]
     pub fn len(&self) -> usize {
-        RECORD_HEADER + self.body.len()
+        RECORD_HEADER + self.again.map_or(0, |_| 8) + self.body.len()
     }
 
     /// Where the next record begins.
     pub fn end(&self) -> usize {
-        self.offset + padded(RECORD_HEADER + self.body.len())
+        self.offset + padded(self.len())
     }
 }
 

@@ -63,6 +63,7 @@ impl Trace {
         for (_, event) in &mut self.events {
             if let Event::Attempt { target, .. }
             | Event::Result { target, .. }
+            | Event::Noted { target, .. }
             | Event::Settled { target, .. } = event
                 && let Target::Job(_) = target
                 && let Some(known) = whole.get(target)

@@ -124,6 +124,7 @@ mod tests {
             epoch: 7,
             oldest: 1,
             recycled,
+            partial: false,
         };
         let mut bytes = header.encode().to_vec();
         for sequence in 1..40 {
@@ -134,6 +135,7 @@ mod tests {
                 sequence,
                 kind: 99,
                 flags: 3,
+                again: None,
                 body: &body,
             };
             frame.encode(7, &mut bytes);

@@ -306,6 +306,50 @@ fn b3_a_torn_write_is_cut_and_what_is_sent_again_is_stored_once() {
     assert!(all > 0 && none > 0 && some > 0, "{all} {none} {some}");
 }
 
+/// What a torn group leaves looks like damage in one that was acknowledged, so it is
+/// kept. Nobody was told that it is stored: who sends the group again has those that
+/// are lost behind those that were kept, and each once.
+#[test]
+fn b3_what_is_lost_of_a_torn_group_comes_behind_what_was_kept() {
+    let disk = SimulatedDisk::new();
+    let mut queue = recover(&disk);
+    accept(&mut queue, 9, Some(&remote()));
+    queue.commit().unwrap();
+    for number in 1..=5 {
+        accept(&mut queue, number, Some(&remote()));
+    }
+    disk.kill_at(disk.operations() + 1);
+    assert!(queue.commit().is_err());
+    let mut overtaken = 0;
+    for (what, disk) in afterwards(&disk) {
+        let mut queue = recover(&disk);
+        let known: Vec<NotificationId> = queue.accepted_from(&remote());
+        let kept: Vec<u8> = (1..=5).filter(|n| is_open(&queue, *n)).collect();
+        let lost: Vec<u8> = (1..=5).filter(|n| !kept.contains(n)).collect();
+        for number in 1..=5 {
+            // The peer learns of what was kept when it connects again.
+            assert_eq!(
+                known.contains(&id(number)),
+                kept.contains(&number),
+                "{what}"
+            );
+            let again = accept(&mut queue, number, Some(&remote()));
+            let is_new = again == Accepted::New;
+            assert_eq!(is_new, lost.contains(&number), "{what}: {number}");
+        }
+        queue.commit().unwrap();
+        overtaken += usize::from(lost.first() < kept.last() && !lost.is_empty());
+        let want: Vec<_> = [&[9], &kept[..], &lost[..]].concat();
+        let want: Vec<_> = want.into_iter().map(id).collect();
+        for queue in [queue, recover(&disk)] {
+            let open: Vec<_> = queue.open().map(|message| message.id).collect();
+            assert_eq!(open, want, "{what}");
+            assert_eq!(queue.totals().received, 6, "{what}");
+        }
+    }
+    assert!(overtaken > 0, "no group lost its beginning only");
+}
+
 #[test]
 fn b4_done_and_b5_not_it_is_recognised_and_acknowledged() {
     let disk = SimulatedDisk::new();

@@ -1,5 +1,7 @@
 //! Several jobs of one message in one lane, through restarts and copies.
 
+use std::collections::HashSet;
+
 use objects::{NotificationId, UnixTime};
 use spool::record::{Event, MAX_DETAILS};
 use spool::sim::SimulatedDisk;
@@ -29,6 +31,17 @@ fn recover(disk: &SimulatedDisk) -> Queue<SimulatedDisk> {
         ..Options::default()
     };
     Queue::recover(disk.clone(), options).unwrap().0
+}
+
+/// So much that what is open is copied, and its first records are gone.
+fn push_out(queue: &mut Queue<SimulatedDisk>) {
+    for number in 1000..2000 {
+        queue
+            .accept(id(number), None, None, &[b'x'; 100], now())
+            .unwrap();
+        queue.end(id(number), End::Dropped, "", now());
+        queue.commit().unwrap();
+    }
 }
 
 /// Lane, detail, attempts and end at each target.
@@ -89,13 +102,7 @@ fn each_job_of_a_lane_has_its_own_attempts_and_its_own_end() {
     let mut queue = recover(&disk);
     assert_eq!(stands(&queue, 1), want);
     // So many that its records are copied, and those before them are gone.
-    for number in 1000..2000 {
-        queue
-            .accept(id(number), None, None, &[b'x'; 100], now())
-            .unwrap();
-        queue.end(id(number), End::Dropped, "", now());
-        queue.commit().unwrap();
-    }
+    push_out(&mut queue);
     assert_eq!(stands(&queue, 1), want);
     drop(queue);
     let mut queue = recover(&disk);
@@ -181,9 +188,45 @@ fn attempts_without_an_end_are_known_after_a_restart() {
     queue.end(id(5), End::Dropped, "", now());
     queue.commit().unwrap();
     for _ in 0..2 {
-        let known = queue.interrupted().unwrap();
+        let known: HashSet<_> = queue.running().map(|(id, to)| (id, to.clone())).collect();
         let expected = [1, 3].map(|number| (id(number), mail.clone()));
         assert_eq!(known, expected.into());
         queue = recover(&disk);
     }
+    // Nor when their records were copied, and those before them are gone.
+    push_out(&mut queue);
+    for _ in 0..2 {
+        let known: Vec<_> = queue.running().map(|(id, _)| id).collect();
+        assert_eq!(known.len(), 2, "{known:?}");
+        queue = recover(&disk);
+    }
+}
+
+#[test]
+fn what_is_noted_of_a_job_is_there_until_it_is_settled() {
+    let disk = SimulatedDisk::new();
+    let mut queue = recover(&disk);
+    let (anna, joe) = (job("mail", "anna"), job("mail", "joe"));
+    queue.accept(id(1), None, None, b"{}", now()).unwrap();
+    queue.assign(id(1), &[anna.clone(), joe.clone()], now());
+    for text in [&b"both"[..], b"joe@example.org"] {
+        queue.attempt(id(1), &joe, 1, now());
+        queue.result(id(1), &joe, 1, Verdict::Temporary, b"450", now());
+        assert!(queue.note(id(1), &joe, text, now()));
+        queue.commit().unwrap();
+    }
+    assert!(!queue.note(id(2), &joe, b"x", now()), "it is not there");
+    push_out(&mut queue);
+    for _ in 0..2 {
+        assert_eq!(queue.noted(id(1), &joe), Some(&b"joe@example.org"[..]));
+        assert_eq!(queue.noted(id(1), &anna), None);
+        queue = recover(&disk);
+    }
+    queue.settle(id(1), &joe, End::Delivered, "", now());
+    assert_eq!(queue.noted(id(1), &joe), None);
+    queue.settle(id(1), &anna, End::Delivered, "", now());
+    queue.commit().unwrap();
+    queue = recover(&disk);
+    assert_eq!(queue.noted(id(1), &joe), None);
+    assert_eq!(queue.figures().open, 0);
 }

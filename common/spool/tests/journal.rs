@@ -317,18 +317,18 @@ fn a_newer_format_is_refused_and_left_alone() {
     let segment = last_segment(&disk);
     let mut bytes = disk.content(&segment).unwrap();
     for copy in [0, 2048] {
-        bytes[copy + 8] = 3;
+        bytes[copy + 8] = 4;
         let crc = crc32c::crc32c(&bytes[copy..copy + 52]);
         bytes[copy + 52..copy + 56].copy_from_slice(&crc.to_le_bytes());
     }
     let newer = SimulatedDisk::new();
     newer.put(&segment, &bytes);
     let error = Queue::recover(newer.clone(), options()).err().unwrap();
-    assert!(matches!(error, Error::NewerFormat { format: 3, .. }));
+    assert!(matches!(error, Error::NewerFormat { format: 4, .. }));
     assert!(
         error
             .to_string()
-            .contains("format 3, this release knows up to 2")
+            .contains("format 4, this release knows up to 3")
     );
     assert_eq!(newer.content(&segment).unwrap(), bytes);
     assert_eq!(newer.list().unwrap(), [segment]);
@@ -342,12 +342,14 @@ fn records_of_a_recycled_segment_are_not_taken_for_new_ones() {
         epoch,
         oldest: 1,
         recycled: false,
+        partial: false,
     };
     let frame = |sequence, body| Frame {
         offset: 0,
         sequence,
         kind: 99,
         flags: FIRST | LAST,
+        again: None,
         body,
     };
     let mut old = header(1).encode().to_vec();
@@ -383,6 +385,7 @@ fn records_of_later_releases_are_kept_as_long_as_their_message() {
         epoch: 5,
         oldest: 1,
         recycled: false,
+        partial: false,
     };
     let mut bytes = header.encode().to_vec();
     for (sequence, number, flags) in [(after + 1, 1, FIRST), (after + 2, 2, LAST)] {
@@ -391,6 +394,7 @@ fn records_of_later_releases_are_kept_as_long_as_their_message() {
             sequence,
             kind: 99,
             flags,
+            again: None,
             body: &[number; 40],
         };
         frame.encode(5, &mut bytes);

@@ -238,6 +238,28 @@ fn accepted_is_ended_plus_open_after_any_crash() {
     );
 }
 
+#[test]
+fn lives_that_once_went_wrong_go_well() {
+    for (seed, what) in [
+        (3324, "a spare file had the name of a segment, too"),
+        (384, "all of the last group was written again"),
+        (727, "the same, after a full disk"),
+        (2268, "the hold came before what was written again twice"),
+        (
+            3038,
+            "what repeated the last group was void, and that group lost",
+        ),
+        (3556, "a copy that was written again forgot a hold"),
+        (6204, "a release that was written again undid a hold"),
+        (
+            21075,
+            "an attempt of another process was back, with a higher number",
+        ),
+    ] {
+        lives(seed).unwrap_or_else(|error| panic!("seed {seed}, {what}: {error}"));
+    }
+}
+
 /// The end of a message and what lets its segment go may come into two groups.
 #[test]
 fn a_segment_is_needed_until_the_ends_of_its_messages_are_durable() {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use harness::journal::Tail;
 
 use crate::disk::Disk;
-use crate::report::{Better, LIMIT, OURS, Report, Row};
+use crate::report::{Better, LIMIT, OURS, Report, Row, quantile};
 
 use super::pair::{Opens, Pair};
 use super::submit::{Bodies, SIZE, Submitter};
@@ -120,12 +120,4 @@ fn two_syncs(directory: &Path) -> Vec<f64> {
     }
     figures.sort_by(f64::total_cmp);
     figures
-}
-
-fn quantile(sorted: &[f64], part: f64) -> f64 {
-    let at = (sorted.len() as f64 * part) as usize;
-    sorted
-        .get(at.min(sorted.len().saturating_sub(1)))
-        .copied()
-        .unwrap_or(f64::NAN)
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use agent::document::CustomCheck;
 use program::child::{Call, End, Environment, Leftovers};
@@ -104,7 +104,7 @@ impl Plugin {
 
     /// `None` if it was killed because we end: that says nothing about it.
     fn run(&self, stop: &Stop) -> Option<CustomCheck> {
-        let started = unix_time();
+        let (started, begun) = (unix_time(), Instant::now());
         let call = Call {
             program: OsStr::new(&self.program),
             arguments: &self.arguments,
@@ -141,6 +141,7 @@ impl Plugin {
         };
         Some(CustomCheck {
             execution_unix_timestamp_sec: started,
+            duration_secs: begun.elapsed().as_secs_f64(),
             ..result(rc, stdout)
         })
     }
@@ -154,6 +155,7 @@ fn result(rc: i64, stdout: Vec<u8>) -> CustomCheck {
         },
         rc,
         execution_unix_timestamp_sec: unix_time(),
+        duration_secs: 0.0,
     }
 }
 
@@ -172,7 +174,6 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
     use std::path::Path;
-    use std::time::Instant;
 
     use super::*;
 

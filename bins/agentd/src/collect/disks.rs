@@ -255,6 +255,8 @@ fn ask(path: &Path) -> io::Result<Usage> {
         used,
         free,
         percent: Some(percentage(used, free)),
+        files: stat.f_files,
+        files_free: stat.f_ffree,
     })
 }
 

@@ -193,6 +193,8 @@ impl Stat {
                 ..UnixMemory::default()
             }),
             create_time: 0,
+            spent_secs: self.spent / machine.ticks.max(1),
+            elapsed_secs: lived.max(0.0) as u64,
         }
     }
 }

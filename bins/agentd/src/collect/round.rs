@@ -46,6 +46,17 @@ struct Slot {
     place: Place,
     /// When its last good value was found.
     good: Option<Instant>,
+    /// How long its last answer took, and how often there was none that is good.
+    took: Duration,
+    failures: u64,
+}
+
+/// How one collector does.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Effort {
+    pub(crate) key: &'static str,
+    pub(crate) took: Duration,
+    pub(crate) failures: u64,
 }
 
 enum Place {
@@ -58,6 +69,7 @@ struct Answer {
     slot: usize,
     collector: Box<dyn Collector>,
     result: Result<Finding, String>,
+    took: Duration,
 }
 
 /// Collectors that wait for their turn in a lane.
@@ -98,6 +110,8 @@ impl Round {
             deadline: deadline.min(self.interval * 3 / 4),
             place: Place::Here(collector),
             good: None,
+            took: Duration::ZERO,
+            failures: 0,
         });
     }
 
@@ -110,6 +124,16 @@ impl Round {
     /// Asks only those with these keys, so that they have counted once.
     pub(crate) fn prime(&mut self, keys: &[Key]) {
         self.ask(|key| keys.contains(&key), &Document::default());
+    }
+
+    /// How each of them has done.
+    pub(crate) fn efforts(&self) -> Vec<Effort> {
+        let effort = |slot: &Slot| Effort {
+            key: slot.key.name(),
+            took: slot.took,
+            failures: slot.failures,
+        };
+        self.slots.iter().map(effort).collect()
     }
 
     fn ask(&mut self, is_asked: impl Fn(Key) -> bool, earlier: &Document) -> Document {
@@ -211,6 +235,7 @@ impl Round {
     fn take(&mut self, answer: Answer, document: &mut Document) {
         let slot = &mut self.slots[answer.slot];
         slot.place = Place::Here(answer.collector);
+        slot.took = answer.took;
         let key = slot.key;
         // If it comes too late, but before the others are done, this was a lie.
         document.errors.remove(key.name());
@@ -222,7 +247,10 @@ impl Round {
                     document.errors.insert(key.name().to_owned(), note);
                 }
             }
-            Err(why) => key.fail(document, why),
+            Err(why) => {
+                slot.failures += 1;
+                key.fail(document, why);
+            }
         }
     }
 }
@@ -230,10 +258,11 @@ impl Round {
 impl Slot {
     /// It has not answered: its last good value is shown, if it can still be
     /// believed.
-    fn miss(&self, interval: Duration, document: &mut Document, earlier: &Document) {
+    fn miss(&mut self, interval: Duration, document: &mut Document, earlier: &Document) {
         let Place::Away(since) = self.place else {
             return;
         };
+        self.failures += 1;
         let waited = since.elapsed().as_secs();
         let age = self.good.map(|good| good.elapsed());
         match age {
@@ -277,12 +306,14 @@ fn work(queue: &Queue, is_left: &AtomicBool, answer: &Sender<Answer>) {
         let Some((slot, mut collector)) = next else {
             return;
         };
+        let started = Instant::now();
         let result = catch_unwind(AssertUnwindSafe(|| collector.collect()))
             .unwrap_or_else(|panic| Err(words_of(panic.as_ref())));
         let sent = answer.send(Answer {
             slot,
             collector,
             result,
+            took: started.elapsed(),
         });
         if sent.is_err() {
             return;

@@ -92,11 +92,16 @@ impl Schedule {
         }
     }
 
+    /// Begins nothing new, and leaves alone what is being done.
+    pub(crate) fn leave(&self) {
+        self.shared.lock().stopped = true;
+        self.shared.changed.notify_all();
+    }
+
     /// Begins nothing new, and waits for what is being done: that must see for
     /// itself that it is time.
     pub(crate) fn stop(self) {
-        self.shared.lock().stopped = true;
-        self.shared.changed.notify_all();
+        self.leave();
         for thread in self.threads {
             // Who panicked has said so.
             let _ = thread.join();

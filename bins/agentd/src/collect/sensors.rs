@@ -43,6 +43,7 @@ fn chips(root: &Root) -> Vec<Temperature> {
         let name = word(&directory.join("name"))
             .or_else(|| word(&chip.join("name")))
             .unwrap_or_default();
+        let place = place(&chip).unwrap_or_else(|| name.clone());
         found.extend(inputs.iter().filter_map(|input| {
             let file = |what: &str| directory.join(format!("{input}_{what}"));
             // A chip that is asleep refuses.
@@ -57,10 +58,34 @@ fn chips(root: &Root) -> Vec<Temperature> {
                 current: Some(thousandths(current)),
                 high: degrees("max"),
                 critical: degrees("crit"),
+                chip: place.clone(),
+                sensor: input.clone(),
             })
         }));
     }
     found
+}
+
+/// Bus and device, as node_exporter names a chip: names of drivers are not
+/// unique.
+fn place(chip: &Path) -> Option<String> {
+    let device = fs::canonicalize(chip.join("device")).ok()?;
+    let name = |path: &Path| {
+        path.file_name()
+            .map(|name| metric_word(&name.to_string_lossy()))
+    };
+    let (bus, device) = (name(device.parent()?), name(&device)?);
+    Some(match bus {
+        Some(bus) => format!("{bus}_{device}"),
+        None => device,
+    })
+}
+
+/// In lower case, and everything that is no letter or digit as an underscore.
+fn metric_word(text: &str) -> String {
+    let lower = text.to_lowercase();
+    let word = lower.replace(|c: char| !c.is_ascii_alphanumeric() && c != ':', "_");
+    word.trim_matches('_').to_owned()
 }
 
 /// `temp1`, `temp2`, …
@@ -85,8 +110,7 @@ fn zones(root: &Root) -> Vec<Temperature> {
         Some(Temperature {
             label: word(&path.join("type")).unwrap_or_default(),
             current: Some(thousandths(current)),
-            high: 0.0,
-            critical: 0.0,
+            ..Temperature::default()
         })
     };
     let zones = sorted(&root.path("sys/class/thermal"));

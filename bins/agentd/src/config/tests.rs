@@ -314,3 +314,31 @@ fn what_is_in_effect_says_where_it_came_from() {
     assert_eq!(line("interval"), "interval = 30 # default");
     assert!(line("auth").starts_with("auth = (hidden) #"));
 }
+
+#[test]
+fn the_manual_has_every_key() {
+    let manual = include_str!("../../../../man/agentd.ini.5");
+    let items: Vec<&str> = manual
+        .lines()
+        .filter(|line| line.starts_with(".It Ic "))
+        .flat_map(str::split_whitespace)
+        .collect();
+    let files =
+        Files::new("customchecks = @/c.ini\n[prometheus]\nenabled = 1\nexporters = @/e.ini\n")
+            .with("c.ini", "[x]\ncommand = y\n")
+            .with("e.ini", "[x]\n");
+    let (config, _) = files.load();
+    assert!(config.settings.len() > 50);
+    for setting in &config.settings {
+        assert!(items.contains(&setting.key.as_str()), "{}", setting.key);
+    }
+    // And the example is without a fault.
+    let example = include_str!("../../../../packaging/examples/agentd.ini");
+    let example = example.replace("/etc/openitcockpit-agent", "@");
+    let files = Files::new(&example)
+        .with("customchecks.ini", "")
+        .with("prometheus_exporters.ini", "");
+    let (config, findings) = files.load();
+    assert_eq!(findings, []);
+    assert_eq!(config.web.address, "127.0.0.1");
+}

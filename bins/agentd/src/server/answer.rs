@@ -10,7 +10,7 @@ use hyper::header::{
 };
 use hyper::{Response, StatusCode};
 
-use crate::board::Published;
+use crate::board::{Published, Scrape};
 
 pub(super) type Answer = Response<Full<Bytes>>;
 
@@ -92,20 +92,23 @@ pub(super) fn document(published: &Published, headers: &HeaderMap) -> Answer {
         VARY,
         HeaderValue::from_static("accept-encoding"),
     );
-    aged(answer, collected, &tag)
+    if let Ok(tag) = HeaderValue::try_from(tag) {
+        put(&mut answer, ETAG, tag);
+    }
+    aged(answer, collected)
 }
 
-fn aged(mut answer: Answer, collected: SystemTime, tag: &str) -> Answer {
+/// What an exporter has said, with its age.
+pub(super) fn scrape(scrape: Scrape) -> Answer {
+    aged(with_type("text/plain", scrape.text), scrape.at)
+}
+
+fn aged(mut answer: Answer, collected: SystemTime) -> Answer {
     // A clock that was set back makes nothing older.
     let age = collected.elapsed().unwrap_or_default();
     put(&mut answer, AGE, HeaderValue::from(age.as_secs()));
-    for (name, text) in [
-        (LAST_MODIFIED, httpdate::fmt_http_date(collected)),
-        (ETAG, tag.to_owned()),
-    ] {
-        if let Ok(value) = HeaderValue::try_from(text) {
-            put(&mut answer, name, value);
-        }
+    if let Ok(date) = HeaderValue::try_from(httpdate::fmt_http_date(collected)) {
+        put(&mut answer, LAST_MODIFIED, date);
     }
     answer
 }

@@ -31,6 +31,15 @@ pub(crate) fn bind(address: &str, port: u16) -> Result<TcpListener, String> {
     })))
 }
 
+/// Listens at `ADDRESS:PORT`, where the address may be empty.
+pub(crate) fn bind_text(text: &str) -> Result<TcpListener, String> {
+    let parts = text.rsplit_once(':');
+    match parts.and_then(|(address, port)| Some((address, port.parse().ok()?))) {
+        Some((address, port)) => bind(address, port),
+        None => Err(format!("{text} is not of the form ADDRESS:PORT")),
+    }
+}
+
 fn open(address: SocketAddr) -> std::io::Result<TcpListener> {
     let socket = Socket::new(
         Domain::for_address(address),

@@ -9,12 +9,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::{Method, Request, StatusCode};
 use tokio::time::timeout;
 
 use super::answer::{self, Answer};
 use super::{Serving, Shared, admission, configuration, exchange};
+use crate::collect::Root;
+use crate::prometheus;
 
 /// Longest body of a request, in bytes: three files of a megabyte in Base64.
 const MAX_BODY: usize = 5 << 20;
@@ -144,17 +146,16 @@ impl Asked {
             let names = serde_json::to_vec(&board.exporters());
             return answer::json(names.unwrap_or_else(|_| b"[]".to_vec()));
         }
-        let text = match board.exporter(&name) {
-            Some(scrape) => scrape.text,
-            None => Bytes::from_static(b"Unknown exporter"),
-        };
-        answer::with_type("text/plain", text)
+        match board.exporter(&name) {
+            Some(scrape) => answer::scrape(scrape),
+            None => answer::with_type("text/plain", &b"Unknown exporter"[..]),
+        }
     }
 
     fn figures(&self) -> Answer {
-        let mut text = String::new();
+        let mut text = prometheus::write(&self.shared.board.document(), &Root::real());
         self.shared.figures.print(&mut text);
-        answer::with_type("text/plain; version=0.0.4; charset=utf-8", text)
+        answer::with_type(prometheus::CONTENT_TYPE, text)
     }
 
     /// The first parameter of this name in the query.
@@ -168,13 +169,17 @@ impl Asked {
 
     /// The body of the request, or the answer to one that is too long or slow.
     pub(super) async fn body(&mut self) -> Result<Bytes, Answer> {
-        let body = Limited::new(self.request.body_mut(), MAX_BODY);
-        match timeout(PATIENCE, body.collect()).await {
+        let too_long = || {
+            let text = "request body too large";
+            answer::error(StatusCode::PAYLOAD_TOO_LARGE, text)
+        };
+        let body = self.request.body_mut();
+        if body.size_hint().lower() > MAX_BODY as u64 {
+            return Err(too_long());
+        }
+        match timeout(PATIENCE, Limited::new(body, MAX_BODY).collect()).await {
             Ok(Ok(body)) => Ok(body.to_bytes()),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(answer::error(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "request body too large",
-            )),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_long()),
             Ok(Err(_)) | Err(_) => Err(answer::error(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "could not read body",

@@ -109,7 +109,16 @@ impl ClientCertVerifier for Clients {
         }
         let chained = self.chained.as_ref();
         let chained = chained.ok_or(CertificateError::UnknownIssuer)?;
-        chained.verify_client_cert(leaf, intermediates, now)
+        chained
+            .verify_client_cert(leaf, intermediates, now)
+            .map_err(|error| match error {
+                // Another authority, shown as our own would be, or one of its
+                // certificates: they may have the name of ours.
+                Error::InvalidCertificate(
+                    CertificateError::Other(_) | CertificateError::BadSignature,
+                ) => CertificateError::UnknownIssuer.into(),
+                error => error,
+            })
     }
 
     fn verify_tls12_signature(

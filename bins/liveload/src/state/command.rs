@@ -7,8 +7,8 @@ use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use bstr::ByteSlice;
 use nagios::check_result::CheckResult;
+use nagios::passive;
 use objects::UnixTime;
 use program::connection::{Connection, Target};
 use program::{Failure, Status};
@@ -28,55 +28,10 @@ const PIECE: usize = 1 << 16;
 
 /// Appends the command that hands `result` in, without its end of line.
 pub(super) fn print(core: Core, result: &CheckResult, out: &mut Vec<u8>) -> Result<(), Refusal> {
-    let is_service = result.service_description.is_some();
-    let names = [Some(&result.host_name), result.service_description.as_ref()];
-    let seconds = result.start_time.secs();
-    let command = if is_service { "SERVICE" } else { "HOST" };
-    out.extend_from_slice(format!("[{seconds}] PROCESS_{command}_CHECK_RESULT").as_bytes());
-    for name in names.into_iter().flatten() {
-        if name.find_byteset(b";\n\r\0").is_some() {
-            let service = result.service_description.as_deref().map(|name| &name[..]);
-            let object = object(&result.host_name, service);
-            return Err(format!("{object}: a command cannot name it"));
-        }
-        out.push(b';');
-        out.extend_from_slice(name);
-    }
-    // Icinga 2 has no unreachable hosts that it is told of.
-    let code = match (core, is_service) {
-        (Core::Icinga2, false) => result.return_code.min(1),
-        _ => result.return_code,
-    };
-    out.extend_from_slice(format!(";{code};").as_bytes());
-    // Where the core undoes no escapes there is no way to write a second line.
-    let is_escaped = match core {
-        Core::Nagios => true,
-        Core::Naemon => false,
-        Core::Icinga2 => is_service,
-    };
-    push(out, &result.plugin_output, is_escaped, true);
-    if !result.perf_data.is_empty() {
-        out.push(b'|');
-        push(out, &result.perf_data, is_escaped, false);
-    }
-    if is_escaped && !result.long_plugin_output.is_empty() {
-        out.extend_from_slice(b"\\n");
-        push(out, &result.long_plugin_output, true, true);
-    }
-    Ok(())
-}
-
-/// A `|` in the output would begin performance data.
-fn push(out: &mut Vec<u8>, text: &[u8], is_escaped: bool, is_output: bool) {
-    for b in text {
-        match b {
-            b'\\' if is_escaped => out.extend_from_slice(b"\\\\"),
-            b'\n' if is_escaped => out.extend_from_slice(b"\\n"),
-            b'\n' => out.push(b' '),
-            b'|' if is_output => out.extend_from_slice("\u{2502}".as_bytes()),
-            b => out.push(*b),
-        }
-    }
+    passive::print(core.of_commands(), result, out).map_err(|why| {
+        let service = result.service_description.as_deref().map(|name| &name[..]);
+        format!("{}: {why}", object(&result.host_name, service))
+    })
 }
 
 /// The command pipe of a core.
@@ -220,52 +175,5 @@ impl Backend for Livestatus {
         let mut answer = [0; 4096];
         while self.connection.receive(&mut answer)? > 0 {}
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn commands_say_what_the_core_reads() {
-        let result = |service: Option<&str>| CheckResult {
-            host_name: "h".into(),
-            service_description: service.map(Into::into),
-            return_code: 2,
-            start_time: UnixTime::from_micros(5_900_000),
-            plugin_output: "C:\\new|x".into(),
-            long_plugin_output: "a\nb".into(),
-            perf_data: "d=1".into(),
-            ..CheckResult::default()
-        };
-        for (core, service, want) in [
-            (
-                Core::Nagios,
-                Some("s"),
-                "[5] PROCESS_SERVICE_CHECK_RESULT;h;s;2;C:\\\\new│x|d=1\\na\\nb",
-            ),
-            (
-                Core::Nagios,
-                None,
-                "[5] PROCESS_HOST_CHECK_RESULT;h;2;C:\\\\new│x|d=1\\na\\nb",
-            ),
-            (
-                Core::Naemon,
-                Some("s"),
-                "[5] PROCESS_SERVICE_CHECK_RESULT;h;s;2;C:\\new│x|d=1",
-            ),
-            (
-                Core::Icinga2,
-                None,
-                "[5] PROCESS_HOST_CHECK_RESULT;h;1;C:\\new│x|d=1",
-            ),
-        ] {
-            let mut line = Vec::new();
-            print(core, &result(service), &mut line).unwrap();
-            assert_eq!(line.to_str_lossy(), want);
-        }
-        let refused = print(Core::Nagios, &result(Some("a;b")), &mut Vec::new());
-        assert_eq!(refused.unwrap_err(), "h;a;b: a command cannot name it");
     }
 }

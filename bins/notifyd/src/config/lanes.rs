@@ -17,7 +17,7 @@ pub(crate) use checkmk::CheckmkLane;
 pub(crate) use command::{Argument, CommandLane};
 pub(crate) use destination::Destination;
 pub(crate) use mail::{MailLane, Transport};
-pub(super) use read::absolute;
+pub(super) use read::{absolute, check_file, check_program, command_line};
 pub(crate) use script::ScriptLane;
 pub(crate) use syslog::{SyslogFormat, SyslogLane, SyslogServer};
 pub(crate) use webhook::{WebhookLane, WebhookTemplate};

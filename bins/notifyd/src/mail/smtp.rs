@@ -5,10 +5,10 @@
 //! changed, such as a server that is away or does not believe our password, is
 //! worth another attempt whatever its number.
 
-use std::collections::HashMap;
+use std::collections::BTreeSet;
 use std::fs;
+use std::io::{self, ErrorKind};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use lettre::Address;
@@ -20,18 +20,18 @@ use lettre::transport::smtp::client::{
 use lettre::transport::smtp::commands::{Data, Mail as MailCommand, Rcpt};
 use lettre::transport::smtp::extension::{ClientId, Extension, MailParameter};
 use lettre::transport::smtp::response::{Code, Response};
-use uuid::Uuid;
 
 use super::Composer;
 use crate::delivery::{Outcome, Verdict, Work};
 
 /// A connection that was idle for longer is opened anew.
 const KEPT: Duration = Duration::from_secs(20);
+
 /// Answers that ask for encryption or another password (RFC 3207, RFC 4954): a
 /// better configuration heals them.
 const ABOUT_US: [u16; 4] = [530, 534, 535, 538];
-/// Most notifications of which it is remembered who has them already.
-const MAX_PARTLY: usize = 1000;
+/// What a server says to anything when it is about to end the connection.
+const LEAVING: u16 = 421;
 
 /// The mail server of a lane.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,13 +70,7 @@ pub(crate) struct Smtp {
     composer: Composer,
     server: Server,
     kept: Option<(SmtpConnection, Instant)>,
-    partly: Partly,
 }
-
-/// Who still has to get a mail that others have got, by its job. All places of a
-/// lane share it: the next attempt may be at another one.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Partly(Arc<Mutex<HashMap<Uuid, Vec<Address>>>>);
 
 /// One way in which a mail did not get to anybody.
 struct Trouble {
@@ -84,6 +78,8 @@ struct Trouble {
     text: String,
     /// Nothing was said about the mail, so a new connection may help.
     is_network: bool,
+    /// The server works; it does not take these recipients.
+    is_about_recipients: bool,
 }
 
 /// What became of each recipient.
@@ -95,12 +91,11 @@ struct Verdicts {
 }
 
 impl Smtp {
-    pub(crate) fn new(composer: Composer, server: Server, partly: Partly) -> Self {
+    pub(crate) fn new(composer: Composer, server: Server) -> Self {
         Self {
             composer,
             server,
             kept: None,
-            partly,
         }
     }
 
@@ -111,10 +106,7 @@ impl Smtp {
             Err(outcome) => return outcome,
         };
         let envelope = mail.message.envelope();
-        let recipients = match self.partly.take(mail.job_id) {
-            Some(left) => left,
-            None => envelope.to().to_vec(),
-        };
+        let recipients = left(work).unwrap_or_else(|| envelope.to().to_vec());
         let body = mail.message.formatted();
         let was_kept = self.kept.is_some();
         let mut sent = self.send(envelope.from(), &recipients, &body);
@@ -123,26 +115,15 @@ impl Smtp {
             sent = self.send(envelope.from(), &recipients, &body);
         }
         match sent {
-            Ok((reply, verdicts)) => self.judge(mail.job_id, &reply, verdicts),
+            Ok((reply, verdicts)) => judge(&reply, &verdicts),
             Err(trouble) => {
                 let server = format!("{}:{}", self.server.host, self.server.port);
-                Outcome::new(trouble.verdict, format!("{server}: {}", trouble.text))
+                let text = format!("{server}: {}", trouble.text);
+                let mut outcome = Outcome::new(trouble.verdict, text);
+                outcome.lane_works |= trouble.is_about_recipients;
+                outcome
             }
         }
-    }
-
-    /// The server has the mail for some.
-    fn judge(&mut self, id: Uuid, reply: &str, verdicts: Verdicts) -> Outcome {
-        let mut text = reply.to_owned();
-        for refused in &verdicts.texts {
-            text.push_str("; ");
-            text.push_str(refused);
-        }
-        if verdicts.later.is_empty() {
-            return Outcome::new(Verdict::Delivered, text);
-        }
-        self.partly.put(id, verdicts.later);
-        Outcome::new(Verdict::Temporary, text)
     }
 
     fn send(
@@ -166,19 +147,31 @@ impl Smtp {
     }
 }
 
-impl Partly {
-    fn take(&self, job: Uuid) -> Option<Vec<Address>> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&job)
+/// Who still has to get it, if others have got it by an earlier attempt.
+fn left(work: &Work) -> Option<Vec<Address>> {
+    let jobs = work.jobs();
+    if jobs.iter().any(|job| job.left.is_empty()) {
+        return None;
     }
+    let left: BTreeSet<&String> = jobs.iter().flat_map(|job| &job.left).collect();
+    let left: Result<Vec<Address>, _> = left.into_iter().map(|text| text.parse()).collect();
+    left.ok().filter(|left| !left.is_empty())
+}
 
-    fn put(&self, job: Uuid, left: Vec<Address>) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.len() < MAX_PARTLY {
-            all.insert(job, left);
-        }
+/// The server has the mail for some.
+fn judge(reply: &str, verdicts: &Verdicts) -> Outcome {
+    let mut text = reply.to_owned();
+    for refused in &verdicts.texts {
+        text.push_str("; ");
+        text.push_str(refused);
+    }
+    if verdicts.later.is_empty() {
+        return Outcome::new(Verdict::Delivered, text);
+    }
+    Outcome {
+        left: verdicts.later.iter().map(ToString::to_string).collect(),
+        lane_works: true,
+        ..Outcome::new(Verdict::Temporary, text)
     }
 }
 
@@ -205,6 +198,7 @@ fn transfer(
                 verdict: Verdict::Permanent,
                 text,
                 is_network: false,
+                is_about_recipients: true,
             });
         }
         parameters.push(MailParameter::SmtpUtfEight);
@@ -214,7 +208,7 @@ fn transfer(
         .command(mail)
         .map_err(|error| Trouble::about_mail("MAIL", &error))?;
     let mut verdicts = Verdicts::default();
-    let mut is_permanent = true;
+    let (mut is_permanent, mut is_leaving) = (true, false);
     for recipient in recipients {
         match connection.command(Rcpt::new(recipient.clone(), Vec::new())) {
             Ok(_) => verdicts.accepted.push(recipient.clone()),
@@ -225,6 +219,9 @@ fn transfer(
                 verdicts
                     .texts
                     .push(format!("{recipient}: {}", said(&error)));
+                is_leaving |= error
+                    .status()
+                    .is_some_and(|code| u16::from(code) == LEAVING);
                 if !error.is_permanent() {
                     is_permanent = false;
                     verdicts.later.push(recipient.clone());
@@ -241,6 +238,7 @@ fn transfer(
             },
             text: verdicts.texts.join("; "),
             is_network: false,
+            is_about_recipients: !is_leaving,
         });
     }
     connection
@@ -262,6 +260,7 @@ impl Server {
             verdict: Verdict::Temporary,
             text,
             is_network: false,
+            is_about_recipients: false,
         };
         let tls = match self.encryption {
             Encryption::None => None,
@@ -339,14 +338,29 @@ impl Trouble {
             },
             text: format!("{step}: {}", said(error)),
             is_network: error.status().is_none(),
+            is_about_recipients: false,
         }
     }
 }
 
 /// What the server or the system said, on one line.
 fn said(error: &Error) -> String {
+    if is_late(error) {
+        return "no answer in time".to_owned();
+    }
     let text = program::exit::chain(error);
     text.replace(['\r', '\n'], " ")
+}
+
+/// Whether the time for an answer was over, which the system calls otherwise where
+/// it was a read that waited.
+fn is_late(error: &Error) -> bool {
+    let first: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    let mut causes = std::iter::successors(first, |cause| cause.source());
+    causes.any(|cause| {
+        let kind = cause.downcast_ref::<io::Error>().map(io::Error::kind);
+        matches!(kind, Some(ErrorKind::WouldBlock | ErrorKind::TimedOut))
+    })
 }
 
 fn said_well(reply: &Response) -> String {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use program::child::{self, End, Environment, Leftovers};
 
+use super::environment;
 use crate::delivery::{Outcome, Verdict};
 use crate::stop::Stop;
 
@@ -31,6 +32,25 @@ pub(super) struct Ran {
     head: String,
     /// The beginning of what it printed.
     pub(super) printed: Vec<u8>,
+}
+
+/// Runs a program that is told of nothing but by its arguments. Only exit code 0
+/// is good.
+pub(crate) fn run_alone(words: &[String], timeout: Duration, stop: &Stop) -> Outcome {
+    let mut words = words.iter().map(OsString::from);
+    let program = words.next().unwrap_or_default();
+    let arguments: Vec<OsString> = words.collect();
+    let call = Call {
+        program: &program,
+        variables: environment::fit(environment::clean(), &arguments),
+        arguments: &arguments,
+        input: b"",
+        timeout,
+    };
+    call.run(stop).outcome(|code| match code {
+        0 => Verdict::Delivered,
+        _ => Verdict::Temporary,
+    })
 }
 
 impl Ran {
@@ -71,10 +91,18 @@ impl Call<'_> {
             kept_output: KEPT_OUTPUT,
             leftovers: Leftovers::Stay,
         };
-        let child::Ran { end, printed } = call.run(|now| stop.is_over(now));
+        let child::Ran {
+            end,
+            printed,
+            strays,
+        } = call.run(|now| stop.is_over(now));
         let head = match &end {
             End::Exited(code) => format!("exit code {code}"),
             End::Signalled(signal) => format!("ended by signal {signal}"),
+            End::TimedOut if strays > 0 => format!(
+                "killed after {:?}, with {strays} outside of its group",
+                self.timeout
+            ),
             End::TimedOut => format!("killed after {:?}", self.timeout),
             End::Stopped => "killed because notifyd was stopped".to_owned(),
             End::NotStarted(error) => {

@@ -205,6 +205,7 @@ mod tests {
             ),
             told: Arc::new(told),
             is_late: true,
+            left: Vec::new(),
         }
     }
 

@@ -111,6 +111,7 @@ mod tests {
             ),
             told: Default::default(),
             is_late: false,
+            left: Vec::new(),
         }
     }
 

@@ -9,7 +9,7 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use bstr::ByteSlice;
 use objects::UnixTime;
@@ -20,16 +20,13 @@ use super::summary;
 use crate::config::ScriptLane;
 use crate::delivery::{Outcome, Verdict, Why, Work};
 use crate::facts::Opened;
+use crate::left_alone;
 use crate::stop::Stop;
 
 /// In how many lines, and bytes, a plugin says what it can do.
 const HEAD: (usize, u64) = (10, 4096);
 /// What it says then; letters of either case.
 const CAN_BULK: &[u8] = b"# bulk: yes";
-/// What a plugin prints when it is not to be run again at once.
-const RETRY_AFTER: &[u8] = b"retry-after:";
-/// No longer than this, whatever it prints.
-const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 3600);
 
 /// A lane that runs plugins.
 pub(crate) struct Script {
@@ -98,7 +95,7 @@ impl Script {
 /// What has become of a plugin, or of any program that keeps to its contract.
 pub(super) fn outcome(ran: &Ran) -> Outcome {
     let mut outcome = ran.outcome(judge);
-    outcome.retry_after = retry_after(&ran.printed);
+    outcome.retry_after = left_alone::said_by_plugin(&ran.printed);
     outcome
 }
 
@@ -110,19 +107,6 @@ fn judge(code: i32) -> Verdict {
     }
 }
 
-/// The last line that says so counts.
-fn retry_after(printed: &[u8]) -> Option<Duration> {
-    let mut lines = ByteSlice::lines(printed).rev().filter_map(|line| {
-        let (name, value) = line.split_at_checked(RETRY_AFTER.len())?;
-        let value = value.trim().to_str().ok()?;
-        match name.eq_ignore_ascii_case(RETRY_AFTER) {
-            true => value.parse().ok().map(Duration::from_secs),
-            false => None,
-        }
-    });
-    lines.next().map(|pause| pause.min(MAX_RETRY_AFTER))
-}
-
 fn now() -> UnixTime {
     SystemTime::now().into()
 }
@@ -131,7 +115,7 @@ fn now() -> UnixTime {
 mod tests {
     use std::os::unix::fs::PermissionsExt;
     use std::path::Path;
-    use std::time::Instant;
+    use std::time::{Duration, Instant};
 
     use objects::NotificationId;
 
@@ -163,6 +147,7 @@ mod tests {
             ),
             told: Default::default(),
             is_late: false,
+            left: Vec::new(),
         };
         // Another test's fork may hold the script open for writing for a moment.
         loop {
@@ -207,6 +192,7 @@ mod tests {
                 .into(),
             told: Default::default(),
             is_late: false,
+            left: Vec::new(),
         };
         let outcome = run(
             Path::new("/nowhere/plugin"),

@@ -11,6 +11,7 @@ use objects::{NotificationId, UnixTime};
 use program::exit::chain;
 use program::log::EACH;
 use rules::Told;
+use spool::record::MAX_TEXT;
 use spool::{End, Message, Storage, Target};
 
 use super::{Owner, now};
@@ -254,14 +255,10 @@ impl<S: Storage> Owner<S> {
         true
     }
 
-    /// Looks for attempts that began in an earlier run and have no end, if any lane
-    /// wants to know: all of the journal is read for that.
-    pub(super) fn find_interrupted(&mut self) -> Result<(), spool::Error> {
-        let mut flows = self.lanes.iter().map(LaneWork::flow);
-        if flows.any(|flow| flow.on_unknown == OnUnknown::Hold) {
-            self.interrupted = self.queue.interrupted()?;
-        }
-        Ok(())
+    /// Attempts that began in an earlier run and have no end.
+    pub(super) fn find_interrupted(&mut self) {
+        let running = self.queue.running();
+        self.interrupted = running.map(|(id, target)| (id, target.clone())).collect();
     }
 
     /// Somebody has to look at what may or may not have been delivered, where the
@@ -382,7 +379,33 @@ impl<S: Storage> Owner<S> {
             body: body.map_err(|why| (ticket.id, why))?,
             told: Arc::clone(&ticket.aim.told),
             is_late: ticket.is_late,
+            left: self.left(ticket.id, &ticket.aim.target),
         })
+    }
+
+    /// Who still has to get what others have got; nobody named: all.
+    fn left(&self, id: NotificationId, target: &Target) -> Vec<String> {
+        let noted = self.queue.noted(id, target).unwrap_or_default();
+        noted
+            .lines()
+            .map(|line| line.as_bstr().to_string())
+            .collect()
+    }
+
+    /// Records that, so that the next attempt is for nobody else, whatever happens
+    /// in between.
+    fn note_left(&mut self, ticket: &Ticket, left: &[String]) {
+        let (id, target, text) = (ticket.id, &ticket.aim.target, left.join("\n"));
+        match text.len() {
+            0 => {}
+            1..=MAX_TEXT => {
+                self.queue.note(id, target, text.as_bytes(), now());
+            }
+            _ => {
+                let why = "those who are left are too many: it goes to all again";
+                tracing::warn!(%id, %target, "{why}");
+            }
+        }
     }
 
     pub(super) fn stored_text(&self, id: NotificationId) -> Result<String, String> {
@@ -406,13 +429,12 @@ impl<S: Storage> Owner<S> {
         let is_meant = |ticket: &Ticket| {
             queue.is_open_at(ticket.id, &ticket.aim.target) && !queue.is_held(ticket.id)
         };
-        let (verdict, after) = (outcome.verdict, outcome.retry_after);
         let now = clock::instant();
-        let Some(finished) = lane.line.finish(work, verdict, after, now, is_meant) else {
+        let Some(finished) = lane.line.finish(work, &outcome, now, is_meant) else {
             return;
         };
         let said = program::log::quote(outcome.text.lines().next().unwrap_or(b""), 300);
-        if verdict == Verdict::Temporary {
+        if !outcome.lane_works {
             lane.last_failure.clone_from(&said);
         }
         for ticket in &attempt.tickets {
@@ -465,6 +487,7 @@ impl<S: Storage> Owner<S> {
                 self.queue.settle(id, target, end, detail, now());
             }
             Verdict::Temporary => {
+                self.note_left(ticket, &outcome.left);
                 let secs = pause.unwrap_or_default().as_secs();
                 tracing::warn!(%id, %target, attempt, "next attempt in {secs} s: {said}");
             }

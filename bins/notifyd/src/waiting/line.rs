@@ -16,23 +16,26 @@
 //! | working | its front is being tried | due, or gone when nothing is left |
 //! | elsewhere | all of it is in a digest | due, when more comes |
 
+mod due;
 mod moves;
 mod stream;
 mod turn;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use objects::NotificationId;
 
+use due::Due;
 use stream::{Key, State, Stream, Waiting};
 
 use super::breaker::Breaker;
 use super::storm::Buckets;
 use super::{Aim, Matter, Object, pause};
 use crate::config::Flow;
-use crate::delivery::Verdict;
+use crate::delivery::{Outcome, Verdict};
+use crate::forward_line::OLD;
 
 /// Most bytes of bodies that are delivered together.
 const MOST_BYTES: u64 = 64 << 20;
@@ -153,7 +156,7 @@ pub(crate) struct Line {
     paused: Option<Instant>,
     streams: HashMap<u64, Stream>,
     numbers: HashMap<Key, u64>,
-    due: BTreeSet<(Instant, u64, u64)>,
+    due: Due,
     /// The stream of each work.
     works: HashMap<u64, u64>,
     /// What has expired and was not told yet.
@@ -173,7 +176,7 @@ impl Line {
             paused: None,
             streams: HashMap::new(),
             numbers: HashMap::new(),
-            due: BTreeSet::new(),
+            due: Due::default(),
             works: HashMap::new(),
             expired: Vec::new(),
             expiry: None,
@@ -201,6 +204,30 @@ impl Line {
 
     pub(crate) fn breaker(&self) -> &Breaker {
         &self.breaker
+    }
+
+    /// Whether any contact got something since it was last asked what is owed.
+    pub(crate) fn has_spent(&self) -> bool {
+        self.buckets.as_ref().is_some_and(Buckets::has_spent)
+    }
+
+    /// How long each bucket of each contact needs until it is full.
+    pub(crate) fn owed(&mut self, now: Instant) -> impl Iterator<Item = (String, Vec<Duration>)> {
+        let buckets = self.buckets.as_mut();
+        buckets
+            .map_or(Vec::new(), |buckets| buckets.owed(now))
+            .into_iter()
+    }
+
+    /// What was owed in an earlier run.
+    pub(crate) fn owe(
+        &mut self,
+        contacts: impl Iterator<Item = (String, Vec<Duration>)>,
+        now: Instant,
+    ) {
+        if let Some(buckets) = &mut self.buckets {
+            contacts.for_each(|(contact, left)| buckets.owe(contact, &left, now));
+        }
     }
 
     /// Nothing is tried before this moment; none: everything goes on.
@@ -233,10 +260,12 @@ impl Line {
             attempts: new.attempts,
             size: new.size,
             matter: new.matter,
-            is_paid: false,
+            // What was tried in an earlier run has had its token.
+            is_paid: new.attempts > 0,
             home,
             accepted: new.accepted,
             expires: new.expires,
+            old: new.happened.checked_add(OLD),
             late: after.and_then(|after| new.happened.checked_add(after)),
         };
         self.append(home, waiting, now);
@@ -303,35 +332,30 @@ impl Line {
     pub(crate) fn finish(
         &mut self,
         work: u64,
-        verdict: Verdict,
-        retry_after: Option<Duration>,
+        outcome: &Outcome,
         now: Instant,
         is_meant: impl Fn(&Ticket) -> bool,
     ) -> Option<Finished> {
         let number = self.works.remove(&work)?;
         let stream = self.streams.get(&number)?;
         let first = stream.jobs.front()?;
-        let least = retry_after.unwrap_or_default().min(MOST_RETRY_AFTER);
+        let least = outcome.retry_after.unwrap_or_default();
+        let least = least.min(MOST_RETRY_AFTER);
         let pause = pause(self.flow.retry, first.attempts, first.id).max(least);
-        if verdict != Verdict::Temporary {
-            let breaker = self.breaker.worked().then_some(false);
-            self.remove_front(number, now, |_| true);
-            self.release_front(number, now);
-            self.schedule(number, now);
-            if breaker.is_some() {
-                // It was the lane that failed, not they.
-                self.hurry_those(now, |stream| stream.again.is_some());
+        let breaker = match outcome.lane_works {
+            true => self.breaker.worked().then_some(false),
+            false => {
+                let pauses = (self.flow.retry.first, self.flow.retry.longest);
+                let opened = self.breaker.failed((work, number), pauses, least, now);
+                opened.then_some(true)
             }
-            return Some(Finished {
-                pause: None,
-                breaker,
-            });
-        }
-        let pauses = (self.flow.retry.first, self.flow.retry.longest);
-        let opened = self.breaker.failed((work, number), pauses, least, now);
-        let left = self.remove_front(number, now, |waiting| !is_meant(&waiting.ticket(now)));
+        };
+        let again = outcome.verdict == Verdict::Temporary;
+        let left = self.remove_front(number, now, |waiting| {
+            !(again && is_meant(&waiting.ticket(now)))
+        });
         self.release_front(number, now);
-        if let Some(stream) = self.streams.get_mut(&number) {
+        if again && let Some(stream) = self.streams.get_mut(&number) {
             let expires = stream.jobs.iter().take(left).map(|waiting| waiting.expires);
             let expires = expires.min();
             stream.again = expires.map(|expires| ((now + pause).min(expires), left));
@@ -340,9 +364,13 @@ impl Line {
             }
         }
         self.schedule(number, now);
+        if breaker == Some(false) {
+            // It was the lane that failed, not they.
+            self.hurry_those(now, |other| other.again.is_some());
+        }
         Some(Finished {
-            pause: Some(pause),
-            breaker: opened.then_some(true),
+            pause: again.then_some(pause),
+            breaker,
         })
     }
 
@@ -370,7 +398,7 @@ impl Line {
     }
 
     fn hurry_those(&mut self, now: Instant, are_meant: impl Fn(&Stream) -> bool) -> u64 {
-        let later = self.due.range((now, u64::MAX, u64::MAX)..);
+        let later = self.due.later(now);
         let later = later.map(|(_, _, number)| *number);
         let meant: Vec<u64> = later
             .filter(|number| are_meant(&self.streams[number]))

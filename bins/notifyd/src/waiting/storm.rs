@@ -12,12 +12,17 @@ use crate::config::{Limit, Storm};
 /// Buckets of so many contacts are kept before those that are full are let go.
 const MANY: usize = 10_000;
 
+/// How many times what a bucket holds an earlier run may have owed.
+const MOST_OWED: u32 = 2;
+
 /// The buckets of all contacts of a lane.
 #[derive(Debug)]
 pub(crate) struct Buckets {
     storm: Storm,
     /// By contact: when each of the buckets is full.
     full_at: HashMap<String, Vec<Instant>>,
+    /// Whether any was taken since it was last asked what is owed.
+    has_spent: bool,
 }
 
 impl Buckets {
@@ -25,6 +30,32 @@ impl Buckets {
         Self {
             storm,
             full_at: HashMap::new(),
+            has_spent: false,
+        }
+    }
+
+    pub(crate) fn has_spent(&self) -> bool {
+        self.has_spent
+    }
+
+    /// How long each bucket of each contact needs until it is full.
+    pub(crate) fn owed(&mut self, now: Instant) -> Vec<(String, Vec<Duration>)> {
+        self.has_spent = false;
+        self.full_at.retain(|_, all| all.iter().any(|at| *at > now));
+        let left = |at: &Instant| at.saturating_duration_since(now);
+        let all = self.full_at.iter();
+        all.map(|(contact, all)| (contact.clone(), all.iter().map(left).collect()))
+            .collect()
+    }
+
+    /// What an earlier run owed. With other limits than these it says nothing, and
+    /// no clock makes it much more than a bucket holds.
+    pub(crate) fn owe(&mut self, contact: String, left: &[Duration], now: Instant) {
+        let limits = &self.storm.at_most;
+        if left.len() == limits.len() {
+            let all = left.iter().zip(limits);
+            let all = all.map(|(left, limit)| now + (*left).min(limit.within * MOST_OWED));
+            self.full_at.insert(contact, all.collect());
         }
     }
 
@@ -52,6 +83,7 @@ impl Buckets {
         if self.full_at.len() > MANY {
             self.full_at.retain(|_, all| all.iter().any(|at| *at > now));
         }
+        self.has_spent = true;
         let limits = &self.storm.at_most;
         for contact in contacts {
             let full_at = self
@@ -142,6 +174,34 @@ mod tests {
         buckets.spend(&ann, now);
         buckets.spend(&ann, now);
         assert_eq!(buckets.ready_at(&ann, now), now + 20 * MINUTE);
+    }
+
+    #[test]
+    fn what_was_taken_in_an_earlier_run_is_still_gone() {
+        let (before, now) = (Instant::now(), Instant::now() + 5 * MINUTE);
+        let limits = [(2, 10), (3, 60)];
+        let (ann, bob) = (names(&["ann"]), names(&["bob"]));
+        let mut old = buckets(&limits);
+        assert!(old.take(&ann, before) && old.take(&ann, before));
+        assert!(old.has_spent());
+        let owed = old.owed(before + MINUTE);
+        assert!(!old.has_spent());
+        let mut new = buckets(&limits);
+        let mut other = buckets(&[(2, 10)]);
+        for (contact, left) in owed {
+            other.owe(contact.clone(), &left, now);
+            new.owe(contact, &left, now);
+        }
+        // A minute of it had passed.
+        assert_eq!(new.ready_at(&ann, now), now + 4 * MINUTE);
+        assert_eq!(new.ready_at(&bob, now), now);
+        assert_eq!(other.ready_at(&ann, now), now, "other limits");
+        new.owe("bob".to_owned(), &[1000 * MINUTE; 2], now);
+        assert_eq!(
+            new.ready_at(&bob, now),
+            now + 80 * MINUTE,
+            "a clock that jumped"
+        );
     }
 
     #[test]

@@ -159,6 +159,12 @@ pub struct Temperature {
     pub high: f64,
     #[serde(deserialize_with = "lenient::nullable")]
     pub critical: f64,
+    /// The chip by its place in the machine; not in the printed document.
+    #[serde(skip)]
+    pub chip: String,
+    /// `temp1` and so on; not in the printed document.
+    #[serde(skip)]
+    pub sensor: String,
 }
 
 /// A battery and how full it is.

@@ -43,6 +43,12 @@ pub struct Process {
     /// Always 0 on Unix.
     #[serde(rename = "CreateTime", deserialize_with = "lenient::signed")]
     pub create_time: i64,
+    /// Seconds of processor time; not in the printed document.
+    #[serde(skip)]
+    pub spent_secs: u64,
+    /// Seconds since its start; not in the printed document.
+    #[serde(skip)]
+    pub elapsed_secs: u64,
 }
 
 /// Memory of a process in bytes.
@@ -173,8 +179,9 @@ pub struct WindowsEvent {
     pub category_number: i64,
     #[serde(rename = "EventID", deserialize_with = "lenient::signed")]
     pub event_id: i64,
-    #[serde(deserialize_with = "lenient::nullable")]
-    pub entry_type: String,
+    /// 1 error, 2 warning, 4 information, 8 and 16 audits.
+    #[serde(deserialize_with = "lenient::signed")]
+    pub entry_type: i64,
     #[serde(deserialize_with = "lenient::nullable")]
     pub message: String,
     #[serde(deserialize_with = "lenient::nullable")]
@@ -339,4 +346,7 @@ pub struct CustomCheck {
     pub rc: i64,
     #[serde(deserialize_with = "lenient::unsigned")]
     pub execution_unix_timestamp_sec: u64,
+    /// How long it took; not in the printed document.
+    #[serde(skip)]
+    pub duration_secs: f64,
 }

@@ -43,6 +43,12 @@ pub struct Usage {
     #[serde(deserialize_with = "lenient::unsigned")]
     pub free: u64,
     pub percent: Option<f64>,
+    /// How many files it can hold; not in the printed document.
+    #[serde(skip)]
+    pub files: u64,
+    /// How many more it can hold; not in the printed document.
+    #[serde(skip)]
+    pub files_free: u64,
 }
 
 /// An entry of `disk_io`: counters, and what they grew by per second. Every

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use program::config::{Table, Value};
+use program::config::Table;
 
 use super::positive;
-use super::read::{TIMEOUT, absolute, check_program};
+use super::read::{TIMEOUT, absolute, check_program, command_line};
 
 /// How notifications get into a Checkmk.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,7 +24,7 @@ impl CheckmkLane {
     pub(super) fn parse(table: &mut Table, problems: &mut Vec<String>) -> Option<Self> {
         let mut checkmk = table.take("checkmk", Table::table, problems)?;
         let spool = checkmk.take("spool", absolute, problems);
-        let words = checkmk.take("command", words, problems);
+        let words = checkmk.take("command", command_line, problems);
         let what = "`checkmk` needs either `spool` or `command`";
         let both = checkmk.problem(what);
         checkmk.finish(problems);
@@ -48,13 +48,5 @@ impl CheckmkLane {
             Self::Spool(directory) => Some(format!("{} is no directory", directory.display())),
             Self::Command { words, .. } => check_program(Path::new(words.first()?)),
         }
-    }
-}
-
-fn words(value: Value) -> Result<Vec<String>, String> {
-    let words = Table::texts(value)?;
-    match words.first() {
-        Some(program) if program.starts_with('/') => Ok(words),
-        _ => Err("must begin with an absolute path".to_owned()),
     }
 }

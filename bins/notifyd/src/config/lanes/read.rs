@@ -18,6 +18,15 @@ pub(in crate::config) fn absolute(value: Value) -> Result<PathBuf, String> {
     }
 }
 
+/// A program and its arguments.
+pub(in crate::config) fn command_line(value: Value) -> Result<Vec<String>, String> {
+    let words = Table::texts(value)?;
+    match words.first() {
+        Some(program) if program.starts_with('/') => Ok(words),
+        _ => Err("must begin with an absolute path".to_owned()),
+    }
+}
+
 pub(super) fn host_and_port(value: Value) -> Result<(String, u16), String> {
     let text = Table::text(value)?;
     parse_host_and_port(&text).ok_or_else(|| {
@@ -36,7 +45,7 @@ pub(super) fn parse_host_and_port(text: &str) -> Option<(String, u16)> {
 }
 
 /// What is wrong with a program that is to be run.
-pub(super) fn check_program(path: &Path) -> Option<String> {
+pub(in crate::config) fn check_program(path: &Path) -> Option<String> {
     match std::fs::metadata(path) {
         Err(error) => Some(format!("{}: {error}", path.display())),
         Ok(meta) if !meta.is_file() => Some(format!("{} is not a file", path.display())),
@@ -60,7 +69,7 @@ pub(super) fn check_secret(path: &Path) -> Option<String> {
 }
 
 /// What is wrong with a file that is read.
-pub(super) fn check_file(path: &Path) -> Option<String> {
+pub(in crate::config) fn check_file(path: &Path) -> Option<String> {
     let error = std::fs::metadata(path).err()?;
     Some(format!("{}: {error}", path.display()))
 }

@@ -74,7 +74,7 @@ impl Line {
             return;
         }
         if let State::Due(at, n) = stream.state {
-            self.due.remove(&(at, n, number));
+            self.due.remove((at, n, number));
         }
         if stream.away.is_none() {
             if let Some(stream) = self.streams.remove(&number) {
@@ -110,10 +110,13 @@ impl Line {
             return;
         };
         if let State::Due(before, n) = stream.state {
-            self.due.remove(&(before, n, number));
+            self.due.remove((before, n, number));
         }
         stream.state = State::Due(at, self.next);
-        self.due.insert((at, self.next, number));
+        // One that is not yet due may be old by then: that is looked at again.
+        let front = stream.jobs.front();
+        let is_young = front.is_some_and(|front| front.is_young(at));
+        self.due.insert((at, self.next, number), is_young);
         self.next += 1;
     }
 

@@ -48,6 +48,8 @@ pub(super) struct Waiting {
     pub(super) home: u64,
     pub(super) accepted: Instant,
     pub(super) expires: Instant,
+    /// From then on it is of the past.
+    pub(super) old: Option<Instant>,
     pub(super) late: Option<Instant>,
 }
 
@@ -59,6 +61,10 @@ impl Waiting {
             attempt: self.attempts,
             is_late: self.is_late(now),
         }
+    }
+
+    pub(super) fn is_young(&self, now: Instant) -> bool {
+        self.old.is_none_or(|old| old > now)
     }
 
     pub(super) fn is_late(&self, now: Instant) -> bool {

@@ -13,14 +13,19 @@ impl Line {
     pub(super) fn next_stream(&mut self, now: Instant) -> Option<u64> {
         let found = match self.breaker.may(now) {
             May::Nothing => return None,
-            May::All => *self.due.first().filter(|(due, ..)| *due <= now)?,
+            May::All => {
+                let streams = &self.streams;
+                let front = |number: u64| streams.get(&number)?.jobs.front();
+                let is_young = |number| front(number).is_some_and(|front| front.is_young(now));
+                self.due.next(now, is_young)?
+            }
             // Whatever failed before may be the one that finds out.
             May::Probe => {
                 let mut all = self.due.iter();
                 *all.find(|(due, _, number)| *due <= now || self.streams[number].again.is_some())?
             }
         };
-        self.due.remove(&found);
+        self.due.remove(found);
         Some(found.2)
     }
 

@@ -1,0 +1,113 @@
+//! How many notifications each contact has got lately survives a restart: the
+//! buckets of the lanes stand in a file of the spool. It is written at the first
+//! token that is taken, then every few seconds while more are, and at the end: a
+//! kill forgets those seconds, and a contact may get a few messages more.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use objects::UnixTime;
+use serde_json::{Value, json};
+use spool::Storage;
+
+use super::{Owner, now};
+use crate::clock;
+
+/// In the spool directory.
+const FILE: &str = "tokens";
+/// Not written more often than this.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// When a token of each kind is there again, by contact, by lane.
+type Lanes = BTreeMap<String, BTreeMap<String, Vec<i64>>>;
+
+/// The file.
+pub(super) struct Tokens {
+    file: PathBuf,
+    /// Until when nothing is written again.
+    quiet: Option<Instant>,
+}
+
+impl Tokens {
+    pub(super) fn new(spool: &Path) -> Self {
+        Self {
+            file: spool.join(FILE),
+            quiet: None,
+        }
+    }
+
+    /// Those of an earlier run. A file that cannot be read says nothing.
+    fn load(&self) -> Lanes {
+        let read = match std::fs::read(&self.file) {
+            Ok(text) => serde_json::from_slice(&text).map_err(io::Error::other),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Lanes::new(),
+            Err(error) => Err(error),
+        };
+        let value: Value = read.unwrap_or_else(|error| {
+            tracing::error!("{}: {error}: taken for empty", self.file.display());
+            Value::Null
+        });
+        serde_json::from_value(value["full_at_us"].clone()).unwrap_or_default()
+    }
+
+    fn store(&self, lanes: &Lanes) -> io::Result<()> {
+        let text = json!({"full_at_us": lanes}).to_string() + "\n";
+        program::file::replace(&self.file, 0o600, |out| out.write_all(text.as_bytes()))
+    }
+}
+
+impl<S: Storage> Owner<S> {
+    /// At the start.
+    pub(super) fn restore_tokens(&mut self) {
+        let mut lanes = self.tokens.load();
+        let at = clock::instant();
+        for lane in &mut self.lanes {
+            let Some(contacts) = lanes.remove(&lane.name) else {
+                continue;
+            };
+            let left = |full_at: i64| {
+                let left = full_at.saturating_sub(now().micros());
+                Duration::from_micros(u64::try_from(left).unwrap_or(0))
+            };
+            let contacts = contacts
+                .into_iter()
+                .map(|(contact, all)| (contact, all.into_iter().map(left).collect()));
+            lane.line.owe(contacts, at);
+        }
+    }
+
+    /// When the file is to be written.
+    pub(super) fn tokens_due(&self) -> Option<Instant> {
+        let has_changed = self.lanes.iter().any(|lane| lane.line.has_spent());
+        has_changed.then(|| self.tokens.quiet.unwrap_or_else(clock::instant))
+    }
+
+    /// Writes it when that is due, or anyway.
+    pub(super) fn store_tokens(&mut self, anyway: bool) {
+        let due = self.tokens_due();
+        let at = clock::instant();
+        if due.is_none_or(|due| due > at && !anyway) {
+            return;
+        }
+        let until = |left: Duration| {
+            let left = i64::try_from(left.as_micros()).unwrap_or(i64::MAX);
+            UnixTime::micros(now()).saturating_add(left)
+        };
+        let mut lanes = Lanes::new();
+        for lane in &mut self.lanes {
+            let owed = lane.line.owed(at);
+            let contacts =
+                owed.map(|(contact, all)| (contact, all.into_iter().map(until).collect()));
+            let contacts: BTreeMap<_, _> = contacts.collect();
+            if !contacts.is_empty() {
+                lanes.insert(lane.name.clone(), contacts);
+            }
+        }
+        self.tokens.quiet = Some(at + PAUSE);
+        if let Err(error) = self.tokens.store(&lanes) {
+            tracing::warn!("{}: {error}", self.tokens.file.display());
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! A real notifyd whose disk fails, once or from some moment on: the file that a sync
+//! failed for is never trusted again, nothing is answered that is not durable, and
+//! what was answered is there afterwards, once. The failures are made by strace.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use spool::submission::{self, Asked};
+use support::{Daemon, Site, notification, wait_for, wait_until};
+
+/// What fails, and whether it ever works again.
+const ROWS: [(&str, &str, bool); 6] = [
+    ("fdatasync", "error=EIO:when=2", true),
+    ("fdatasync", "error=EIO:when=5", true),
+    ("fdatasync", "error=EIO:when=4+", false),
+    ("fsync", "error=EIO:when=5", true),
+    ("pwrite64", "error=EIO:when=6", true),
+    ("pwrite64", "error=EIO:when=7+", false),
+];
+
+#[test]
+fn a_file_whose_sync_failed_is_never_trusted_and_nothing_is_lost() {
+    for (call, how, heals) in ROWS {
+        let what = format!("{call} {how}");
+        let site = Site::new("central", "");
+        let trace = site.path("trace");
+        let mut daemon = start_traced(&site, &trace, call, how);
+        daemon.wait_for_line("is ready");
+        let spool = site.path("spool");
+        let submit = |body: &str, patience| submission::submit(&spool, body.as_bytes(), patience);
+        let mut bodies = Vec::new();
+        let mut unanswered = 0;
+        for number in 0..20 {
+            let one = notification("central", &[("HOSTNAME", &format!("db{number}"))]);
+            let body = one.print().unwrap();
+            let patience = Duration::from_millis(if unanswered > 0 { 50 } else { 2000 });
+            let answer = submit(&body, patience);
+            unanswered += usize::from(!matches!(answer, Asked::Submitted(_)));
+            bodies.push((one.id, body, matches!(answer, Asked::Submitted(_))));
+        }
+        match heals {
+            true => assert_eq!(unanswered, 0, "{what}"),
+            false => assert!(unanswered > 10, "{what}: {unanswered} without an answer"),
+        }
+        if !heals {
+            wait_until("the state says so", || {
+                site.state()["disk_error"].is_string()
+            });
+        }
+        kill_traced(&site, &mut daemon);
+        check_trust(&trace, call, &what);
+        let daemon = site.start();
+        for (id, body, was_answered) in &bodies {
+            if *was_answered {
+                let history = site.history(*id);
+                assert!(!history.is_empty(), "{what}: {id} is lost");
+            }
+            let again = submit(body, Duration::from_secs(20));
+            assert!(matches!(again, Asked::Submitted(_)), "{what}: {again:?}");
+            let history = wait_for("its end", || {
+                Some(site.history(*id)).filter(|history| history.len() > 1)
+            });
+            assert_eq!(history, ["accepted", "ended nobody to notify"], "{what}");
+        }
+        let totals = || site.state()["totals"]["submitted"].as_u64();
+        wait_until("each is counted once", || totals() == Some(20));
+        daemon.terminate();
+    }
+}
+
+fn start_traced(site: &Site, trace: &Path, call: &str, how: &str) -> Daemon {
+    let mut command = Command::new("strace");
+    command
+        .args(["-f", "-qq", "-y", "-s", "0", "-o"])
+        .arg(trace);
+    command.args(["-e", "trace=fdatasync,fsync,pwrite64"]);
+    command.args(["-e", &format!("inject={call}:{how}")]);
+    command.arg(support::NOTIFYD).arg("-c");
+    command.arg(site.path("notifyd.toml"));
+    Daemon::start("central", command)
+}
+
+/// strace ends with what it traces, but passes no signal on.
+fn kill_traced(site: &Site, daemon: &mut Daemon) {
+    let pid = wait_for("a state file", || site.state()["pid"].as_i64());
+    let pid = rustix::process::Pid::from_raw(pid as i32).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    daemon.wait();
+}
+
+/// Nothing is written to a segment after a call for it has failed.
+fn check_trust(trace: &Path, call: &str, what: &str) {
+    let trace = std::fs::read_to_string(trace).unwrap();
+    let mut failed = BTreeSet::new();
+    for line in trace.lines() {
+        let path = line
+            .split_once('<')
+            .and_then(|(_, rest)| rest.split_once('>'));
+        let Some((path, _)) = path.filter(|(path, _)| path.contains("/journal/seg.")) else {
+            continue;
+        };
+        assert!(!failed.contains(path), "{what}: {line}");
+        if line.contains("(INJECTED)") {
+            failed.insert(path.to_owned());
+        }
+    }
+    assert!(trace.contains("(INJECTED)"), "{what} never happened");
+    // The first syncs of a directory are those of the spool's own.
+    assert!(!failed.is_empty() || call == "fsync", "{what}: {trace}");
+}
