@@ -70,6 +70,11 @@ pub(super) fn load(files: &AutoTls) -> Result<(Material, Option<String>), String
     }
 }
 
+/// Whether the files can be used. Changes nothing.
+pub(super) fn check(files: &AutoTls) -> Result<(), String> {
+    read(files, &files.certificate, &files.ca).map(drop)
+}
+
 /// Ends what a process that was killed has begun. Says what it found.
 pub(super) fn recover(files: &AutoTls) -> io::Result<Option<&'static str>> {
     let (certificate, ca) = (beside(&files.certificate, "new"), beside(&files.ca, "new"));
