@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use harness::program::built;
-use harness::{Authority, Program, Running, Site, peer, ports, tls};
+use harness::{Program, Running, Site, peer, ports, tls};
 
 use crate::measure::{Family, run};
 use crate::report::{Better, LIMIT, OURS, Report, Row, median};
@@ -281,7 +281,7 @@ fn zabbix(report: &mut Report) {
         .arg("-c")
         .arg(&config)
         .start();
-    process.wait_for_line("started");
+    process.wait_for_line("hostname: [");
     thread::sleep(Duration::from_secs(3));
     let family = Family::of_process(process.pid());
     let before = family.cpu();
@@ -363,12 +363,27 @@ fn own_cpu() -> f64 {
 /// What a new connection with TLS costs the agent that has a key of P-256.
 fn handshakes(report: &mut Report) {
     const CONNECTIONS: usize = 300;
-    let authority = Authority::new(&[]);
-    let own = authority.server("127.0.0.1");
+    let site = Site::new("tls");
+    let (key, certificate) = (site.path("key.pem"), site.path("certificate.pem"));
+    Program::foreign("openssl", "openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+        ])
+        .args(["-nodes", "-subj", "/CN=x", "-days", "30", "-keyout"])
+        .arg(&key)
+        .arg("-out")
+        .arg(&certificate)
+        .run()
+        .success();
     let agent = Agent::start(&format!(
         "tls-security-level = modern\ncertfile = {}\nkeyfile = {}\n",
-        own.certificate.display(),
-        own.key.display()
+        certificate.display(),
+        key.display()
     ));
     let client = tls::Client::new(None);
     let talk = || {

@@ -43,6 +43,20 @@ impl Disk {
     pub(crate) fn path(&self) -> PathBuf {
         self.directory.path().join("fs")
     }
+
+    /// What `act` brings while every write is synced before it returns; none where
+    /// the file system is not ours.
+    pub(crate) fn synced<T>(&self, act: impl FnOnce() -> T) -> Option<T> {
+        self.mounted.as_ref()?;
+        let remount = |option: &str| {
+            let path = self.path();
+            sh(&format!("mount -o remount,{option} {}", path.display())).ok()
+        };
+        remount("sync")?;
+        let result = act();
+        remount("async");
+        Some(result)
+    }
 }
 
 impl Drop for Disk {

@@ -84,7 +84,7 @@ fn every_agent_is_asked_in_every_interval_while_a_third_hangs() {
         _ => Manner::Document(document(number, 1)),
     });
     // The tests share the machine with others: they may hang on longer.
-    let poll = Poll::start(&agents, 30, "deadline = \"900ms\"");
+    let poll = Poll::start(&agents, 30, "deadline = \"900ms\"\nstale_after = \"6s\"");
     let good: Vec<usize> = (0..30).filter(|number| number % 3 != 0).collect();
     wait_until("each good agent was asked five times", || {
         good.iter().all(|number| agents.asked(*number).len() >= 5)

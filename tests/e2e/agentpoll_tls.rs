@@ -40,7 +40,7 @@ impl Field {
         self.site.write(
             "etc/agentpoll.toml",
             format!(
-                "[state]\ndirectory = \"{at}/var/state\"\n[poll]\ninterval = \"1s\"\n\
+                "[state]\ndirectory = \"{at}/var/state\"\n[poll]\ninterval = \"5s\"\n\
                  [authority]\ndirectory = \"{at}/etc/agents\"\n{signing}\n\
                  [[output]]\nkind = \"json\"\nfile = \"{at}/var/results.json\"\n\
                  [[host]]\nname = \"web1\"\naddress = \"127.0.0.1\"\nport = {port}\n{host}\n"
@@ -305,7 +305,7 @@ fn what_is_no_request_for_a_certificate_is_not_signed() {
             true => Manner::Bytes(answer_with("200 OK", &answer)),
             false => Manner::Document(document(0, 1)),
         });
-        field.configure("", &format!("deadline = \"900ms\"\n#{name}"));
+        field.configure("", &format!("# {name}"));
         let text = std::fs::read_to_string(field.site.path("etc/agentpoll.toml")).unwrap();
         let text = text.replace(
             &format!("\"127.0.0.1\"\nport = {}", field.port),

@@ -315,6 +315,7 @@ fn units_are_what_systemd_understands() {
         let text = fs::read_to_string(&path)
             .expect("readable")
             .replace("/usr/lib/sitewire", &scripts.display().to_string())
+            .replace("/usr/bin/agentpoll", "/bin/true")
             .replace("/usr/bin/agentd", "/bin/true")
             .replace("User=sitewire-agent", "User=daemon")
             .replace("User=sitewire", "User=daemon")

@@ -2,8 +2,10 @@
 //! code of ours: what the judge of the fault tests believes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// What a journal says of one notification.
 #[derive(Debug, Default, Clone)]
@@ -24,6 +26,7 @@ pub const DELIVERED: u8 = 2;
 
 const BLOCK: usize = 4096;
 const HEADER: usize = 20;
+const LONGEST: usize = 4 << 20;
 const FIRST: u8 = 1;
 const LAST: u8 = 2;
 const COPY: u8 = 4;
@@ -91,14 +94,30 @@ fn segments(spool: &Path) -> Vec<Segment> {
     segments
 }
 
-/// Follows the journal of a daemon that runs, as it is written.
+/// Follows the journal of a daemon that runs, as it is written. A look that finds
+/// nothing costs one short read: the daemon has the processor for itself.
 #[derive(Debug)]
 pub struct Tail {
     journal: PathBuf,
-    /// The segment that is read, and how far.
-    segment: Option<PathBuf>,
+    segment: Option<Followed>,
+    /// When it was looked for a newer segment.
+    looked: Option<Instant>,
+    bytes: Vec<u8>,
+}
+
+/// The segment that is read, and how far.
+#[derive(Debug)]
+struct Followed {
+    path: PathBuf,
+    file: File,
+    epoch: u64,
     at: u64,
 }
+
+/// How often a newer segment is looked for.
+const NEWER: Duration = Duration::from_millis(5);
+/// How much is read at a look, unless a record is longer.
+const LOOK: usize = 4096;
 
 impl Tail {
     /// From the beginning of the newest segment of `spool`.
@@ -106,7 +125,8 @@ impl Tail {
         Self {
             journal: spool.join("journal"),
             segment: None,
-            at: BLOCK as u64,
+            looked: None,
+            bytes: vec![0; LOOK],
         }
     }
 
@@ -114,41 +134,56 @@ impl Tail {
     /// time.
     pub fn ended(&mut self) -> Vec<String> {
         let mut ids = Vec::new();
-        if let Some(segment) = self.segment.clone() {
-            self.follow(&segment, &mut ids);
+        if let Some(segment) = &mut self.segment {
+            segment.follow(&mut self.bytes, &mut ids);
         }
-        if ids.is_empty() {
+        if ids.is_empty() && self.looked.is_none_or(|at| at.elapsed() >= NEWER) {
+            self.looked = Some(Instant::now());
             let newest = newest_segment(&self.journal);
-            if newest.is_some() && newest != self.segment {
-                self.segment = newest;
-                self.at = BLOCK as u64;
+            let known = self.segment.as_ref().map(|segment| &segment.path);
+            if newest.is_some() && newest.as_ref() != known {
+                self.segment = newest.and_then(Followed::open);
             }
         }
         ids
     }
+}
 
-    fn follow(&mut self, segment: &Path, ids: &mut Vec<String>) {
-        let Ok(file) = std::fs::File::open(segment) else {
-            return;
-        };
+impl Followed {
+    fn open(path: PathBuf) -> Option<Self> {
+        let file = File::open(&path).ok()?;
         let mut head = [0; BLOCK];
-        let Some(epoch) = file
-            .read_exact_at(&mut head, 0)
-            .ok()
-            .map(|()| u64_at(&head, 32))
-        else {
-            return;
-        };
-        let mut bytes = vec![0; 1 << 20];
-        let len = file.read_at(&mut bytes, self.at).unwrap_or(0);
-        let mut at = 0;
-        while let Some(record) = Record::read(&bytes[at..len], epoch) {
-            at += record.len;
-            if record.kind == 6 {
-                ids.extend(record.body.get(..16).map(hex));
+        file.read_exact_at(&mut head, 0).ok()?;
+        Some(Self {
+            path,
+            file,
+            epoch: u64_at(&head, 32),
+            at: BLOCK as u64,
+        })
+    }
+
+    fn follow(&mut self, bytes: &mut Vec<u8>, ids: &mut Vec<String>) {
+        loop {
+            let len = self.file.read_at(bytes, self.at).unwrap_or(0);
+            let mut at = 0;
+            while let Some(record) = Record::read(&bytes[at..len], self.epoch) {
+                at += record.len;
+                if record.kind == 6 {
+                    ids.extend(record.body.get(..16).map(hex));
+                }
+            }
+            self.at += at as u64;
+            let longest = match bytes.get(at..at + 4).filter(|_| at + 4 <= len) {
+                Some(head) => u32_at(head, 0) as usize,
+                None => 0,
+            };
+            if at == 0 && (longest <= bytes.len() || longest > LONGEST) {
+                return;
+            }
+            if longest > bytes.len() {
+                bytes.resize(longest, 0);
             }
         }
-        self.at += at as u64;
     }
 }
 

@@ -4,7 +4,6 @@ mod board;
 mod checkmk;
 mod checkmk_port;
 mod cli;
-#[allow(dead_code, reason = "libvirt is being added")]
 mod collect;
 mod config;
 mod daemon;

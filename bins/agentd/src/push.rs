@@ -43,6 +43,11 @@ pub(crate) fn prepare(config: &Config, hostname: String) -> Result<Prepared, Str
     })
 }
 
+/// Whether there is anything wrong with it. Changes nothing.
+pub(crate) fn check(config: &Config) -> Result<(), String> {
+    session::check(&config.push).map_err(|what| format!("[oitc] {what}"))
+}
+
 /// Pushes from now on.
 pub(crate) fn start(prepared: Prepared, board: Board, figures: Arc<Figures>) -> Pushing {
     let Prepared { session, interval } = prepared;

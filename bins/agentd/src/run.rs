@@ -6,8 +6,8 @@ use std::path::Path;
 use program::{Failure, Status};
 
 use crate::cli::Args;
-use crate::config::{Config, Severity, worst};
-use crate::{daemon, once};
+use crate::config::{Config, Finding, Severity, worst};
+use crate::{daemon, once, push, server};
 
 pub(crate) fn run(args: &Args) -> Result<Status, Failure> {
     if args.check_config {
@@ -25,7 +25,10 @@ pub(crate) fn run(args: &Args) -> Result<Status, Failure> {
 
 /// Names every problem. Warnings alone are no reason not to start.
 fn check_config(path: &Path) -> Result<Status, Failure> {
-    let (_, findings) = Config::load(path);
+    let (config, mut findings) = Config::load(path);
+    if worst(&findings) != Some(Severity::Fatal) {
+        findings.extend(check_files(&config));
+    }
     for finding in &findings {
         eprintln!("{finding}");
     }
@@ -33,6 +36,22 @@ fn check_config(path: &Path) -> Result<Status, Failure> {
         None | Some(Severity::Warning) => Ok(Status::Done),
         Some(_) => Err(Failure::silent(Status::BadConfiguration)),
     }
+}
+
+/// What is wrong with the files that a configuration names.
+fn check_files(config: &Config) -> Vec<Finding> {
+    let mut problems = Vec::new();
+    if config.serves() {
+        problems.extend(server::Mode::check(&config.tls).err());
+    }
+    if config.push.enabled {
+        let problem = push::check(config).err();
+        problems.extend(problem.map(|what| (Severity::Fatal, what)));
+    }
+    problems
+        .into_iter()
+        .map(|(severity, what)| Finding::new(severity, &config.path, None, what))
+        .collect()
 }
 
 fn print_config(path: &Path) -> Result<Status, Failure> {

@@ -131,6 +131,65 @@ fn a_start_that_fails_says_why() {
 }
 
 #[test]
+fn a_check_names_files_that_cannot_be_used_and_touches_none() {
+    for (config, file, code, said) in [
+        ("", "", 0, ""),
+        ("colour = red\n", "", 0, "unknown key `colour`"),
+        (
+            "certfile = @/x\nkeyfile = @/y\n",
+            "",
+            78,
+            "/x: No such file",
+        ),
+        ("try-autossl = 1\n", "agent.crt", 0, ""),
+        (
+            "try-autossl = 1\n",
+            "agent.crt agent.key server_ca.crt",
+            78,
+            "no certificate in PEM",
+        ),
+        (
+            "[oitc]\nenabled = 1\nurl = http://x\napikey = k\n",
+            "",
+            0,
+            "",
+        ),
+        (
+            "[oitc]\nenabled = 1\nurl = http://x\napikey = k\n",
+            "auth.json",
+            78,
+            "auth.json",
+        ),
+        (
+            "[oitc]\nenabled = 1\nurl = http://x\napikey = k\nproxy = ::\n",
+            "",
+            78,
+            "is no URL of a proxy",
+        ),
+    ] {
+        let home = Home::new(config);
+        for name in file.split_whitespace() {
+            home.put(name, "junk");
+        }
+        let count = |home: &Home| fs::read_dir(home.0.path()).unwrap().count();
+        let before = count(&home);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_agentd"));
+        command
+            .arg("--check-config")
+            .arg("-c")
+            .arg(home.path("config.ini"));
+        let output = command.output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{config}: {stderr}");
+        assert!(
+            stderr.contains(said) && stderr.is_empty() == said.is_empty(),
+            "{config}: {stderr}"
+        );
+        assert_eq!(count(&home), before, "{config}");
+    }
+}
+
+#[test]
 fn the_service_manager_is_told_when_it_serves_and_when_it_stops() {
     let home = Home::new("");
     let path = home.path("notify");

@@ -207,9 +207,8 @@ fn find(args: &Add, config: &Config, terminal: &mut Terminal) -> Result<Vec<Stri
         return Ok(found);
     }
     if all.starts_with('l') {
-        for description in &found {
-            println!("  {description}");
-        }
+        let list: String = found.iter().map(|text| format!("  {text}\n")).collect();
+        print(list.as_bytes())?;
     }
     for description in found {
         if terminal

@@ -208,6 +208,7 @@ struct Heritage {
     started: UnixTime,
     beginning: Instant,
     listener: Option<(Receive, Arc<Listener>)>,
+    outputs: Option<Outputs>,
 }
 
 /// All that can be wrong is found out before anything old is stopped.
@@ -274,6 +275,7 @@ impl Running {
             started: SystemTime::now().into(),
             beginning: Instant::now(),
             listener: None,
+            outputs: None,
         });
         Self::run(config, memory, heritage, prepared)
             .map_err(|error| Failure::caused(Status::Failed, "cannot start", error))
@@ -285,7 +287,15 @@ impl Running {
         heritage: Heritage,
         prepared: Prepared,
     ) -> std::io::Result<Self> {
-        let outputs = Outputs::start(&config.outputs)?;
+        let outputs = match heritage.outputs {
+            Some(old) if old.are(&config.outputs) => old,
+            old => {
+                let new = Outputs::start(&config.outputs)?;
+                // What they still have may take a while to be handed over.
+                std::thread::spawn(move || old.map(Outputs::stop));
+                new
+            }
+        };
         let figures = heritage.figures;
         figures.keep(
             config
@@ -391,16 +401,16 @@ impl Running {
         }
     }
 
-    /// Ends all tasks; what outputs have is handed over.
+    /// Ends all tasks.
     async fn end(mut self) -> (Memory, Heritage) {
         // They are gone when this returns, and with them who submits.
         self.tasks.shutdown().await;
-        self.outputs.stop();
         let heritage = Heritage {
             figures: self.figures,
             started: self.started,
             beginning: self.beginning,
             listener: self.listener,
+            outputs: Some(self.outputs),
         };
         (self.memory, heritage)
     }
@@ -422,6 +432,10 @@ impl Running {
 
     async fn stop(mut self) {
         self.report();
-        drop(self.end().await);
+        let (_, heritage) = self.end().await;
+        // What they have is handed over.
+        if let Some(outputs) = heritage.outputs {
+            outputs.stop();
+        }
     }
 }

@@ -73,6 +73,11 @@ impl Outputs {
         Ok(Self { lanes: lanes? })
     }
 
+    /// Whether it is exactly these.
+    pub(crate) fn are(&self, outputs: &[Output]) -> bool {
+        self.lanes.iter().map(|lane| &lane.output).eq(outputs)
+    }
+
     pub(crate) fn submitter(&self) -> Submitter {
         Submitter(self.lanes.iter().map(|lane| lane.sender.clone()).collect())
     }

@@ -23,7 +23,7 @@ pub(crate) enum Decided {
 
 /// Follows `rules`.
 pub(crate) fn by_rules(rules: &Rules, route: &Route, now: UnixTime) -> Decided {
-    let event = Event::new(&route.context, &route.site, route.created, now);
+    let event = Event::new(route.context(), &route.site, route.created, now);
     // Nothing that comes over the network may end the thread that owns the
     // journal: it would come again after the next start.
     match catch_unwind(AssertUnwindSafe(|| decide(rules, &event))) {

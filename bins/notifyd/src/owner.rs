@@ -582,7 +582,7 @@ impl<S: Storage> Owner<S> {
         let Incoming { id, body, route } = incoming;
         let place = self.queue.next_order();
         let label = Some(route.label);
-        let accepted = self.queue.accept(id, from, label, body.as_bytes(), now());
+        let accepted = self.queue.accept_shared(id, from, label, body, now());
         let accepted = accepted.map_err(|error| Refusal {
             code: RefusalCode::TooLarge,
             why: chain(&error),
@@ -713,8 +713,9 @@ impl<S: Storage> Owner<S> {
 
 fn read_route(body: Vec<u8>) -> Result<Route, String> {
     let body = String::from_utf8(body).map_err(|error| error.to_string())?;
+    let body = Arc::new(body);
     let envelope = Envelope::parse(&body).map_err(|error| chain(&error))?;
-    Route::of(&envelope, body.len()).map_err(|error| chain(&error))
+    Route::of(&envelope, body.len(), Arc::clone(&body)).map_err(|error| chain(&error))
 }
 
 /// The files of a directory, but for the reasons beside them.

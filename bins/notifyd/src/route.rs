@@ -1,6 +1,8 @@
 //! Which peers and lanes a notification goes to, and whether it is taken at all.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
+use std::sync::Arc;
 
 use bstr::ByteSlice;
 use objects::notification::{self, Context, Kind, MAX_BODY};
@@ -19,7 +21,7 @@ pub(crate) const CANARY: &str = "CANARY";
 pub(crate) struct Incoming {
     pub(crate) id: NotificationId,
     /// With our site at the end of its path.
-    pub(crate) body: String,
+    pub(crate) body: Arc<String>,
     pub(crate) route: Route,
 }
 
@@ -29,8 +31,9 @@ pub(crate) struct Route {
     pub(crate) object: Object,
     /// What the journal keeps of it beside the body.
     pub(crate) label: Label,
-    /// All that is known of it.
-    pub(crate) context: Context,
+    body: Arc<String>,
+    /// All that is known of it, once somebody has asked.
+    context: OnceCell<Context>,
     /// Where it was submitted.
     pub(crate) site: SiteId,
     pub(crate) created: UnixTime,
@@ -64,12 +67,13 @@ impl Incoming {
         }
         let text: Cow<'_, str> = notification::to_utf8(body);
         let envelope = Envelope::parse(&text)?;
-        let route = Route::of(&envelope, body.len())?;
-        let body = envelope.append_hop(own)?;
+        let size = body.len();
+        let body = Arc::new(envelope.append_hop(own)?);
         // It must still be readable with the hop in it.
         if body.len() > MAX_BODY {
             return Err(notification::Error::TooLarge(body.len()).into());
         }
+        let route = Route::of(&envelope, size, Arc::clone(&body))?;
         Ok(Self {
             id: envelope.id,
             body,
@@ -79,26 +83,33 @@ impl Incoming {
 }
 
 impl Route {
-    /// Reads what decides from a body of `size` bytes.
-    pub(crate) fn of(envelope: &Envelope<'_>, size: usize) -> Result<Self, notification::Error> {
-        let context = envelope.context()?;
+    /// Reads what decides from a notification of `size` bytes; `body` is the same,
+    /// or has one hop more.
+    pub(crate) fn of(
+        envelope: &Envelope<'_>,
+        size: usize,
+        body: Arc<String>,
+    ) -> Result<Self, notification::Error> {
+        let names = ["HOSTNAME", "SERVICEDESC", "OMD_SITE", CANARY];
+        let [host, service, monitored, canary] = envelope.entries(names)?;
         let lifetime =
             |expires: objects::UnixTime| expires.micros().saturating_sub(envelope.created.micros());
-        let object = Object::of(&context);
+        let [host, service] = [host, service].map(Option::unwrap_or_default);
+        let object = Object::of(&host, &service);
         let site = envelope.site.as_str().as_bytes().to_vec();
-        let canary = context
-            .get(CANARY)
-            .filter(|_| envelope.kind == Kind::Canary);
+        let canary = canary.filter(|_| envelope.kind == Kind::Canary);
         let canary = canary.and_then(|made| made.to_str().ok()?.parse().ok());
-        let monitored = context.get("OMD_SITE").map(|site| site.to_vec());
         Ok(Self {
-            origins: std::iter::once(site).chain(monitored).collect(),
+            origins: std::iter::once(site)
+                .chain(monitored.map(Vec::from))
+                .collect(),
             label: Label {
                 about: object.number(),
             },
             object,
             canary: canary.map(UnixTime::from_micros),
-            context,
+            body,
+            context: OnceCell::new(),
             site: envelope.site.clone(),
             created: envelope.created,
             size: u32::try_from(size).unwrap_or(u32::MAX),
@@ -106,6 +117,16 @@ impl Route {
             path: envelope.path.clone(),
             delivered: envelope.delivered.clone(),
             lifetime_us: envelope.expires.map(lifetime),
+        })
+    }
+
+    /// All that is known of it.
+    pub(crate) fn context(&self) -> &Context {
+        self.context.get_or_init(|| {
+            // It could be read before.
+            let envelope = Envelope::parse(&self.body).ok();
+            let context = envelope.and_then(|envelope| envelope.context().ok());
+            context.unwrap_or_default()
         })
     }
 
@@ -117,7 +138,7 @@ impl Route {
     /// Whom the core wants to be told, as it names him.
     pub(crate) fn own_contact(&self) -> Object {
         let entries = ["CONTACTNAME", "CONTACTEMAIL", "CONTACTPAGER"];
-        let entry = |name| self.context.get(name).map_or(&b""[..], |v| v.as_slice());
+        let entry = |name| self.context().get(name).map_or(&b""[..], |v| v.as_slice());
         Object::named(entries.map(entry))
     }
 }

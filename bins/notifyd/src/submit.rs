@@ -2,6 +2,7 @@
 //! What is said there: `spool::submission`. What is answered: `owner::submitters`.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -24,6 +25,10 @@ const CONNECTIONS: usize = 256;
 /// Most submissions of one connection, and their bytes, that are not answered.
 const UNANSWERED: usize = 1024;
 const UNANSWERED_BYTES: usize = 8 << 20;
+/// With so many bytes of all connections together, a connection that has something
+/// unanswered is not read: more would only wait in memory, and no sync is better
+/// for being shared by more.
+const ALL_UNANSWERED_BYTES: usize = 2 << 20;
 /// While so many bytes of answers are not read, no submission is.
 const UNREAD: usize = 64 * 1024;
 /// What is read at once.
@@ -83,6 +88,7 @@ pub(crate) async fn listen(
 ) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let complaints = Arc::new(Mutex::new(Flood::default()));
+    let unanswered = Arc::new(AtomicUsize::new(0));
     loop {
         let accepted = async {
             let place = Arc::clone(&places).acquire_owned().await;
@@ -94,7 +100,8 @@ pub(crate) async fn listen(
         };
         match accepted {
             Ok((stream, _)) => {
-                let mut submitter = Submitter::new(stream, site.clone(), owner.clone());
+                let (site, owner) = (site.clone(), owner.clone());
+                let mut submitter = Submitter::new(stream, site, owner, Arc::clone(&unanswered));
                 let complaints = Arc::clone(&complaints);
                 let mut stopping = stopping.clone();
                 tokio::spawn(async move {
@@ -139,12 +146,19 @@ struct Submitter {
     /// What the owner has not answered: how many, and their bytes.
     unanswered: usize,
     unanswered_bytes: usize,
+    /// The bytes of all connections together.
+    all_unanswered: Arc<AtomicUsize>,
     /// Answers that are not written yet.
     out: Vec<u8>,
 }
 
 impl Submitter {
-    fn new(stream: Stream, site: SiteId, owner: Sender<Request>) -> Self {
+    fn new(
+        stream: Stream,
+        site: SiteId,
+        owner: Sender<Request>,
+        all_unanswered: Arc<AtomicUsize>,
+    ) -> Self {
         let (reading, writing) = tokio::io::split(stream);
         let (reply, replies) = unbounded_channel();
         Self {
@@ -157,6 +171,7 @@ impl Submitter {
             replies,
             unanswered: 0,
             unanswered_bytes: 0,
+            all_unanswered,
             out: Vec::new(),
         }
     }
@@ -169,6 +184,8 @@ impl Submitter {
             let has_room = !ended
                 && self.unanswered < UNANSWERED
                 && self.unanswered_bytes < UNANSWERED_BYTES
+                && (self.unanswered == 0
+                    || self.all_unanswered.load(Ordering::Relaxed) < ALL_UNANSWERED_BYTES)
                 && self.out.len() < UNREAD;
             let in_between = self.reader.is_between();
             // Reading never waits for writing: who writes much before it reads
@@ -233,7 +250,9 @@ impl Submitter {
 
     fn hand_over(&mut self, submissions: Vec<Submitted>) {
         self.unanswered += submissions.len();
-        self.unanswered_bytes += submissions.iter().map(|s| s.len).sum::<usize>();
+        let bytes = submissions.iter().map(|s| s.len).sum::<usize>();
+        self.unanswered_bytes += bytes;
+        self.all_unanswered.fetch_add(bytes, Ordering::Relaxed);
         // The owner outlives this but for the last moments of a stop.
         let _ = self.owner.send(Request::Submitted {
             submissions,
@@ -246,6 +265,7 @@ impl Submitter {
             reply.answer.print(reply.number, &mut self.out);
             self.unanswered -= 1;
             self.unanswered_bytes -= reply.len;
+            self.all_unanswered.fetch_sub(reply.len, Ordering::Relaxed);
         }
     }
 
@@ -254,5 +274,13 @@ impl Submitter {
         let number = error.number().unwrap_or(0);
         Answer::Refused(error.to_string()).print(number, &mut self.out);
         let _ = timeout(PATIENCE, self.writing.write_all(&self.out)).await;
+    }
+}
+
+impl Drop for Submitter {
+    fn drop(&mut self) {
+        // Nobody waits for those any more.
+        self.all_unanswered
+            .fetch_sub(self.unanswered_bytes, Ordering::Relaxed);
     }
 }

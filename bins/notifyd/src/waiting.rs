@@ -32,10 +32,9 @@ impl std::fmt::Display for Object {
 }
 
 impl Object {
-    /// The object that `context` is about.
-    pub(crate) fn of(context: &Context) -> Self {
-        let get = |name: &str| context.get(name).map_or(&b""[..], |value| value.as_slice());
-        Self::named([get("HOSTNAME"), get("SERVICEDESC")])
+    /// The object of these names; that of a host has no service.
+    pub(crate) fn of(host: &[u8], service: &[u8]) -> Self {
+        Self::named([host, service])
     }
 
     /// What all of these together name.
@@ -114,12 +113,8 @@ mod tests {
             ("db1", "Disk /", 0x9af6_4f5c),
             ("db1Disk /", "", 0x541c_7ea2),
         ] {
-            let context = Context::from([
-                ("HOSTNAME".to_owned(), host.into()),
-                ("SERVICEDESC".to_owned(), service.into()),
-                ("SERVICEOUTPUT".to_owned(), "something".into()),
-            ]);
-            assert_eq!(Object::of(&context).number(), want, "{host}, {service}");
+            let object = Object::of(host.as_bytes(), service.as_bytes());
+            assert_eq!(object.number(), want, "{host}, {service}");
         }
     }
 

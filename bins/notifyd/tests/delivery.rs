@@ -174,7 +174,7 @@ fn a_kill_during_delivery_repeats_it_under_the_same_name() {
     let site = Site::new("central", LANES);
     site.script(
         "plugin",
-        "echo $NOTIFY_ATTEMPT >>@log; while [ ! -e @up ]; do sleep 0.02; done",
+        "echo $NOTIFY_ATTEMPT >>@log; while [ -e $0 ] && [ ! -e @up ]; do sleep 0.02; done",
     );
     let daemon = site.start();
     let id = site.submit(&[("HOSTNAME", "db1")]);
@@ -198,7 +198,7 @@ fn a_stop_waits_for_the_script_that_runs() {
     let site = Site::new("central", SCRIPT);
     site.script(
         "plugin",
-        "echo started >>@log; while [ ! -e @go ]; do sleep 0.02; done; echo done >>@log",
+        "echo started >>@log; while [ -e $0 ] && [ ! -e @go ]; do sleep 0.02; done; echo done >>@log",
     );
     let daemon = site.start();
     let id = site.submit(&[("HOSTNAME", "db1")]);

@@ -51,6 +51,10 @@ fn a_file_whose_sync_failed_is_never_trusted_and_nothing_is_lost() {
                 site.state()["disk_error"].is_string()
             });
         }
+        // Some calls come with the next state file only.
+        wait_until("it has failed", || {
+            std::fs::read_to_string(&trace).is_ok_and(|text| text.contains("(INJECTED)"))
+        });
         kill_traced(&site, &mut daemon);
         check_trust(&trace, call, &what);
         let daemon = site.start();

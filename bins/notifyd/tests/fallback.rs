@@ -132,7 +132,7 @@ fn what_nobody_has_begun_to_deliver_is_left_to_the_peer_that_is_back() {
     // A lane that is not free: the first one is being delivered.
     remote.script(
         "plugin",
-        "echo $NOTIFY_ID >>@log; while [ ! -e @go ]; do sleep 0.05; done",
+        "echo $NOTIFY_ID >>@log; while [ -e $0 ] && [ ! -e @go ]; do sleep 0.05; done",
     );
     let here = remote.start();
     let first = submit(&remote);

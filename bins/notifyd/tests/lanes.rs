@@ -25,7 +25,7 @@ fn as_many_run_at_once_as_there_are_places() {
     // Each waits until there are three of them, or until it is told that this is over.
     site.script(
         "plugin",
-        "echo $NOTIFY_HOSTNAME >>@began\nwhile [ ! -e @go ] ; do sleep 0.02; done\necho $NOTIFY_ID >>@log",
+        "echo $NOTIFY_HOSTNAME >>@began\nwhile [ -e $0 ] && [ ! -e @go ]; do sleep 0.02; done\necho $NOTIFY_ID >>@log",
     );
     let daemon = site.start();
     let first = submit(&site, "a");
@@ -61,7 +61,7 @@ fn a_lane_that_hangs_does_not_delay_another() {
     );
     site.script(
         "hang",
-        "touch @hanging\nwhile [ ! -e @go ] ; do sleep 0.05; done",
+        "touch @hanging\nwhile [ -e $0 ] && [ ! -e @go ]; do sleep 0.05; done",
     );
     let daemon = site.start();
     submit(&site, "first");
@@ -230,7 +230,7 @@ fn an_attempt_without_an_end_is_held_where_the_lane_says_so() {
         );
         site.script(
             "plugin",
-            "echo $NOTIFY_ATTEMPT >>@log\nwhile [ ! -e @go ] ; do sleep 0.02; done",
+            "echo $NOTIFY_ATTEMPT >>@log\nwhile [ -e $0 ] && [ ! -e @go ]; do sleep 0.02; done",
         );
         let daemon = site.start();
         let id = submit(&site, "a");

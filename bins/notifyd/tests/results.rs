@@ -133,7 +133,10 @@ fn a_peer_that_does_not_know_results_never_sees_one() {
     assert_eq!(results(&central).len(), 0, "none is made");
     here.terminate();
     // One that was made while it was away, and nobody knew.
-    central.script("plugin", "while [ ! -e @go ]; do sleep 0.05; done");
+    central.script(
+        "plugin",
+        "while [ -e $0 ] && [ ! -e @go ]; do sleep 0.05; done",
+    );
     let here = remote.start();
     remote.submit(&[("HOSTNAME", "db1")]);
     wait_until("it is under way", || {

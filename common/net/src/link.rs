@@ -93,6 +93,11 @@ impl Messages {
         self.ends.push((id, self.bodies.len()));
     }
 
+    /// Makes room for bodies of so many bytes.
+    pub fn reserve(&mut self, bytes: usize) {
+        self.bodies.reserve(bytes);
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()

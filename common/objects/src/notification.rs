@@ -15,6 +15,7 @@
 //! does it, so that the body is valid JSON in ASCII and UTF-8 throughout and
 //! the plugin at the far end gets what the core had.
 
+mod entries;
 mod fit;
 
 use std::borrow::Cow;
@@ -334,6 +335,12 @@ impl<'a> Envelope<'a> {
     /// Reads the context.
     pub fn context(&self) -> Result<Context, Error> {
         parse_context(self.context.get())
+    }
+
+    /// Checks that the context can be read, and gives the values of these entries
+    /// only: nothing is copied of the others.
+    pub fn entries<const N: usize>(&self, names: [&str; N]) -> Result<[Option<BString>; N], Error> {
+        entries::read(self.context.get(), names)
     }
 }
 

@@ -172,6 +172,27 @@ pub(crate) fn rename_to_free_name(from: &Path, to: &Path) -> rustix::io::Result<
     }
 }
 
+/// Reads a file of `len` bytes: with one more at most, which it had not when it was
+/// looked at. A regular file gives less than was asked for at its end only.
+fn read_short(file: &mut File, len: usize) -> io::Result<Vec<u8>> {
+    let mut body = vec![0; len + 1];
+    let mut filled = 0;
+    while filled < body.len() {
+        match file.read(&mut body[filled..]) {
+            Ok(count) => {
+                filled += count;
+                if count == 0 || filled == len {
+                    break;
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    body.truncate(filled);
+    Ok(body)
+}
+
 /// The drop box as seen by the daemon that empties it.
 #[derive(Debug)]
 pub struct DropBox {
@@ -276,11 +297,8 @@ impl DropBox {
         if let Some(verdict) = self.judge(&stat) {
             return Ok(verdict);
         }
-        let mut body = Vec::with_capacity(stat.st_size as usize + 1);
-        let mut limited = (&mut file).take(MAX_BODY as u64 + 1);
-        if let Err(error) = limited.read_to_end(&mut body) {
-            return Err(Error::io("read", &path)(error));
-        }
+        let body = read_short(&mut file, stat.st_size as usize);
+        let body = body.map_err(Error::io("read", &path))?;
         let after = rustix::fs::fstat(&file).map_err(Error::system("look at", &path))?;
         let identity = FileIdentity::of(&stat);
         if FileIdentity::of(&after) != identity || body.len() as u64 != stat.st_size as u64 {

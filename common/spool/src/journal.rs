@@ -1,6 +1,6 @@
 //! The append-only journal: segments in a [`Storage`], group commit, recovery.
 //!
-//! A group is written with one write and made durable with one sync. What makes
+//! A group is written and made durable with one sync. What makes
 //! recovery simple:
 //!
 //! - A segment is created, synced, and its name synced, before its first record.
@@ -31,11 +31,13 @@
 //! Segments are longer than what is in them: zeros are written ahead, so that
 //! most commits change bytes and no length, which is one write of the disk less.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
+use std::sync::Arc;
 
 use objects::NotificationId;
 
@@ -92,8 +94,9 @@ const READ_FROM_DISK: usize = 2;
 /// A group that is longer than this part of what is written ahead has its length
 /// made durable with it: zeros would only be written twice.
 const LONG_GROUP: u64 = 8;
-/// A longer group is not kept in memory.
-const KEPT_GROUP: usize = 2 << 20;
+/// How much of a group is written at once: what was copied together is then still
+/// in the processor's cache. The last of it is kept in memory.
+const AT_ONCE: usize = 512 << 10;
 /// The system is told of at least so many bytes that they will not be read.
 const FORGET_AT_ONCE: u64 = 256 << 10;
 /// How much is read at once where one record after the other is asked for.
@@ -170,14 +173,28 @@ pub struct Draft {
     pub copy: bool,
     /// The sequence number of the record that it repeats, if that one may count, too.
     pub again: Option<u64>,
-    /// Its body.
+    /// Its body, or the beginning of it.
     pub body: Vec<u8>,
+    /// The rest of it: a notification that others have, too, until it is written.
+    pub rest: Option<Arc<String>>,
 }
 
 impl Draft {
+    fn rest(&self) -> &[u8] {
+        self.rest.as_ref().map_or(&[], |rest| rest.as_bytes())
+    }
+
     /// How much room its record takes.
     pub fn room(&self) -> usize {
-        room(self.body.len() + self.again.map_or(0, |_| 8))
+        room(self.body.len() + self.rest().len() + self.again.map_or(0, |_| 8))
+    }
+
+    /// The whole body.
+    pub fn whole(&self) -> Cow<'_, [u8]> {
+        match &self.rest {
+            None => Cow::Borrowed(&self.body),
+            Some(rest) => Cow::Owned([&self.body, rest.as_bytes()].concat()),
+        }
     }
 
     /// The message that it is about, if its kind is about one.
@@ -264,7 +281,7 @@ pub struct Journal<S: Storage> {
     /// What is damaged stays until the caller could copy it.
     recovering: bool,
     random: RandomState,
-    /// The last group: what was accepted in it is asked for next.
+    /// The last of the last group: what was accepted in it is asked for next.
     written: Piece,
     /// What was read last, with some of what comes after it.
     read: RefCell<Piece>,
@@ -355,7 +372,7 @@ impl<S: Storage> Journal<S> {
     }
 
     /// Makes the first of `drafts`, as many as fit but at least `together` and
-    /// one, durable: one write, one sync. Says where they are. On any error the
+    /// one, durable with one sync. Says where they are. On any error the
     /// head is given up, and the next group needs a new segment.
     pub fn write_group(&mut self, drafts: &[&Draft], together: usize) -> Result<Vec<Place>, Error> {
         let Some(head) = self.head.take() else {
@@ -369,39 +386,34 @@ impl<S: Storage> Journal<S> {
         let left = self.segment_size.saturating_sub(segment.len);
         let count = fitting(drafts, left).max(together).max(1);
         let drafts = &drafts[..count.min(drafts.len())];
-        let mut bytes = std::mem::take(&mut self.written).into_buffer();
-        let places = encode_group(
-            drafts,
-            head.segment,
-            segment,
-            self.next_sequence,
-            &mut bytes,
-        );
-        self.next_sequence += places.len() as u64;
+        let mut piece = std::mem::take(&mut self.written);
+        piece.segment = head.segment;
+        let first_sequence = self.next_sequence;
+        // Also of a group that is not durable after all.
+        self.next_sequence += drafts.len() as u64;
         let path = self.storage.path(&segment.name);
+        let before = segment.len;
+        let sizes = (self.ahead, self.segment_size);
         let written = segment
-            .write(&self.storage, &bytes, self.ahead, self.segment_size)
+            .append(&self.storage, drafts, first_sequence, sizes, &mut piece)
             .map_err(Error::io("write", &path))
-            .and_then(|()| {
+            .and_then(|places| {
                 let synced = self.storage.sync(&segment.name);
-                synced.map_err(Error::io("sync", &path))
+                synced.map_err(Error::io("sync", &path))?;
+                Ok(places)
             });
-        if let Err(error) = written {
-            segment.sound = false;
-            if !head.used {
-                self.discard(head.segment);
+        let places = match written {
+            Ok(places) => places,
+            Err(error) => {
+                segment.len = before;
+                segment.sound = false;
+                if !head.used {
+                    self.discard(head.segment);
+                }
+                return Err(error);
             }
-            return Err(error);
-        }
-        let offset = segment.len;
-        segment.len += bytes.len() as u64;
-        if bytes.len() <= KEPT_GROUP {
-            self.written = Piece {
-                segment: head.segment,
-                offset,
-                bytes,
-            };
-        }
+        };
+        self.written = piece;
         self.last = self.next_sequence - 1;
         if drafts.iter().any(|draft| draft.again.is_some()) {
             self.repeats = Some(head.segment);
@@ -648,6 +660,7 @@ impl<S: Storage> Journal<S> {
             copy,
             again: None,
             body,
+            rest: None,
         })
     }
 
@@ -816,6 +829,53 @@ impl Segment {
         }
     }
 
+    /// Writes a group behind the last record, some of it at a time, and says where
+    /// its records are. `piece` is then what was written last.
+    fn append(
+        &mut self,
+        storage: &impl Storage,
+        drafts: &[&Draft],
+        first_sequence: u64,
+        (ahead, segment_size): (u64, u64),
+        piece: &mut Piece,
+    ) -> io::Result<Vec<Place>> {
+        let len: u64 = drafts.iter().map(|draft| draft.room() as u64).sum();
+        let ahead = match len > ahead / LONG_GROUP {
+            true => 0,
+            false => ahead,
+        };
+        let mut places = Vec::with_capacity(drafts.len());
+        while places.len() < drafts.len() {
+            let rest = &drafts[places.len()..];
+            let count = fitting(rest, AT_ONCE as u64).max(1);
+            piece.offset = self.len;
+            piece.bytes.clear();
+            for draft in &rest[..count] {
+                let number = places.len();
+                let flag = |set: bool, flag: u8| if set { flag } else { 0 };
+                let first = flag(number == 0, FIRST);
+                let last = flag(number + 1 == drafts.len(), LAST);
+                let frame = Frame {
+                    offset: 0,
+                    sequence: first_sequence + number as u64,
+                    kind: draft.kind,
+                    flags: first | last | flag(draft.copy, COPY),
+                    again: draft.again,
+                    body: &draft.body,
+                };
+                places.push(Place {
+                    segment: piece.segment,
+                    offset: self.len + piece.bytes.len() as u64,
+                    len: (frame.len() + draft.rest().len()) as u32,
+                });
+                frame.encode_with(draft.rest(), self.epoch, &mut piece.bytes);
+            }
+            self.write(storage, &piece.bytes, ahead, segment_size)?;
+            self.len += piece.bytes.len() as u64;
+        }
+        Ok(places)
+    }
+
     /// Writes behind the last record, and zeros behind that where it makes the
     /// file longer.
     fn write(
@@ -832,7 +892,7 @@ impl Segment {
         }
         self.size = end;
         let zeros = ahead.min(segment_size.saturating_sub(end));
-        if zeros == 0 || bytes.len() as u64 > ahead / LONG_GROUP {
+        if zeros == 0 {
             return Ok(());
         }
         match write_all(storage, &self.name, end, &vec![0; zeros as usize]) {
@@ -861,36 +921,6 @@ fn fitting(drafts: &[&Draft], left: u64) -> usize {
         total <= left
     });
     fitting.count()
-}
-
-fn encode_group(
-    drafts: &[&Draft],
-    number: u32,
-    segment: &Segment,
-    first_sequence: u64,
-    bytes: &mut Vec<u8>,
-) -> Vec<Place> {
-    bytes.reserve(drafts.iter().map(|draft| draft.room()).sum());
-    let mut places = Vec::with_capacity(drafts.len());
-    for (i, draft) in drafts.iter().enumerate() {
-        let flag = |set: bool, flag: u8| if set { flag } else { 0 };
-        let last = i + 1 == drafts.len();
-        let frame = Frame {
-            offset: 0,
-            sequence: first_sequence + i as u64,
-            kind: draft.kind,
-            flags: flag(i == 0, FIRST) | flag(last, LAST) | flag(draft.copy, COPY),
-            again: draft.again,
-            body: &draft.body,
-        };
-        places.push(Place {
-            segment: number,
-            offset: segment.len + bytes.len() as u64,
-            len: frame.len() as u32,
-        });
-        frame.encode(segment.epoch, bytes);
-    }
-    places
 }
 
 fn write_all(storage: &impl Storage, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {

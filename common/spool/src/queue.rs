@@ -1,6 +1,8 @@
 //! The messages of a spool.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use objects::{NotificationId, SiteId, UnixTime};
 
@@ -182,6 +184,30 @@ impl<S: Storage> Queue<S> {
         body: &[u8],
         time: UnixTime,
     ) -> Result<Accepted, Error> {
+        self.accept_body(id, from, label, (body, None), time)
+    }
+
+    /// The same; the body is not copied before it is written.
+    pub fn accept_shared(
+        &mut self,
+        id: NotificationId,
+        from: Option<&SiteId>,
+        label: Option<Label>,
+        body: Arc<String>,
+        time: UnixTime,
+    ) -> Result<Accepted, Error> {
+        let shared = Some(Arc::clone(&body));
+        self.accept_body(id, from, label, (body.as_bytes(), shared), time)
+    }
+
+    fn accept_body(
+        &mut self,
+        id: NotificationId,
+        from: Option<&SiteId>,
+        label: Option<Label>,
+        (body, shared): (&[u8], Option<Arc<String>>),
+        time: UnixTime,
+    ) -> Result<Accepted, Error> {
         if let Some(known) = self.index.knows(id) {
             return Ok(Accepted::Duplicate(known));
         }
@@ -198,7 +224,7 @@ impl<S: Storage> Queue<S> {
             label,
             body: body.into(),
         };
-        self.record(id, time, event);
+        self.record_with(id, time, event, shared);
         Ok(Accepted::New)
     }
 
@@ -464,7 +490,7 @@ impl<S: Storage> Queue<S> {
                 let look = |frame: &Frame<'_>| look(frame.body);
                 self.journal.look_at(segment, offset, likely, look)
             }
-            Whereabouts::Pending(number) => Ok(look(&self.pending(number).draft.body)),
+            Whereabouts::Pending(number) => Ok(look(&self.pending(number).draft.whole())),
         }
     }
 
@@ -597,6 +623,17 @@ impl<S: Storage> Queue<S> {
     }
 
     fn record(&mut self, id: NotificationId, time: UnixTime, event: Event<'_>) {
+        self.record_with(id, time, event, None);
+    }
+
+    /// `shared` is the body of an acceptance, if others have it, too.
+    fn record_with(
+        &mut self,
+        id: NotificationId,
+        time: UnixTime,
+        event: Event<'_>,
+        shared: Option<Arc<String>>,
+    ) {
         let order = match &event {
             Event::Accepted { order, .. } => Some(*order),
             _ => None,
@@ -606,10 +643,21 @@ impl<S: Storage> Queue<S> {
         {
             self.ending = Some(self.ending.map_or(segment, |oldest| oldest.min(segment)));
         }
-        let record = Record::Message { id, time, event };
+        let mut record = Record::Message { id, time, event };
         let at = Whereabouts::Pending(self.first_pending + self.pending.len() as u64);
         self.index.apply(&record, 0, at);
-        let draft = draft(&record, false);
+        if let Record::Message {
+            event: Event::Accepted { body, .. },
+            ..
+        } = &mut record
+            && shared.is_some()
+        {
+            *body = Cow::Borrowed(&[]);
+        }
+        let draft = Draft {
+            rest: shared,
+            ..draft(&record, false)
+        };
         self.pending.push(Pending {
             draft,
             order,
@@ -872,7 +920,14 @@ impl<S: Storage> Queue<S> {
                 let likely = entry.body_len() + RECORD_AROUND_BODY;
                 self.journal.read_draft(segment, offset, likely)
             }
-            Whereabouts::Pending(number) => Ok(self.pending(number).draft.clone()),
+            Whereabouts::Pending(number) => {
+                let draft = &self.pending(number).draft;
+                Ok(Draft {
+                    body: draft.whole().into_owned(),
+                    rest: None,
+                    ..*draft
+                })
+            }
         }
     }
 
@@ -969,6 +1024,7 @@ fn draft(record: &Record<'_>, copy: bool) -> Draft {
         copy,
         again: None,
         body,
+        rest: None,
     }
 }
 

@@ -13,6 +13,11 @@ use crate::{Error, Storage};
 /// Longest segment that is read; what is beyond was not written by us.
 pub(crate) const MAX_SEGMENT: u64 = 256 << 20;
 
+/// The room for what is in memory of a segment. Little of it is ever used; but so
+/// long a piece of memory is the system's own, and goes back to it whole, where a
+/// shorter one would leave a hole before what was read in the meantime.
+const SPACE: usize = 64 << 20;
+
 /// Why a place that the disk does not give is set aside.
 const UNREADABLE: &str = "cannot be read";
 
@@ -69,9 +74,9 @@ pub(crate) type Visit<'a> = dyn FnMut(Place, &Frame<'_>, bool) + 'a;
 
 /// Reads a journal.
 pub(crate) fn replay(storage: &impl Storage, visit: &mut Visit<'_>) -> Result<Replay, Error> {
-    let mut replay = find_segments(storage)?;
+    let mut bytes = Vec::with_capacity(SPACE);
+    let mut replay = find_segments(storage, &mut bytes)?;
     let mut track = Track::new(replay.segments.first().map_or(0, |s| s.header.after));
-    let mut bytes = Vec::new();
     for (number, segment) in replay.segments.iter_mut().enumerate() {
         let name = segment.name.clone();
         let mut items = Walk::new(Window::open(storage, &name, &mut bytes)?, &segment.header);
@@ -286,7 +291,7 @@ impl Track {
 }
 
 /// Finds the segments, in their order, and which records of them count.
-fn find_segments(storage: &impl Storage) -> Result<Replay, Error> {
+fn find_segments(storage: &impl Storage, bytes: &mut Vec<u8>) -> Result<Replay, Error> {
     let mut replay = Replay {
         segments: Vec::new(),
         unfinished: Vec::new(),
@@ -298,9 +303,8 @@ fn find_segments(storage: &impl Storage) -> Result<Replay, Error> {
         repeats: None,
         recovery: Recovery::default(),
     };
-    let mut bytes = Vec::new();
     for name in list_segments(storage)? {
-        let mut window = Window::open(storage, &name, &mut bytes)?;
+        let mut window = Window::open(storage, &name, bytes)?;
         match Header::decode(window.from(0, BLOCK)) {
             Ok(header) => {
                 replay.highest = replay.highest.max(header.first).max(header.after);

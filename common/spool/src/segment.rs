@@ -204,8 +204,13 @@ impl<'a> Frame<'a> {
     /// Appends the record to `out`, which begins at a multiple of 8, and pads it.
     /// The offset does not matter.
     pub fn encode(&self, epoch: u64, out: &mut Vec<u8>) {
+        self.encode_with(&[], epoch, out);
+    }
+
+    /// The same, with `rest` behind the body.
+    pub fn encode_with(&self, rest: &[u8], epoch: u64, out: &mut Vec<u8>) {
         let start = out.len();
-        let len = self.len();
+        let len = self.len() + rest.len();
         out.extend_from_slice(&(len as u32).to_le_bytes());
         out.extend_from_slice(&[0; 4]);
         out.extend_from_slice(&self.sequence.to_le_bytes());
@@ -218,6 +223,7 @@ impl<'a> Frame<'a> {
             out.extend_from_slice(&first.to_le_bytes());
         }
         out.extend_from_slice(self.body);
+        out.extend_from_slice(rest);
         let crc = checksum(epoch, &out[start..]);
         out[start + 4..start + 8].copy_from_slice(&crc.to_le_bytes());
         out.resize(start + padded(len), 0);

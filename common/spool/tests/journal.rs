@@ -1,6 +1,8 @@
 //! What becomes of a journal in particular situations: damage, a disk that
 //! refuses, other releases, old segments, readers without the lock.
 
+use std::sync::Arc;
+
 use objects::{NotificationId, SiteId, UnixTime};
 use spool::record::Event;
 use spool::segment::{FIRST, Frame, Header, Item, Items, LAST};
@@ -250,6 +252,60 @@ fn a_group_without_sync_is_made_durable_before_it_counts() {
         let crashed = disk.fork();
         crashed.crash(seed);
         assert_eq!(open(&recover(&crashed).0), [1, 2]);
+    }
+}
+
+#[test]
+fn a_group_written_in_pieces_is_whole_whatever_becomes_of_one_of_them() {
+    let text = |number: u8| Arc::new((number as char).to_string().repeat(300 << 10));
+    let fill = |queue: &mut Queue<SimulatedDisk>| {
+        for number in 2..=6 {
+            let accepted = queue.accept_shared(id(number), None, None, text(number), now());
+            assert_eq!(accepted.unwrap(), Accepted::New);
+            let pending = queue.body(id(number)).unwrap();
+            assert_eq!(pending.unwrap(), text(number).as_bytes());
+        }
+        queue.commit().is_ok()
+    };
+    let is_whole = |queue: &Queue<SimulatedDisk>, what: &str| {
+        for message in queue.open().filter(|message| message.body_len > 300) {
+            let body = queue.body(message.id).unwrap().unwrap();
+            let number = message.id.as_bytes()[0];
+            assert!(body == text(number).as_bytes(), "{what}: {number}");
+        }
+    };
+    for at in 0..7 {
+        let disk = SimulatedDisk::new();
+        let (mut queue, _) = recover(&disk);
+        accept(&mut queue, [1]);
+        let (failing, before) = (disk.fork(), disk.operations());
+        disk.kill_at(before + at);
+        let acknowledged = fill(&mut queue);
+        for seed in 0..10 {
+            let crashed = disk.fork();
+            crashed.crash(seed);
+            let (queue, _) = recover(&crashed);
+            let what = format!("killed at {at}, crashed with seed {seed}");
+            is_whole(&queue, &what);
+            let open = open(&queue);
+            assert!(open.starts_with(&[1]), "{what}: {open:?}");
+            assert!(
+                !acknowledged || open == [1, 2, 3, 4, 5, 6],
+                "{what}: {open:?}"
+            );
+        }
+        // A write or sync that fails: all goes to another segment.
+        for wrong in [Wrong::Error, Wrong::Short] {
+            let disk = failing.fork();
+            let (mut queue, _) = recover(&disk);
+            disk.fail(disk.operations() + at, 1, wrong);
+            assert!(fill(&mut queue));
+            is_whole(&queue, "before the crash");
+            disk.crash(at);
+            let (queue, _) = recover(&disk);
+            is_whole(&queue, "after it");
+            assert_eq!(open(&queue), [1, 2, 3, 4, 5, 6]);
+        }
     }
 }
 

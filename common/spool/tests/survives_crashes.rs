@@ -110,10 +110,12 @@ impl Model {
     }
 
     fn accept_number<S: Storage>(&mut self, queue: &mut Queue<S>, n: u64) {
-        let accepted = queue
-            .accept(id(n), from(n).as_ref(), None, &body(n), now())
-            .unwrap();
-        assert_eq!(accepted, Accepted::New);
+        let from = from(n);
+        let accepted = match String::from_utf8(body(n)) {
+            Ok(body) => queue.accept_shared(id(n), from.as_ref(), None, body.into(), now()),
+            Err(_) => queue.accept(id(n), from.as_ref(), None, &body(n), now()),
+        };
+        assert_eq!(accepted.unwrap(), Accepted::New);
         let targets: Vec<Target> = targets(n).into_iter().map(target).collect();
         assert!(queue.assign(id(n), &targets, now()));
         self.maybe.insert(Fact::Accepted(n));

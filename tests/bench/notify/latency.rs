@@ -79,7 +79,7 @@ fn until_acknowledged(directory: &Path) -> Vec<f64> {
         });
         let mut tail = Tail::new(spool);
         while figures.len() < COUNT as usize && began.elapsed() < Duration::from_secs(60) {
-            std::thread::sleep(Duration::from_micros(300));
+            std::thread::sleep(Duration::from_micros(20));
             for id in tail.ended() {
                 let known = submitted.lock().expect("nobody panics with it");
                 if let Some(at) = known.get(&id) {

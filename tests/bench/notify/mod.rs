@@ -7,6 +7,7 @@ mod many_peers;
 mod pair;
 mod rivals;
 mod slow_line;
+mod store;
 mod submit;
 mod throughput;
 
@@ -14,8 +15,9 @@ use crate::disk::Disk;
 use crate::parts::{self, Part};
 use crate::report::Report;
 
-const PARTS: [(&str, Part<Disk>); 6] = [
+const PARTS: [(&str, Part<Disk>); 7] = [
     ("throughput", throughput::measure),
+    ("store", store::measure),
     ("rivals", rivals::measure),
     ("latency", latency::measure),
     ("backlog", backlog::measure),

@@ -2,6 +2,7 @@
 //! in the same run. What each of them really syncs is in its note.
 
 mod nats;
+mod postfix;
 mod redis;
 mod rsyslog;
 
@@ -10,22 +11,33 @@ use std::path::Path;
 use crate::disk::Disk;
 use crate::report::{Better, Report, Row};
 
+use super::store;
 use super::throughput::WORK;
 
 /// What one of them did: messages a second, and what it syncs.
 type Outcome = Result<(f64, String), String>;
 
 pub(super) fn measure(report: &mut Report, disk: &Disk) {
-    type Rival = fn(&Path) -> Outcome;
-    let rivals: [(&str, &str, Rival); 4] = [
-        ("rsyslog", "rsyslogd", rsyslog::measure),
-        ("nats-server", "nats-server", nats::measure),
-        ("redis-server", "redis-server", redis::measure),
-        ("postfix", "postfix", |_| {
-            Err("its master(8) and queue need root and users of its own; ordinary users cannot run it".into())
-        }),
+    type Rival<'a> = &'a dyn Fn(&Path) -> Outcome;
+    let unsynced = |directory: &Path| nats::measure(directory, false);
+    let synced = |directory: &Path| {
+        let result = disk.synced(|| nats::measure(directory, true));
+        result.unwrap_or_else(|| Err("only root can mount a file system that syncs".into()))
+    };
+    let relays = &[WORK][..];
+    let rivals: [(&str, &str, &[&str], Rival<'_>); 5] = [
+        ("rsyslog", "rsyslogd", relays, &rsyslog::measure),
+        ("nats-server", "nats-server", relays, &unsynced),
+        ("nats-server", "nats-server", relays, &synced),
+        (
+            "redis-server",
+            "redis-server",
+            &[WORK, store::WORK],
+            &redis::measure,
+        ),
+        ("postfix", "postfix", relays, &postfix::measure),
     ];
-    for (name, program, measure) in rivals {
+    for (name, program, works, measure) in rivals {
         let directory = disk.path().join(name);
         std::fs::create_dir(&directory).expect("cannot make a directory");
         let outcome = match harness::peer::find(program) {
@@ -37,15 +49,17 @@ pub(super) fn measure(report: &mut Report, disk: &Disk) {
             Err(why) => (None, why),
         };
         eprintln!("bench: {name}: {figure:?}: {note}");
-        report.add(Row {
-            work: WORK.into(),
-            program: name.into(),
-            version: version(program),
-            figure,
-            unit: "1/s",
-            better: Better::Higher,
-            note,
-        });
+        for work in works {
+            report.add(Row {
+                work: (*work).into(),
+                program: name.into(),
+                version: version(program),
+                figure,
+                unit: "1/s",
+                better: Better::Higher,
+                note: note.clone(),
+            });
+        }
         std::fs::remove_dir_all(&directory).expect("own directory");
     }
 }

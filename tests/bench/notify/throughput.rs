@@ -138,7 +138,7 @@ impl Way {
     fn words(self) -> String {
         match self {
             Self::Journal => format!("{NOTIFICATIONS} waiting when the link comes up"),
-            Self::DropBox => format!("{} from new/", NOTIFICATIONS / 2),
+            Self::DropBox => format!("{NOTIFICATIONS} from new/"),
             Self::Socket(connections, in_flight) => {
                 format!("{NOTIFICATIONS} by socket, {connections} × {in_flight} in flight")
             }
@@ -164,13 +164,13 @@ impl Way {
                 let pair = Pair::new(directory, Opens::Remote);
                 let receiver = pair.start_central();
                 let receiving = Family::of_process(receiver.pid());
-                drop_files(&pair.spool, NOTIFICATIONS / 2);
-                let began = Instant::now();
+                drop_files(&pair.spool, NOTIFICATIONS);
+                let (began, cpu) = (Instant::now(), receiving.cpu());
                 let sender = pair.start_remote();
-                pair.wait_for_all(NOTIFICATIONS / 2);
+                pair.wait_for_all(NOTIFICATIONS);
                 let took = began.elapsed().as_secs_f64();
-                let cpu = receiving.cpu() + Family::of_process(sender.pid()).cpu();
-                Figure::new(NOTIFICATIONS / 2, took, cpu)
+                let cpu = receiving.cpu() - cpu + Family::of_process(sender.pid()).cpu();
+                Figure::new(NOTIFICATIONS, took, cpu)
             }
             Self::Socket(connections, in_flight) => {
                 let pair = Pair::new(directory, Opens::Remote);

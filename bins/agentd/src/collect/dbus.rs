@@ -157,11 +157,12 @@ fn encode_call(serial: u32, method: Method<'_>) -> Vec<u8> {
 /// Bytes before the fields of the head, with the length of those.
 const FIXED: usize = 16;
 
+/// What comes over the bus.
 #[derive(Debug, PartialEq)]
-struct Message {
+pub(crate) struct Message {
     kind: u8,
     reply_serial: Option<u32>,
-    body: Body,
+    pub(crate) body: Body,
 }
 
 /// The length of the message that begins so.
@@ -187,7 +188,7 @@ fn is_big(bytes: &[u8]) -> io::Result<bool> {
 }
 
 impl Message {
-    fn decode(bytes: &[u8]) -> io::Result<Self> {
+    pub(crate) fn decode(bytes: &[u8]) -> io::Result<Self> {
         let is_big = is_big(bytes)?;
         let mut head = Reader::new(bytes, is_big);
         head.at = 12;

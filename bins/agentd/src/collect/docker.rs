@@ -147,7 +147,7 @@ fn body(
 /// An element of `/containers/json`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
-struct Listed {
+pub(crate) struct Listed {
     id: String,
     names: Option<Vec<String>>,
     image: String,
@@ -158,10 +158,10 @@ struct Listed {
 /// What `/containers/ID/stats` tells.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Stats {
+pub(crate) struct Stats {
     cpu_stats: CpuStats,
     /// Of a second before, from an engine that does not know `one-shot`.
-    precpu_stats: CpuStats,
+    pub(crate) precpu_stats: CpuStats,
     memory_stats: MemoryStats,
     blkio_stats: BlockStats,
     networks: Option<BTreeMap<String, NetworkStats>>,
@@ -169,7 +169,7 @@ struct Stats {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct CpuStats {
+pub(crate) struct CpuStats {
     cpu_usage: CpuUsage,
     /// Nanoseconds of all processors since the start of the machine.
     system_cpu_usage: u64,
@@ -216,7 +216,7 @@ impl Listed {
         self.id.chars().take(ID_LEN).collect()
     }
 
-    fn with(&self, stats: &Stats, before: &CpuStats) -> Container {
+    pub(crate) fn with(&self, stats: &Stats, before: &CpuStats) -> Container {
         let networks = || stats.networks.iter().flat_map(BTreeMap::values);
         let memory = stats.memory_stats.used();
         Container {

@@ -57,7 +57,7 @@ pub(crate) fn read(root: &Root) -> Result<Vec<MountLine>, String> {
 /// Lines that cannot be read are left out: one odd mount must not hide the others.
 ///
 /// `36 35 98:0 /root /mountpoint rw,noatime [optional…] - ext4 /dev/sda1 rw`
-fn parse(text: &[u8]) -> Vec<MountLine> {
+pub(crate) fn parse(text: &[u8]) -> Vec<MountLine> {
     text.split(|b| *b == b'\n').filter_map(parse_line).collect()
 }
 

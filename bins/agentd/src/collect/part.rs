@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use agent::document::{
-    Agent, Container, Cpu, Disk, DiskIo, Guest, Memory, NetIo, NetStats, Ntp, Process, Sensors,
-    Swap, SystemLoad, SystemdUnit, User,
+    Agent, Container, Cpu, Disk, DiskIo, Memory, NetIo, NetStats, Ntp, Process, Sensors, Swap,
+    SystemLoad, SystemdUnit, User,
 };
 use agent::{Checked, Document};
 
@@ -39,8 +39,6 @@ macro_rules! parts {
         pub(crate) enum Part { $($name($value)),* }
 
         impl Key {
-            pub(crate) const ALL: &[Self] = &[$(Self::$name),*];
-
             pub(crate) fn name(self) -> &'static str {
                 match self { $(Self::$name => stringify!($field)),* }
             }
@@ -87,7 +85,6 @@ parts! {
     Ntp(Ntp), ntp, object;
     SystemdServices(Vec<SystemdUnit>), systemd_services, items;
     Docker(Vec<Container>), docker, items;
-    Libvirt(BTreeMap<String, Guest>), libvirt, items;
 }
 
 /// The error in the place of the value, as the original has it.

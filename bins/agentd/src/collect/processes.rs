@@ -116,7 +116,7 @@ fn read_at(directory: &File, name: &[u8], buffer: &mut Vec<u8>) -> Option<()> {
 
 /// The fields of `stat` that are used.
 #[derive(Debug, Default, PartialEq)]
-struct Stat {
+pub(crate) struct Stat {
     pid: u64,
     comm: Vec<u8>,
     state: u8,
@@ -133,7 +133,7 @@ struct Stat {
 
 impl Stat {
     /// `PID (COMM) STATE PPID …`; there may be anything in the name.
-    fn parse(text: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(text: &[u8]) -> Option<Self> {
         let open = text.iter().position(|byte| *byte == b'(')?;
         let close = text.iter().rposition(|byte| *byte == b')')?;
         let comm = text.get(open + 1..close)?.to_vec();
@@ -214,7 +214,7 @@ fn status(state: u8) -> &'static str {
 }
 
 /// As `ps` prints it: without a command line it is the name in brackets.
-fn command(cmdline: &[u8], stat: &Stat) -> String {
+pub(crate) fn command(cmdline: &[u8], stat: &Stat) -> String {
     let line = match cmdline.iter().rposition(|byte| *byte != 0) {
         Some(last) => &cmdline[..=last],
         None => b"",

@@ -66,7 +66,7 @@ impl Collector for Units {
 
 /// `a(ssssssouso)`: name, description, load, active and sub state, followed
 /// unit, object, job's number, job's type, job's object.
-fn units(body: &Body) -> io::Result<Vec<SystemdUnit>> {
+pub(crate) fn units(body: &Body) -> io::Result<Vec<SystemdUnit>> {
     let wrong = || io::Error::new(ErrorKind::InvalidData, "the answer is no list of units");
     let mut reader = body.reader();
     let end = reader.list_of_structures().ok_or_else(wrong)?;

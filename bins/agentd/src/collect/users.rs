@@ -36,7 +36,7 @@ const IS_WIDE: bool = cfg!(any(
 const USER_PROCESS: i16 = 7;
 
 /// The users in the records; what is left of a record at the end is none.
-fn users(records: &[u8]) -> Vec<User> {
+pub(crate) fn users(records: &[u8]) -> Vec<User> {
     let (records, _) = records.as_chunks::<RECORD>();
     records.iter().filter_map(user).collect()
 }

@@ -54,6 +54,16 @@ impl Store {
         Ok(identity)
     }
 
+    /// Whether what is kept can be read. That there is nothing is no fault.
+    pub(super) fn check(&self) -> Result<(), String> {
+        match read(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(format!("{}: {error}", self.path.display()))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Keeps it, and what was there before.
     pub(super) fn save(&self, identity: &Identity) -> io::Result<()> {
         let text = serde_json::to_vec(identity)?;

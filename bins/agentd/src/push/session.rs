@@ -57,6 +57,12 @@ struct Registration<'a> {
     ipaddress: &'a str,
 }
 
+/// Whether a session could begin. Changes nothing.
+pub(super) fn check(push: &Push) -> Result<(), String> {
+    Client::new(push)?;
+    Store::new(&push.auth_file).check()
+}
+
 impl Session {
     pub(super) fn new(push: &Push, hostname: String) -> Result<Self, String> {
         let store = Store::new(&push.auth_file);

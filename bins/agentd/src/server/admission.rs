@@ -44,6 +44,11 @@ pub(super) fn may_exchange(
         .is_none_or(|token| has_token(headers, token.as_bytes()))
 }
 
+/// Whether the token of the first exchange counts, and nothing else.
+pub(super) fn wants_token(config: &Config, mode: &Mode) -> bool {
+    !matches!(mode, Mode::Mutual(_)) && config.tls.auto.first.token.is_some()
+}
+
 /// Whether nothing but an exchange of certificates is served now.
 pub(super) fn hides(config: &Config, mode: &Mode) -> bool {
     match mode {

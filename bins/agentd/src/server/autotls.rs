@@ -70,6 +70,11 @@ pub(super) fn load(files: &AutoTls) -> Result<(Material, Option<String>), String
     }
 }
 
+/// Whether the files can be used. Changes nothing.
+pub(super) fn check(files: &AutoTls) -> Result<(), String> {
+    read(files, &files.certificate, &files.ca).map(drop)
+}
+
 /// Ends what a process that was killed has begun. Says what it found.
 pub(super) fn recover(files: &AutoTls) -> io::Result<Option<&'static str>> {
     let (certificate, ca) = (beside(&files.certificate, "new"), beside(&files.ca, "new"));
@@ -220,20 +225,26 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-/// The key we have, or a new one. One that cannot be read is moved aside: there
-/// is nothing it is good for.
+/// The key we have, or a new one. What is no key is moved aside: there is nothing
+/// it is good for.
 fn own_key(files: &AutoTls) -> Result<(KeyPair, Option<String>), String> {
     let mut note = None;
-    if files.key.exists() {
-        let read = read_key(&files.key).and_then(|key| {
-            KeyPair::try_from(&key).map_err(|error| format!("{}: {error}", files.key.display()))
-        });
-        match read {
-            Ok(key) => return Ok((key, None)),
-            Err(error) => note = Some(error),
+    match fs::symlink_metadata(&files.key) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(named(&files.key, &error)),
+        Ok(_) => {
+            // What cannot be read now may be a good key.
+            let pem = read_file(&files.key)?;
+            let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|error| error.to_string());
+            let key =
+                key.and_then(|key| KeyPair::try_from(&key).map_err(|error| error.to_string()));
+            match key {
+                Ok(key) => return Ok((key, None)),
+                Err(error) => note = Some(format!("{}: {error}", files.key.display())),
+            }
+            fs::rename(&files.key, beside(&files.key, "bad"))
+                .map_err(|error| named(&files.key, &error))?;
         }
-        fs::rename(&files.key, beside(&files.key, "bad"))
-            .map_err(|error| named(&files.key, &error))?;
     }
     let key = match files.key_type {
         KeyType::Ecdsa => KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256),

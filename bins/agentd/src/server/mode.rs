@@ -17,7 +17,7 @@ use rustls::{ServerConfig, version};
 
 use super::autotls::{self, Identity};
 use super::verifier::Clients;
-use crate::config::{Level, Tls};
+use crate::config::{Level, Severity, Tls};
 
 /// How connections are served.
 #[derive(Clone)]
@@ -51,6 +51,20 @@ impl Mode {
                 }
                 Ok(Self::Plain)
             }
+        }
+    }
+
+    /// What is wrong with the files, and how bad that is. Changes nothing.
+    pub(crate) fn check(tls: &Tls) -> Result<(), (Severity, String)> {
+        if autotls::is_done(&tls.auto) {
+            return autotls::check(&tls.auto).map_err(|what| (Severity::Error, what));
+        }
+        match &tls.own {
+            Some((certificate, key)) => autotls::read_identity(certificate, key)
+                .and_then(|identity| configure(tls.level, identity, None))
+                .map(drop)
+                .map_err(|what| (Severity::Fatal, what)),
+            None => Ok(()),
         }
     }
 

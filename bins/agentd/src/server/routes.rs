@@ -102,7 +102,7 @@ impl Asked {
         let (config, mode) = (&self.serving.config, &self.serving.mode);
         let headers = self.request.headers();
         // A token of the first exchange may stand where the password does.
-        let by_token = route == Route::Exchange && config.tls.auto.first.token.is_some();
+        let by_token = route == Route::Exchange && admission::wants_token(config, mode);
         if !by_token && !admission::is_known(config.web.auth.as_ref(), headers) {
             tracing::info!("invalid username or password from {}", self.peer);
             return answer::forbidden();

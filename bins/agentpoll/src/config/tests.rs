@@ -177,3 +177,24 @@ fn secrets_are_read_from_files_that_only_the_owner_can_read() {
     // It does not get into any log.
     assert!(!format!("{config:?}").contains("secret"));
 }
+
+#[test]
+fn the_example_can_be_used_and_says_the_defaults() {
+    let text = include_str!("../../../../packaging/examples/agentpoll.toml");
+    let example = Config::parse("example", text).unwrap();
+    let empty = Config::parse("empty", "").unwrap();
+    assert_eq!(example.state.directory, empty.state.directory);
+    assert_eq!(example.poll.interval, empty.poll.interval);
+    assert_eq!(example.poll.deadline, empty.poll.deadline);
+    assert_eq!(example.poll.connections, empty.poll.connections);
+    let Output::CheckResults { reader, .. } = &example.outputs[0] else {
+        panic!("{:?}", example.outputs);
+    };
+    assert_eq!(reader.illegal, ILLEGAL_CHARACTERS);
+    let web = example.host("web1").unwrap();
+    assert_eq!(
+        (web.tls, web.belief),
+        (Tls::Auto, crate::trust::Belief::Host)
+    );
+    assert_eq!(web.rules.processes().len(), 1);
+}

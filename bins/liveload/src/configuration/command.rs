@@ -1,13 +1,10 @@
 //! A command of the administrator's: the core's own check, or its reload.
 
-use std::io::Read;
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::ffi::{OsStr, OsString};
+use std::time::Duration;
 
 use bstr::ByteSlice;
-use rustix::process::{Pid, Signal, kill_process_group};
+use program::child::{Call, End, Environment, Leftovers};
 
 /// As much of what a command says is kept; the rest is read and dropped.
 const MAX_OUTPUT: usize = 1 << 20;
@@ -21,8 +18,8 @@ pub(crate) enum Unsuccessful {
     NotStarted(std::io::Error),
     /// It was still running after this long, and was killed.
     TimedOut(Duration),
-    /// It ended otherwise than with 0, and had said this.
-    Ended(ExitStatus, String),
+    /// It ended so, otherwise than with 0, and had said this.
+    Ended(String, String),
 }
 
 impl std::fmt::Display for Unsuccessful {
@@ -30,75 +27,36 @@ impl std::fmt::Display for Unsuccessful {
         match self {
             Self::NotStarted(error) => write!(f, "cannot be started: {error}"),
             Self::TimedOut(limit) => write!(f, "was killed after {} s", limit.as_secs()),
-            Self::Ended(status, said) if said.is_empty() => write!(f, "ended with {status}"),
-            Self::Ended(status, said) => write!(f, "ended with {status}: {said}"),
+            Self::Ended(how, said) if said.is_empty() => write!(f, "ended with {how}"),
+            Self::Ended(how, said) => write!(f, "ended with {how}: {said}"),
         }
     }
 }
 
 /// Runs a line of shell to its end, for at most `limit`. It gets no input, and
-/// what it prints is kept for the message.
+/// what it prints is kept for the message. A daemon that a reload leaves behind
+/// stays.
 pub(crate) fn run(line: &str, limit: Duration) -> Result<(), Unsuccessful> {
-    let mut child = Command::new("sh")
-        .args(["-c", line])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0)
-        .spawn()
-        .map_err(Unsuccessful::NotStarted)?;
-    let output = Arc::new(Mutex::new(Vec::new()));
-    // Two threads that are not waited for: a reload may leave a daemon behind
-    // that holds the other end for ever.
-    let stdout = child.stdout.take().map(|from| collect(from, &output));
-    let stderr = child.stderr.take().map(|from| collect(from, &output));
-    let status = wait(&mut child, limit)?;
-    if status.success() {
-        return Ok(());
-    }
-    let readers = [stdout, stderr].into_iter().flatten();
-    let patience = Instant::now() + Duration::from_secs(1);
-    for reader in readers {
-        while !reader.is_finished() && Instant::now() < patience {
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-    let output = output.lock().expect("no reader panics with it");
-    Err(Unsuccessful::Ended(status, telling_lines(&output)))
-}
-
-fn collect(
-    mut from: impl Read + Send + 'static,
-    output: &Arc<Mutex<Vec<u8>>>,
-) -> std::thread::JoinHandle<()> {
-    let output = Arc::clone(output);
-    std::thread::spawn(move || {
-        let mut buffer = [0; 8192];
-        while let Ok(count @ 1..) = from.read(&mut buffer) {
-            let mut output = output.lock().expect("no reader panics with it");
-            let room = MAX_OUTPUT.saturating_sub(output.len()).min(count);
-            output.extend_from_slice(&buffer[..room]);
-        }
-    })
-}
-
-fn wait(child: &mut Child, limit: Duration) -> Result<ExitStatus, Unsuccessful> {
-    let deadline = Instant::now() + limit;
-    let mut pause = Duration::from_millis(1);
-    loop {
-        if let Some(status) = child.try_wait().map_err(Unsuccessful::NotStarted)? {
-            return Ok(status);
-        }
-        if Instant::now() >= deadline {
-            if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
-                let _ = kill_process_group(group, Signal::KILL);
-            }
-            let _ = child.wait();
-            return Err(Unsuccessful::TimedOut(limit));
-        }
-        std::thread::sleep(pause);
-        pause = (pause * 2).min(Duration::from_millis(50));
-    }
+    let arguments = [OsString::from("-c"), OsString::from(line)];
+    let call = Call {
+        program: OsStr::new("sh"),
+        arguments: &arguments,
+        environment: Environment::Inherited(&[]),
+        directory: None,
+        input: b"",
+        timeout: limit,
+        kept_output: MAX_OUTPUT,
+        leftovers: Leftovers::Stay,
+    };
+    let ran = call.run(|_| false);
+    let how = match ran.end {
+        End::Exited(0) => return Ok(()),
+        End::Exited(code) => format!("exit status: {code}"),
+        End::Signalled(signal) => format!("signal: {signal}"),
+        End::TimedOut | End::Stopped => return Err(Unsuccessful::TimedOut(limit)),
+        End::NotStarted(error) | End::Lost(error) => return Err(Unsuccessful::NotStarted(error)),
+    };
+    Err(Unsuccessful::Ended(how, telling_lines(&ran.printed)))
 }
 
 /// The lines that name errors, as Nagios prints them among hundreds of others;
@@ -147,7 +105,10 @@ mod tests {
         run(&format!("sleep 600 & echo $! >{}", pid.display()), LIMIT).unwrap();
         let pid = std::fs::read_to_string(pid).unwrap();
         // It runs still, so that nobody can have waited for it.
-        let killed = Command::new("kill").arg(pid.trim()).status().unwrap();
+        let killed = std::process::Command::new("kill")
+            .arg(pid.trim())
+            .status()
+            .unwrap();
         assert!(killed.success());
     }
 

@@ -90,7 +90,7 @@ impl<S: Storage> Owner<S> {
     pub(super) fn canary_came_back(&mut self, result: &Route) {
         let get = |name: &str| {
             result
-                .context
+                .context()
                 .get(name)
                 .and_then(|v| std::str::from_utf8(v).ok())
         };

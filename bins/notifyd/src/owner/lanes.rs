@@ -150,7 +150,7 @@ impl LaneWork {
             ]);
         };
         let rules = aim.told.rules.join(",");
-        let entry = |name: &str| route.context.get(name).map_or(&b""[..], |v| v.as_slice());
+        let entry = |name: &str| route.context().get(name).map_or(&b""[..], |v| v.as_slice());
         let part = |by: &By| match by {
             By::Host => entry("HOSTNAME"),
             By::Service => entry("SERVICEDESC"),
@@ -183,7 +183,7 @@ fn recipients(told: &Told, own: &Object) -> Box<[u8]> {
 
 fn contacts(told: &Told, route: &Route) -> Vec<String> {
     if told.contacts.is_empty() {
-        let own = route.context.get("CONTACTNAME");
+        let own = route.context().get("CONTACTNAME");
         return vec![own.map(ToString::to_string).unwrap_or_default()];
     }
     told.names().map(ToString::to_string).collect()
@@ -244,7 +244,7 @@ impl<S: Storage> Owner<S> {
             id,
             stream: lane.stream(&aim, route),
             aim,
-            matter: Matter::of(&route.context),
+            matter: Matter::of(route.context()),
             size: route.size,
             attempts,
             accepted: times.accepted,

@@ -45,6 +45,8 @@ struct Link {
     bytes_in_doubt: u64,
     /// Those of them that the link has not been told of.
     sending: Messages,
+    /// How many bytes it was told of last: the next are as many, most of the time.
+    told_bytes: usize,
     pace: Pace,
     stored: Option<u64>,
     refused: Vec<(u64, Refusal)>,
@@ -72,6 +74,9 @@ impl Link {
         // It may be in doubt here from before another peer took over.
         let before = self.in_doubt.insert(id, (len, now));
         self.bytes_in_doubt += len - before.map_or(0, |(len, _)| len);
+        if self.sending.is_empty() {
+            self.sending.reserve(self.told_bytes);
+        }
         self.sending.push(id, body);
         // While these are under way the next ones are read.
         if self.sending.bytes() >= AT_ONCE {
@@ -82,6 +87,7 @@ impl Link {
     fn tell_sending(&mut self) {
         if !self.sending.is_empty() {
             let messages = std::mem::take(&mut self.sending);
+            self.told_bytes = messages.bytes();
             self.tell(Command::Send(messages));
         }
     }
@@ -288,6 +294,7 @@ impl<S: Storage> Owner<S> {
             in_doubt: HashMap::new(),
             bytes_in_doubt: 0,
             sending: Messages::default(),
+            told_bytes: 0,
             pace: Pace::default(),
             stored: None,
             refused: Vec::new(),

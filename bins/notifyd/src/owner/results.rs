@@ -122,7 +122,7 @@ impl<S: Storage> Owner<S> {
     /// Sends a result to the site before us on the way that its notification came;
     /// the first of them keeps it.
     pub(super) fn pass_on(&mut self, id: NotificationId, route: &Route) {
-        let get = |name: &str| route.context.get(name).map_or(&b""[..], |v| v.as_slice());
+        let get = |name: &str| route.context().get(name).map_or(&b""[..], |v| v.as_slice());
         let way: Vec<&[u8]> = get(entry::WAY).split(|b| *b == b',').collect();
         let own = self.site.as_str().as_bytes();
         let (end, detail) = match way.iter().position(|site| *site == own) {

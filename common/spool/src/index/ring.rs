@@ -17,6 +17,8 @@ pub(super) struct Ring {
     capacity: usize,
 }
 
+/// At most so many can be in the journal twice: those of a group.
+const READ_TWICE: usize = 16 << 10;
 /// More than any capacity.
 const AROUND: u32 = 1 << 31;
 
@@ -40,29 +42,42 @@ impl Ring {
 
     /// All have been read.
     pub(super) fn finish_replay(&mut self) {
-        let read = std::mem::take(&mut self.ids);
-        *self = Self::new(self.capacity);
-        read.into_iter().for_each(|id| self.push(id));
+        self.numbers = Some(Slots::new());
+        // Once around, in the memory that they have.
+        for _ in 0..self.ids.len() {
+            if let Some(id) = self.ids.pop_front() {
+                self.first = (self.first + 1) % AROUND;
+                self.append(id);
+            }
+        }
+        while self.ids.len() > self.capacity {
+            self.pop();
+        }
+        self.ids.shrink_to(self.capacity);
     }
 
     pub(super) fn push(&mut self, id: NotificationId) {
-        if self.contains(id) {
-            return;
-        }
-        // One that was read may have been read before.
         let most = match self.numbers {
             Some(_) => self.capacity,
-            None => 2 * self.capacity,
+            None => self.capacity + self.capacity.min(READ_TWICE),
         };
-        if self.ids.len() >= most {
+        if self.ids.len() >= most && !self.contains(id) {
             self.pop();
         }
-        let number = (self.first + self.ids.len() as u32) % AROUND;
         if self.ids.len() == self.ids.capacity() {
             // Twice as much each time, but no more than is ever needed.
             let more = self.ids.len().max(16).min(most - self.ids.len());
             self.ids.reserve_exact(more);
         }
+        self.append(id);
+    }
+
+    /// At the end, unless it is known.
+    fn append(&mut self, id: NotificationId) {
+        if self.contains(id) {
+            return;
+        }
+        let number = (self.first + self.ids.len() as u32) % AROUND;
         self.ids.push_back(id);
         let (ids, first) = (&self.ids, self.first);
         if let Some(numbers) = &mut self.numbers {

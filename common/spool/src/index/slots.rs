@@ -19,12 +19,12 @@ const FARTHEST: usize = 250;
 /// Of a number that was not there before.
 const AT_HOME: u8 = 1;
 
-/// Ids to numbers, at six to eight bytes each.
+/// Ids to numbers, at five to seven bytes each.
 pub(super) struct Slots {
     numbers: Vec<u32>,
     /// Of each the distance from its home and [`AT_HOME`]; 0 where there is none.
     distances: Vec<u8>,
-    /// At most seven eighths of so many are there.
+    /// At most fifteen sixteenths of so many are there.
     homes: usize,
     len: usize,
     /// Ids come from outside: nobody may choose them so that they collide.
@@ -81,7 +81,7 @@ impl Slots {
         number: u32,
         id_of: impl Fn(u32) -> NotificationId,
     ) {
-        if (self.len + 1) * 8 > self.homes * 7 {
+        if (self.len + 1) * 16 > self.homes * 15 {
             self.grow(&id_of);
         }
         self.len += 1;

@@ -8,11 +8,12 @@ use std::time::Instant;
 use harness::{ports, wait_for};
 
 use super::{Outcome, ordinary};
+use crate::notify::store;
 use crate::notify::submit::SIZE;
 
-const COUNT: usize = 60_000;
-const CONNECTIONS: usize = 32;
-const IN_FLIGHT: usize = 32;
+const COUNT: usize = store::COUNT as usize;
+const CONNECTIONS: usize = store::CONNECTIONS as usize;
+const IN_FLIGHT: usize = store::IN_FLIGHT as usize;
 
 pub(super) fn measure(directory: &Path) -> Outcome {
     let port = ports::free();

@@ -1,0 +1,77 @@
+//! Any bytes as what others tell agentd: the bus, the engine of containers,
+//! exporters, the kernel, package managers, and the administrator's commands. No
+//! panic, and nothing that a document cannot hold.
+//!
+//! Not a part of the program but the root of a fuzz target, which `fuzz/Cargo.toml`
+//! names. It stands here because the program has no library to link.
+#![no_main]
+#![allow(dead_code, unused_imports, reason = "only what reads is called")]
+
+mod dbus;
+mod docker;
+mod http;
+mod mount_table;
+mod names;
+#[path = "packages/text.rs"]
+mod packages;
+mod part;
+mod processes;
+mod root;
+mod systemd;
+mod users;
+#[path = "custom/words.rs"]
+mod words;
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    if let Ok(message) = dbus::Message::decode(bytes)
+        && let Ok(units) = systemd::units(&message.body)
+    {
+        assert!(units.len() <= bytes.len());
+    }
+    for is_end in [false, true] {
+        if let Ok(Some(response)) = http::parse(bytes, is_end) {
+            assert!(response.body.len() <= bytes.len());
+        }
+    }
+    assert!(users::users(bytes).len() <= bytes.len() / 384);
+    assert!(mount_table::parse(bytes).len() <= bytes.len());
+    let (first, second) = bytes.split_at(bytes.len() / 2);
+    if let Some(stat) = processes::Stat::parse(first) {
+        assert!(!processes::command(second, &stat).contains(['\n', '\0']));
+    }
+    containers(first, second);
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        software(text);
+        let _ = words::split(text);
+    }
+});
+
+fn containers(listed: &[u8], stats: &[u8]) {
+    let listed = serde_json::from_slice::<docker::Listed>(listed).unwrap_or_default();
+    let Ok(stats) = serde_json::from_slice::<docker::Stats>(stats) else {
+        return;
+    };
+    let container = listed.with(&stats, &stats.precpu_stats);
+    for number in [
+        container.cpu_percentage,
+        container.memory_percentage,
+        container.memory_used,
+    ] {
+        assert!(number.is_finite() && number >= 0.0);
+    }
+}
+
+fn software(text: &str) {
+    let installed = packages::dpkg(text);
+    let most = text.len() + 1;
+    assert!(installed.len() <= most);
+    assert!(packages::rpm(text).len() <= most);
+    assert!(packages::pacman(text).len() <= most);
+    assert!(packages::apt_upgrade(text).len() <= most);
+    assert!(packages::dnf_updates(text, text, &installed).len() <= most);
+    assert!(packages::zypper_updates(text).len() <= most);
+    assert!(packages::zypper_patches(text).len() <= most);
+    assert!(packages::checkupdates(text).len() <= most);
+}
