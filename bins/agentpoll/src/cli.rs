@@ -93,7 +93,7 @@ pub(crate) struct Add {
     #[arg(short, long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
 
-    /// Where the agent is: HOST, HOST:PORT or [IPV6]:PORT
+    /// Where the agent is: HOST or HOST:PORT, an IPv6 address in brackets
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) address: Option<String>,
 

@@ -232,7 +232,7 @@ pub(crate) struct Test {
     /// Be a canary: tell nobody, but prove that the way is open
     ///
     /// It goes where all notifications go. The site where it goes no further
-    /// counts it, or delivers it into the lane of its [canary], and what became of
+    /// counts it, or delivers it into the lane of its canaries, and what became of
     /// it travels back.
     #[arg(long, conflicts_with_all = ["host", "service", "comment"])]
     pub(crate) canary: bool,
