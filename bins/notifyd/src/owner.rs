@@ -15,6 +15,7 @@ mod crashes;
 mod failures;
 mod fallback;
 mod forwards;
+mod kept;
 #[cfg(test)]
 mod kills;
 mod lanes;

@@ -4,8 +4,7 @@
 //! forgets nobody's recovery.
 
 use std::fmt;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use objects::notification::{Context, Kind};
@@ -13,6 +12,7 @@ use objects::{Notification, NotificationId, SiteId, UnixTime};
 use serde_json::{Value, json};
 use spool::Storage;
 
+use super::kept::Kept;
 use super::{Owner, now};
 
 /// In the spool directory.
@@ -48,7 +48,7 @@ enum Told {
 
 /// All problems.
 pub(super) struct Alarms {
-    file: PathBuf,
+    file: Kept,
     all: Vec<Alarm>,
     complaint: String,
 }
@@ -56,16 +56,8 @@ pub(super) struct Alarms {
 impl Alarms {
     /// Those of an earlier run. A file that cannot be read says that there are none.
     pub(super) fn load(spool: &Path) -> Self {
-        let file = spool.join(FILE);
-        let read = match std::fs::read(&file) {
-            Ok(text) => serde_json::from_slice(&text).map_err(io::Error::other),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Value::Null),
-            Err(error) => Err(error),
-        };
-        let list = read.unwrap_or_else(|error| {
-            tracing::error!("{}: {error}: taken for empty", file.display());
-            Value::Null
-        });
+        let file = Kept::new(spool, FILE);
+        let list = file.load("taken for empty");
         let list = list.as_array().map_or(&[][..], Vec::as_slice);
         Self {
             file,
@@ -104,15 +96,13 @@ impl Alarms {
 
     fn store(&mut self) {
         let list: Vec<Value> = self.all.iter().map(Alarm::print).collect();
-        let text = Value::from(list).to_string() + "\n";
-        let stored =
-            program::file::replace(&self.file, 0o600, |out| out.write_all(text.as_bytes()));
+        let stored = self.file.store(&Value::from(list));
         let complaint = stored
             .err()
             .map(|error| error.to_string())
             .unwrap_or_default();
         if !complaint.is_empty() && complaint != self.complaint {
-            tracing::error!("{}: {complaint}", self.file.display());
+            tracing::error!("{}: {complaint}", self.file);
         }
         self.complaint = complaint;
     }

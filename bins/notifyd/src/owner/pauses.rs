@@ -3,7 +3,7 @@
 //! stands in a file of the spool before it is acknowledged.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use objects::UnixTime;
@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use spool::Storage;
 use spool::control::{Answer, Hand};
 
+use super::kept::Kept;
 use super::{Owner, now};
 use crate::clock;
 use crate::figures::Paused;
@@ -22,7 +23,7 @@ const FOR_EVER: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 /// All pauses.
 pub(super) struct Pauses {
-    file: PathBuf,
+    file: Kept,
     all: Vec<Pause>,
 }
 
@@ -37,16 +38,8 @@ struct Pause {
 impl Pauses {
     /// Those of an earlier run. A file that cannot be read pauses nothing.
     pub(super) fn load(spool: &Path) -> Self {
-        let file = spool.join(FILE);
-        let read = match std::fs::read(&file) {
-            Ok(text) => serde_json::from_slice(&text).map_err(io::Error::other),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Value::Null),
-            Err(error) => Err(error),
-        };
-        let list = read.unwrap_or_else(|error| {
-            tracing::error!("{}: {error}: nothing is paused", file.display());
-            Value::Null
-        });
+        let file = Kept::new(spool, FILE);
+        let list = file.load("nothing is paused");
         let list = list.as_array().map_or(&[][..], Vec::as_slice);
         let all = list.iter().filter_map(Pause::parse).collect();
         Self { file, all }
@@ -54,8 +47,7 @@ impl Pauses {
 
     fn store(&self) -> io::Result<()> {
         let list: Vec<Value> = self.all.iter().map(Pause::print).collect();
-        let text = Value::from(list).to_string() + "\n";
-        program::file::replace(&self.file, 0o600, |out| out.write_all(text.as_bytes()))
+        self.file.store(&Value::from(list))
     }
 
     /// Replaces one for the same.
@@ -221,7 +213,7 @@ impl<S: Storage> Owner<S> {
             tracing::info!(lane = pause.lane(), "delivery goes on, the pause is over");
         }
         if let Err(error) = self.pauses.store() {
-            tracing::error!("{}: {error}", self.pauses.file.display());
+            tracing::error!("{}: {error}", self.pauses.file);
         }
         self.apply_pauses();
         self.changes.note();

@@ -5,13 +5,14 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use objects::UnixTime;
-use serde_json::{Value, json};
+use serde_json::json;
 use spool::Storage;
 
+use super::kept::Kept;
 use super::{Owner, now};
 use crate::clock;
 
@@ -25,7 +26,7 @@ type Lanes = BTreeMap<String, BTreeMap<String, Vec<i64>>>;
 
 /// The file.
 pub(super) struct Tokens {
-    file: PathBuf,
+    file: Kept,
     /// Until when nothing is written again.
     quiet: Option<Instant>,
 }
@@ -33,28 +34,19 @@ pub(super) struct Tokens {
 impl Tokens {
     pub(super) fn new(spool: &Path) -> Self {
         Self {
-            file: spool.join(FILE),
+            file: Kept::new(spool, FILE),
             quiet: None,
         }
     }
 
     /// Those of an earlier run. A file that cannot be read says nothing.
     fn load(&self) -> Lanes {
-        let read = match std::fs::read(&self.file) {
-            Ok(text) => serde_json::from_slice(&text).map_err(io::Error::other),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Lanes::new(),
-            Err(error) => Err(error),
-        };
-        let value: Value = read.unwrap_or_else(|error| {
-            tracing::error!("{}: {error}: taken for empty", self.file.display());
-            Value::Null
-        });
+        let value = self.file.load("taken for empty");
         serde_json::from_value(value["full_at_us"].clone()).unwrap_or_default()
     }
 
     fn store(&self, lanes: &Lanes) -> io::Result<()> {
-        let text = json!({"full_at_us": lanes}).to_string() + "\n";
-        program::file::replace(&self.file, 0o600, |out| out.write_all(text.as_bytes()))
+        self.file.store(&json!({"full_at_us": lanes}))
     }
 }
 
@@ -107,7 +99,7 @@ impl<S: Storage> Owner<S> {
         }
         self.tokens.quiet = Some(at + PAUSE);
         if let Err(error) = self.tokens.store(&lanes) {
-            tracing::warn!("{}: {error}", self.tokens.file.display());
+            tracing::warn!("{}: {error}", self.tokens.file);
         }
     }
 }
