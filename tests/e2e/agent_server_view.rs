@@ -3,6 +3,7 @@
 //! ours, in another language.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use harness::program::repository;
 use harness::{Outcome, Program, peer};
@@ -14,9 +15,13 @@ fn read(document: impl Into<Vec<u8>>) -> Outcome {
         .run()
 }
 
-fn sample(name: &str) -> Vec<u8> {
-    let path = repository().join(format!("tests/fixtures/agent/{name}.json"));
-    std::fs::read(path).unwrap()
+/// A document of the original agent on that system.
+fn sample(name: &str) -> PathBuf {
+    repository().join(format!("common/agent/tests/samples/agent-{name}.json"))
+}
+
+fn read_sample(name: &str) -> Outcome {
+    read(std::fs::read(sample(name)).unwrap())
 }
 
 /// How many services of each plugin there are.
@@ -60,7 +65,7 @@ fn the_server_finds_the_services_of_three_systems() {
             ],
         ),
     ] {
-        let found = read(sample(name)).success().text();
+        let found = read_sample(name).success().text();
         for line in wanted {
             assert!(
                 found.lines().any(|found| found == *line),
@@ -78,11 +83,11 @@ fn agentpoll_finds_what_the_server_finds() {
         return;
     }
     for name in ["linux", "windows", "darwin"] {
-        let found = read(sample(name)).success().text();
+        let found = read_sample(name).success().text();
         let counts = counts(&found);
         let once = Program::new("agentpoll")
             .args(["once", "-n", "--host", "h"])
-            .arg(repository().join(format!("tests/fixtures/agent/{name}.json")))
+            .arg(sample(name))
             .run()
             .success()
             .text();

@@ -11,6 +11,7 @@ mod disk_io;
 mod disks;
 mod docker;
 mod exporters;
+mod growth;
 mod http;
 mod memory;
 mod mount_table;

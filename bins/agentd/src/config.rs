@@ -3,6 +3,7 @@
 //! what only this agent knows.
 
 mod commands;
+mod enabled;
 mod finding;
 mod keys;
 mod scrapes;

@@ -1,10 +1,10 @@
 //! What the block devices do, from `/proc/diskstats`.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
 
 use agent::document::DiskIo;
 
+use super::growth::Growth;
 use super::part::{Collector, Finding, Part};
 use super::root::{Root, lines, parse, per_second, percentage, text, unix_time, words};
 
@@ -14,8 +14,7 @@ const SECTOR: u64 = 512;
 /// Block devices, measured from one collection to the next.
 pub(crate) struct BlockDevices {
     root: Root,
-    before: BTreeMap<String, Counters>,
-    read_at: Instant,
+    growth: Growth<Counters>,
     buffer: Vec<u8>,
 }
 
@@ -35,8 +34,7 @@ impl BlockDevices {
     pub(crate) fn new(root: Root) -> Self {
         Self {
             root,
-            before: BTreeMap::new(),
-            read_at: Instant::now(),
+            growth: Growth::new(),
             buffer: Vec::new(),
         }
     }
@@ -44,24 +42,14 @@ impl BlockDevices {
 
 impl Collector for BlockDevices {
     fn collect(&mut self) -> Result<Finding, String> {
-        let after = counters(self.root.read("proc/diskstats", &mut self.buffer)?);
-        let secs = self.read_at.elapsed().as_secs_f64();
-        self.read_at = Instant::now();
+        let counted = counters(self.root.read("proc/diskstats", &mut self.buffer)?);
         let timestamp = unix_time();
-        let devices = after
-            .iter()
-            .map(|(name, now)| {
-                // One that has just come has done nothing yet.
-                let then = self.before.get(name).unwrap_or(now);
-                let disk_io = DiskIo {
-                    timestamp,
-                    device: name.clone(),
-                    ..now.since(then, secs)
-                };
-                (name.clone(), disk_io)
-            })
-            .collect();
-        self.before = after;
+        let rated = |name: &str, now: &Counters, then: &Counters, secs| DiskIo {
+            timestamp,
+            device: name.to_owned(),
+            ..now.since(then, secs)
+        };
+        let devices = self.growth.measure(counted, rated);
         Ok(Part::DiskIo(devices).into())
     }
 }

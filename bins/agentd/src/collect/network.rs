@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::time::Instant;
 
 use agent::document::{NetIo, NetStats};
 
+use super::growth::Growth;
 use super::part::{Collector, Finding, Part};
 use super::root::{
     Root, cannot_read, lines, number, parse, per_second, text, unix_time, word, words,
@@ -20,8 +20,7 @@ pub(crate) struct Links {
 /// Traffic, measured from one collection to the next.
 pub(crate) struct Traffic {
     root: Root,
-    before: BTreeMap<String, Counters>,
-    read_at: Instant,
+    growth: Growth<Counters>,
     buffer: Vec<u8>,
 }
 
@@ -72,8 +71,7 @@ impl Traffic {
     pub(crate) fn new(root: Root) -> Self {
         Self {
             root,
-            before: BTreeMap::new(),
-            read_at: Instant::now(),
+            growth: Growth::new(),
             buffer: Vec::new(),
         }
     }
@@ -81,24 +79,14 @@ impl Traffic {
 
 impl Collector for Traffic {
     fn collect(&mut self) -> Result<Finding, String> {
-        let after = counters(self.root.read("proc/net/dev", &mut self.buffer)?);
-        let secs = self.read_at.elapsed().as_secs_f64();
-        self.read_at = Instant::now();
+        let counted = counters(self.root.read("proc/net/dev", &mut self.buffer)?);
         let timestamp = unix_time();
-        let interfaces = after
-            .iter()
-            .map(|(name, now)| {
-                // An interface that has just come has no rates yet.
-                let then = self.before.get(name).unwrap_or(now);
-                let net_io = NetIo {
-                    name: name.clone(),
-                    timestamp,
-                    ..now.since(then, secs)
-                };
-                (name.clone(), net_io)
-            })
-            .collect();
-        self.before = after;
+        let rated = |name: &str, now: &Counters, then: &Counters, secs| NetIo {
+            name: name.to_owned(),
+            timestamp,
+            ..now.since(then, secs)
+        };
+        let interfaces = self.growth.measure(counted, rated);
         Ok(Part::NetIo(interfaces).into())
     }
 }

@@ -4,9 +4,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use agent::ini::{DEFAULT_SECTION, Ini};
+use agent::ini::Ini;
 
-use super::{Finding, Keys, Reading, Severity, seconds};
+use super::{Finding, Keys, enabled, seconds};
 
 /// A plugin that is started now and then.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,29 +25,10 @@ pub(crate) struct CustomCheck {
 }
 
 pub(super) fn read(ini: &Ini, file: &Path, findings: &mut Vec<Finding>) -> Vec<CustomCheck> {
-    let mut settings = Vec::new();
-    let mut reading = Reading {
-        file,
-        findings,
-        settings: &mut settings,
-    };
-    let mut checks = Vec::new();
-    for section in ini.sections() {
-        if section.name == DEFAULT_SECTION {
-            continue;
-        }
-        let mut keys = Keys::new(&section.name, Some(section), Severity::Error, &mut reading);
-        let enabled = keys.flag("enabled", false);
-        if !enabled {
-            keys.tolerate();
-        }
-        let mut check = read_check(&section.name, &mut keys);
-        check.problem = keys.finish();
-        if enabled {
-            checks.push(check);
-        }
-    }
-    checks
+    enabled::read(ini, file, findings, read_check)
+        .into_iter()
+        .map(|(check, problem)| CustomCheck { problem, ..check })
+        .collect()
 }
 
 fn read_check(name: &str, keys: &mut Keys<'_, '_>) -> CustomCheck {
@@ -59,23 +40,12 @@ fn read_check(name: &str, keys: &mut Keys<'_, '_>) -> CustomCheck {
         ..=0 => Duration::from_secs(60),
         number => seconds(number),
     };
-    let timeout = match keys.integer("timeout", 15) {
-        ..=0 => Duration::from_secs(15),
-        number => seconds(number),
-    };
-    if timeout > interval {
-        let text = format!(
-            "custom check {name}: timeout {} s is longer than the interval, which counts ({} s)",
-            timeout.as_secs(),
-            interval.as_secs()
-        );
-        keys.warn("timeout", text);
-    }
+    let timeout = enabled::timeout(&format!("custom check {name}"), interval, keys);
     CustomCheck {
         name: name.to_owned(),
         command,
         interval,
-        timeout: timeout.min(interval),
+        timeout,
         shell: keys.text("shell", ""),
         powershell: keys.text("powershell_exe", "powershell.exe"),
         problem: None,

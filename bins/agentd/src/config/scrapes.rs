@@ -4,9 +4,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use agent::ini::{DEFAULT_SECTION, Ini};
+use agent::ini::Ini;
 
-use super::{Finding, Keys, Reading, Severity, seconds};
+use super::{Finding, Keys, enabled, seconds};
 
 /// How often an exporter is asked that has no interval. The original never
 /// asks it.
@@ -29,29 +29,13 @@ pub(crate) struct Exporter {
 }
 
 pub(super) fn read(ini: &Ini, file: &Path, findings: &mut Vec<Finding>) -> Vec<Exporter> {
-    let mut settings = Vec::new();
-    let mut reading = Reading {
-        file,
-        findings,
-        settings: &mut settings,
-    };
-    let mut exporters = Vec::new();
-    for section in ini.sections() {
-        if section.name == DEFAULT_SECTION {
-            continue;
-        }
-        let mut keys = Keys::new(&section.name, Some(section), Severity::Error, &mut reading);
-        let enabled = keys.flag("enabled", false);
-        if !enabled {
-            keys.tolerate();
-        }
-        let mut exporter = read_exporter(&section.name, &mut keys);
-        exporter.problem = keys.finish();
-        if enabled {
-            exporters.push(exporter);
-        }
-    }
-    exporters
+    enabled::read(ini, file, findings, read_exporter)
+        .into_iter()
+        .map(|(exporter, problem)| Exporter {
+            problem,
+            ..exporter
+        })
+        .collect()
 }
 
 fn read_exporter(name: &str, keys: &mut Keys<'_, '_>) -> Exporter {
@@ -76,25 +60,14 @@ fn read_exporter(name: &str, keys: &mut Keys<'_, '_>) -> Exporter {
         }
         number => seconds(number),
     };
-    let timeout = match keys.integer("timeout", 15) {
-        ..=0 => Duration::from_secs(15),
-        number => seconds(number),
-    };
-    if timeout > interval {
-        let text = format!(
-            "exporter {name}: timeout {} s is longer than the interval, which counts ({} s)",
-            timeout.as_secs(),
-            interval.as_secs()
-        );
-        keys.warn("timeout", text);
-    }
+    let timeout = enabled::timeout(&format!("exporter {name}"), interval, keys);
     Exporter {
         name: name.to_owned(),
         https,
         port: port.unwrap_or(0),
         path,
         interval,
-        timeout: timeout.min(interval),
+        timeout,
         problem: None,
     }
 }
