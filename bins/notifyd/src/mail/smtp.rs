@@ -6,6 +6,7 @@
 //! worth another attempt whatever its number.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::PathBuf;
@@ -88,6 +89,23 @@ struct Verdicts {
     accepted: Vec<Address>,
     later: Vec<Address>,
     texts: Vec<String>,
+}
+
+/// A mail as it goes over the line (RFC 5321, 4.5.2), together with what ends it.
+/// Written by itself, the end would wait until the server's system acknowledges the
+/// rest, which takes it 40 ms where the server has nothing to say yet.
+struct Content<'a>(&'a str);
+
+impl fmt::Display for Content<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for line in self.0.split_inclusive("\r\n") {
+            if line.starts_with('.') {
+                f.write_str(".")?;
+            }
+            f.write_str(line)?;
+        }
+        f.write_str("\r\n.\r\n")
+    }
 }
 
 impl Smtp {
@@ -244,7 +262,11 @@ fn transfer(
     connection
         .command(Data)
         .map_err(|error| Trouble::about_mail("DATA", &error))?;
-    let reply = connection.message(body).map_err(|error| {
+    let reply = match std::str::from_utf8(body) {
+        Ok(text) => connection.command(Content(text)),
+        Err(_) => connection.message(body),
+    };
+    let reply = reply.map_err(|error| {
         let mut trouble = Trouble::about_mail("end of data", &error);
         // The server may have it: another attempt is one for the core's sake,
         // but not at once on a new connection.
@@ -366,4 +388,21 @@ fn is_late(error: &Error) -> bool {
 fn said_well(reply: &Response) -> String {
     let lines: Vec<&str> = reply.message().collect();
     format!("{} {}", reply.code(), lines.join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Content;
+
+    #[test]
+    fn no_line_of_a_mail_ends_it() {
+        for (mail, sent) in [
+            ("", "\r\n.\r\n"),
+            ("a\r\nb", "a\r\nb\r\n.\r\n"),
+            (".\r\n..\r\na.\r\n", "..\r\n...\r\na.\r\n\r\n.\r\n"),
+            ("a\n.b\r\r\n.c\r", "a\n.b\r\r\n..c\r\r\n.\r\n"),
+        ] {
+            assert_eq!(Content(mail).to_string(), sent);
+        }
+    }
 }
