@@ -32,6 +32,18 @@ fn fixture(name: &str) -> String {
     path.display().to_string()
 }
 
+/// What the other reader understands of Checkmk's sections.
+#[track_caller]
+pub(crate) fn checkmk_reader(sections: String) -> Value {
+    let read = Program::foreign("python3", "checkmk_reader.py")
+        .arg(fixture("checkmk_reader.py"))
+        .input(sections)
+        .run()
+        .success()
+        .text();
+    serde_json::from_str(&read).expect("JSON")
+}
+
 /// A configuration with everything in it that needs no server.
 fn configuration(site: &Site) -> String {
     site.write(
@@ -324,13 +336,7 @@ fn checkmks_sections_are_read_by_another_reader() {
     let site = Site::new("sections");
     let config = configuration(&site);
     let sections = once(&["-c", &config, "--format", "checkmk"]);
-    let read = Program::foreign("python3", "checkmk_reader.py")
-        .arg(fixture("checkmk_reader.py"))
-        .input(sections)
-        .run()
-        .success()
-        .text();
-    let read: Value = serde_json::from_str(&read).expect("JSON");
+    let read = checkmk_reader(sections);
     let local = &read["local:0"];
     assert_eq!(local["fine"]["state"], "0");
     assert_eq!(

@@ -1,6 +1,7 @@
 //! The stories. Each file is one.
 
 mod agent_server_view;
+mod agentd_clock;
 mod agentd_figures;
 mod agentpoll_cores;
 mod agentpoll_push;

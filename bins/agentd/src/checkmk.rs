@@ -3,6 +3,8 @@
 //! What the server takes as the kernel prints it is read when it is asked for;
 //! the rest is what the last collection has found.
 
+mod clock;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -11,7 +13,7 @@ use agent::Document;
 use agent::document::{CustomCheck, Disk, Process, ProcessMemory};
 use objects::{Metric, Perfdata, Range};
 
-use crate::collect::Root;
+use crate::collect::Machine;
 use crate::collect::root::{lines, number, text, unix_time, word, words};
 
 /// File systems that Checkmk's `df` does not show.
@@ -21,10 +23,10 @@ const NOT_IN_DF: [&str; 15] = [
 ];
 
 /// Everything, section by section.
-pub(crate) fn write(document: &Document, root: &Root) -> Vec<u8> {
+pub(crate) fn write(document: &Document, machine: &Machine) -> Vec<u8> {
     let mut output = Output {
         text: Vec::with_capacity(64 << 10),
-        root,
+        machine,
     };
     output.about();
     output.file_systems(document);
@@ -39,6 +41,7 @@ pub(crate) fn write(document: &Document, root: &Root) -> Vec<u8> {
     output.connections();
     output.block_devices();
     output.units(document);
+    output.clock(document);
     output.zones();
     output.raids();
     output.local(document);
@@ -47,7 +50,7 @@ pub(crate) fn write(document: &Document, root: &Root) -> Vec<u8> {
 
 struct Output<'a> {
     text: Vec<u8>,
-    root: &'a Root,
+    machine: &'a Machine,
 }
 
 impl Output<'_> {
@@ -67,7 +70,7 @@ impl Output<'_> {
 
     fn read(&self, path: &str) -> Vec<u8> {
         let mut buffer = Vec::new();
-        let found = self.root.read(path, &mut buffer).map(|_| ());
+        let found = self.machine.root.read(path, &mut buffer).map(|_| ());
         match found {
             Ok(()) => buffer,
             Err(_) => Vec::new(),
@@ -226,7 +229,7 @@ impl Output<'_> {
     }
 
     fn interfaces(&mut self) {
-        let names = names_in(&self.root.path("sys/class/net"));
+        let names = names_in(&self.machine.root.path("sys/class/net"));
         self.section("lnx_if");
         self.line("[start_iplink]");
         for name in &names {
@@ -239,7 +242,7 @@ impl Output<'_> {
             self.bytes(line);
         }
         for name in &names {
-            let path = self.root.path("sys/class/net").join(name);
+            let path = self.machine.root.path("sys/class/net").join(name);
             self.line(&format!("[{name}]"));
             if let Some(speed) = number(&path.join("speed")).filter(|speed| *speed > 0) {
                 self.line(&format!("\tSpeed: {speed}Mb/s"));
@@ -269,7 +272,7 @@ impl Output<'_> {
             (0x1, "UP"),
             (0x10000, "LOWER_UP"),
         ];
-        let path = self.root.path("sys/class/net").join(name);
+        let path = self.machine.root.path("sys/class/net").join(name);
         let flags = word(&path.join("flags"));
         let flags =
             flags.and_then(|flags| i64::from_str_radix(flags.trim_start_matches("0x"), 16).ok());
@@ -359,9 +362,22 @@ impl Output<'_> {
         }
     }
 
+    /// Of who keeps the clock, if that is somebody whom Checkmk knows.
+    fn clock(&mut self, document: &Document) {
+        if document.ntp.done().is_none() {
+            return;
+        }
+        let Some(keeper) = self.machine.keepers.ask().0 else {
+            return;
+        };
+        let (name, lines) = clock::section(&keeper, self.machine.clock_set());
+        self.section(name);
+        lines.iter().for_each(|line| self.line(line));
+    }
+
     /// `ZONE|MODE|TYPE|MILLIDEGREES` and pairs of a limit and its kind.
     fn zones(&mut self) {
-        let directory = self.root.path("sys/class/thermal");
+        let directory = self.machine.root.path("sys/class/thermal");
         let mut names = names_in(&directory);
         names.retain(|name| name.starts_with("thermal_zone"));
         if names.is_empty() {

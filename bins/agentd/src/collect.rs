@@ -13,6 +13,7 @@ mod docker;
 mod exporters;
 mod growth;
 mod http;
+mod machine;
 mod memory;
 mod mount_table;
 mod names;
@@ -42,9 +43,11 @@ use cpu::Processors;
 use disk_io::BlockDevices;
 use disks::FileSystems;
 use docker::Containers;
+pub(crate) use machine::Machine;
 use memory::{LoadAverages, MainMemory, SwapSpace};
 use network::{Links, Traffic};
 use ntp::Clock;
+pub(crate) use ntp::keeper as clock;
 use part::{Collector, Key};
 use processes::Processes;
 pub(crate) use root::Root;
@@ -91,7 +94,7 @@ pub(crate) fn start(config: &Config, board: Board) -> io::Result<Collecting> {
     let exporters = exporters::jobs(&config.prometheus, &beside.exporters, &board);
     let inventory = packages::job(&config.packages, &board, &stop);
     let rounds = {
-        let mut round = round(&config.checks, &Root::real());
+        let mut round = round(&config.checks, &Machine::real(&config.checks));
         let (interval, stop) = (config.checks.interval, stop.clone());
         thread::Builder::new()
             .name("rounds".to_owned())
@@ -156,7 +159,7 @@ pub(crate) fn once(config: &Config, sample: Duration) -> Result<Published, agent
     let beside = Beside::default();
     let plugins = custom::jobs(&config.custom, &beside.plugins, &Stop::default());
     let plugins = Schedule::start(plugins, config.custom.workers);
-    let mut round = round(&config.checks, &Root::real());
+    let mut round = round(&config.checks, &Machine::real(&config.checks));
     let start = Instant::now();
     round.prime(&RATES);
     thread::sleep(sample.saturating_sub(start.elapsed()));
@@ -172,7 +175,7 @@ type Wanted = (bool, Key, usize, Duration, Box<dyn Collector>);
 
 /// The collectors that are wanted. Those that can take long have a lane of
 /// their own.
-fn round(checks: &Checks, root: &Root) -> Round {
+fn round(checks: &Checks, machine: &Machine) -> Round {
     const AT_ONCE: Duration = Duration::from_secs(2);
     const SOON: Duration = Duration::from_secs(5);
     const LATER: Duration = Duration::from_secs(10);
@@ -181,8 +184,8 @@ fn round(checks: &Checks, root: &Root) -> Round {
     const DISKS: usize = 2;
     const SYSTEMD: usize = 3;
     const DOCKER: usize = 4;
-    let root = || root.clone();
-    let bus = std::env::var("DBUS_SYSTEM_BUS_ADDRESS").ok();
+    const CLOCK: usize = 5;
+    let root = || machine.root.clone();
     let collectors: [Wanted; 15] = [
         (
             true,
@@ -240,7 +243,15 @@ fn round(checks: &Checks, root: &Root) -> Round {
             AT_ONCE,
             Box::new(Logins::new(root())),
         ),
-        (checks.ntp, Key::Ntp, FILES, AT_ONCE, Box::new(Clock)),
+        (
+            checks.ntp,
+            Key::Ntp,
+            CLOCK,
+            AT_ONCE,
+            Box::new(Clock {
+                keepers: machine.keepers.clone(),
+            }),
+        ),
         (
             checks.processes,
             Key::Processes,
@@ -274,7 +285,7 @@ fn round(checks: &Checks, root: &Root) -> Round {
             Key::SystemdServices,
             SYSTEMD,
             SOON,
-            Box::new(Units::new(root(), bus.as_deref())),
+            Box::new(Units::new(machine.systemd())),
         ),
         (
             checks.docker,

@@ -8,13 +8,13 @@ use agent::document::SystemdUnit;
 
 use super::dbus::{self, Body, Method};
 use super::part::{Collector, Finding, Part};
-use super::root::Root;
 
 const LIST_UNITS: Method<'static> = Method {
     destination: "org.freedesktop.systemd1",
     path: "/org/freedesktop/systemd1",
     interface: "org.freedesktop.systemd1.Manager",
     member: "ListUnits",
+    arguments: &[],
 };
 
 /// How long the bus may take.
@@ -22,43 +22,30 @@ const PATIENCE: Duration = Duration::from_secs(4);
 
 /// All loaded units of all types.
 pub(crate) struct Units {
-    root: Root,
-    socket: PathBuf,
-    /// Somebody has said where the bus is.
-    is_named: bool,
+    /// Where systemd is to be asked, if it runs.
+    socket: Option<PathBuf>,
 }
 
 impl Units {
-    /// `address` is that of the bus if it is not in its usual place; only that
-    /// of a socket with a path is understood.
-    pub(crate) fn new(root: Root, address: Option<&str>) -> Self {
-        let named = address
-            .and_then(|address| address.strip_prefix("unix:path="))
-            .and_then(|path| path.split([',', ';']).next());
-        let usual = || root.path("run/dbus/system_bus_socket");
-        Self {
-            is_named: named.is_some(),
-            socket: named.map_or_else(usual, PathBuf::from),
-            root,
-        }
+    pub(crate) fn new(socket: Option<PathBuf>) -> Self {
+        Self { socket }
     }
 }
 
 impl Collector for Units {
     fn collect(&mut self) -> Result<Finding, String> {
-        // systemd makes this directory, and nobody else.
-        if !self.is_named && !self.root.path("run/systemd/system").is_dir() {
+        let Some(socket) = &self.socket else {
             return Ok(Part::SystemdServices(Vec::new()).into());
-        }
+        };
         let deadline = Instant::now() + PATIENCE;
-        let units = dbus::call(&self.socket, LIST_UNITS, deadline)
+        let units = dbus::call(socket, LIST_UNITS, deadline)
             .and_then(|body| units(&body))
             .map_err(|error| {
                 let why = match error.kind() {
                     ErrorKind::WouldBlock | ErrorKind::TimedOut => "no answer in time".to_owned(),
                     _ => error.to_string(),
                 };
-                format!("cannot ask systemd over {}: {why}", self.socket.display())
+                format!("cannot ask systemd over {}: {why}", socket.display())
             })?;
         Ok(Part::SystemdServices(units).into())
     }
@@ -209,7 +196,7 @@ mod tests {
     fn machine(directory: &Path) -> Units {
         std::fs::create_dir_all(directory.join("run/systemd/system")).unwrap();
         std::fs::create_dir_all(directory.join("run/dbus")).unwrap();
-        Units::new(Root::at(directory), None)
+        Units::new(crate::collect::Machine::at(directory).systemd())
     }
 
     #[test]
@@ -221,7 +208,7 @@ mod tests {
         // The name comes with a signal right behind it.
         let hello = [message(2, 1, &name), message(4, 0, &name)].concat();
         let list = message(2, 2, &list(&[CRON]));
-        let bus = bus(&machine.socket, vec![hello, list]);
+        let bus = bus(machine.socket.as_ref().unwrap(), vec![hello, list]);
         let Part::SystemdServices(units) = machine.collect().unwrap().part else {
             panic!("these are no units");
         };
@@ -236,7 +223,7 @@ mod tests {
         let mut why = Vec::new();
         put(&mut why, "Access denied");
         let bus = bus(
-            &machine.socket,
+            machine.socket.as_ref().unwrap(),
             vec![message(2, 1, &why), message(3, 2, &why)],
         );
         let error = machine.collect().err().unwrap();
@@ -250,7 +237,7 @@ mod tests {
     #[test]
     fn a_machine_without_systemd_has_no_units() {
         let directory = tempfile::tempdir().unwrap();
-        let mut units = Units::new(Root::at(directory.path()), None);
+        let mut units = Units::new(crate::collect::Machine::at(directory.path()).systemd());
         let Part::SystemdServices(units) = units.collect().unwrap().part else {
             panic!("these are no units");
         };
