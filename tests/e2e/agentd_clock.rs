@@ -4,7 +4,7 @@
 use harness::{Program, Running, Site, peer, ports, program, wait_for};
 use serde_json::Value;
 
-use crate::agentd_figures::checkmk_reader;
+use crate::agentd_figures::{checkmk_reader, systems_bus};
 
 /// agentd once, with a chronyd at this port.
 fn agentd(site: &Site, chrony: u16, format: &str) -> String {
@@ -78,7 +78,7 @@ fn a_clock_that_chronyd_keeps_is_as_chronyd_says() {
 
 /// In a network and a `/run` of their own, and without the right to set the
 /// clock: the socket of chronyd and the port of ntpd are where they always are.
-fn enclosed(script: &str) -> String {
+fn enclosed(bus: &str, script: &str) -> String {
     let script = format!(
         "set -e\nip link set lo up\nmount -t tmpfs tmpfs /run\nmount -t sysfs sysfs /sys\nmkdir -m 0700 /run/chrony\n\
          own() {{ setpriv --bounding-set=-sys_time --inh-caps=-sys_time \"$@\" & }}\n\
@@ -96,6 +96,7 @@ fn enclosed(script: &str) -> String {
             "--kill-child",
         ])
         .args(["bash", "-c", &script])
+        .env("DBUS_SYSTEM_BUS_ADDRESS", bus)
         .run()
         .success()
         .text()
@@ -114,11 +115,14 @@ fn a_chronyd_without_a_port_is_asked_at_its_socket() {
         "chrony.conf",
         "local stratum 7\nport 0\ncmdport 0\npidfile /run/pid\n",
     );
-    let text = enclosed(&format!(
-        "own {} -d -x -U -u root -f {} >&2\nwait_for '<<<chrony>>>'\n! ls /run/chrony | grep agentd",
-        chronyd.display(),
-        config.display()
-    ));
+    let text = enclosed(
+        "",
+        &format!(
+            "own {} -d -x -U -u root -f {} >&2\nwait_for '^<<<chrony>>>'\nif ls /run/chrony | grep -q agentd; then exit 1; fi",
+            chronyd.display(),
+            config.display()
+        ),
+    );
     assert_eq!(checkmk_reader(text)["chrony"]["Stratum"], "7");
 }
 
@@ -136,15 +140,38 @@ fn an_ntpd_tells_whom_it_compares_itself_with() {
         "disable ntp\nrefclock local unit 0 stratum 6\nserver 127.0.0.1\n\
          restrict default noquery\nrestrict 127.0.0.1\n",
     );
-    let text = enclosed(&format!(
-        "own {} -n -c {} >&2\nwait_for LOCAL",
-        ntpd.display(),
-        config.display()
-    ));
+    let text = enclosed(
+        "",
+        &format!(
+            "own {} -n -c {} >&2\nwait_for '^. LOCAL'",
+            ntpd.display(),
+            config.display()
+        ),
+    );
     let read = checkmk_reader(text);
     let local = &read["ntp"]["LOCAL(0)"];
     assert_eq!(local["refid"], ".LOCL.");
     assert_eq!(local["st"], 6);
     assert_eq!(local["t"], "l");
     assert_eq!(read["ntp"]["127.0.0.1"]["t"], "u");
+}
+
+#[test]
+fn a_clock_that_timesyncd_keeps_is_as_it_says_on_the_bus() {
+    if !peer::needs_root("unshare") || !peer::available("ip", "iproute2") {
+        return;
+    }
+    let site = Site::new("timesync");
+    let Some((_running, address)) = systems_bus(&site) else {
+        return;
+    };
+    let script = "mkdir -p /run/systemd/timesync\ntouch -d @1795000000 /run/systemd/timesync/synchronized\n\
+                  wait_for '^<<<timesyncd>>>'";
+    let read = checkmk_reader(enclosed(&address, script));
+    let read = &read["timesyncd"];
+    assert_eq!(read["Server"], "192.0.2.9 (time.example.net)");
+    assert_eq!(read["Stratum"], "2");
+    assert_eq!(read["Offset"], 0.0025);
+    assert_eq!(read["Delay"], 0.03);
+    assert_eq!(read["synced"], 1_795_000_000);
 }

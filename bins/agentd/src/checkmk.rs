@@ -3,7 +3,10 @@
 //! What the server takes as the kernel prints it is read when it is asked for;
 //! the rest is what the last collection has found.
 
+#[cfg(target_os = "linux")]
 mod clock;
+#[cfg(target_os = "linux")]
+mod units;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,8 +16,8 @@ use agent::Document;
 use agent::document::{CustomCheck, Disk, Process, ProcessMemory};
 use objects::{Metric, Perfdata, Range};
 
-use crate::collect::Machine;
 use crate::collect::root::{lines, number, text, unix_time, word, words};
+use crate::collect::{Machine, uname};
 
 /// File systems that Checkmk's `df` does not show.
 const NOT_IN_DF: [&str; 15] = [
@@ -40,8 +43,11 @@ pub(crate) fn write(document: &Document, machine: &Machine) -> Vec<u8> {
     output.interfaces();
     output.connections();
     output.block_devices();
-    output.units(document);
-    output.clock(document);
+    #[cfg(target_os = "linux")]
+    {
+        output.units(document);
+        output.clock(document);
+    }
     output.zones();
     output.raids();
     output.local(document);
@@ -89,9 +95,8 @@ impl Output<'_> {
     fn about(&mut self) {
         self.section("check_mk");
         self.line(&format!("Version: sitewire-{}", program::RELEASE));
-        self.line("AgentOS: linux");
-        let uname = rustix::system::uname();
-        self.line(&format!("Hostname: {}", uname.nodename().to_string_lossy()));
+        self.line(&format!("AgentOS: {}", std::env::consts::OS));
+        self.line(&format!("Hostname: {}", uname().nodename));
         for key in [
             "AgentDirectory",
             "DataDirectory",
@@ -335,46 +340,6 @@ impl Output<'_> {
         self.line("[dmsetup_info]");
     }
 
-    /// Services and sockets only, as the server wants them.
-    fn units(&mut self, document: &Document) {
-        let Some(units) = document
-            .systemd_services
-            .done()
-            .filter(|found| !found.is_empty())
-        else {
-            return;
-        };
-        self.section("systemd_units");
-        self.line("[list-unit-files]");
-        self.line("[status]");
-        self.line("[all]");
-        for unit in units {
-            if unit.name.ends_with(".service") || unit.name.ends_with(".socket") {
-                self.line(&format!(
-                    "{} {} {} {} {}",
-                    unit.name,
-                    unit.load_state,
-                    unit.active_state,
-                    unit.sub_state,
-                    one_line(&unit.description)
-                ));
-            }
-        }
-    }
-
-    /// Of who keeps the clock, if that is somebody whom Checkmk knows.
-    fn clock(&mut self, document: &Document) {
-        if document.ntp.done().is_none() {
-            return;
-        }
-        let Some(keeper) = self.machine.keepers.ask().0 else {
-            return;
-        };
-        let (name, lines) = clock::section(&keeper, self.machine.clock_set());
-        self.section(name);
-        lines.iter().for_each(|line| self.line(line));
-    }
-
     /// `ZONE|MODE|TYPE|MILLIDEGREES` and pairs of a limit and its kind.
     fn zones(&mut self) {
         let directory = self.machine.root.path("sys/class/thermal");
@@ -542,10 +507,6 @@ fn limit(range: Option<Range>) -> String {
         true => String::new(),
         false => text,
     }
-}
-
-fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]

@@ -3,15 +3,33 @@
 
 use std::net::IpAddr;
 
-use crate::collect::clock::{Keeper, Message, Peer, Status, Tracking};
+use agent::Document;
+
+use super::Output;
+use crate::collect::linux::ntp::keeper::{Keeper, Message, Peer, Status, Tracking};
 use crate::collect::root::unix_time;
 
 /// What a peer is shown as by how much it counts.
 const TALLY: [char; 8] = ['%', 'x', '.', '-', '+', '#', '*', 'o'];
 
+impl Output<'_> {
+    /// Of who keeps the clock, if that is somebody whom Checkmk knows.
+    pub(super) fn clock(&mut self, document: &Document) {
+        if document.ntp.done().is_none() {
+            return;
+        }
+        let Some(keeper) = self.machine.others.keepers.ask().0 else {
+            return;
+        };
+        let (name, lines) = section(&keeper, self.machine.others.clock_set());
+        self.section(name);
+        lines.iter().for_each(|line| self.line(line));
+    }
+}
+
 /// The section's name, and its lines. `synced`: when timesyncd last set the
 /// clock, since 1970.
-pub(super) fn section(keeper: &Keeper, synced: Option<u64>) -> (&'static str, Vec<String>) {
+fn section(keeper: &Keeper, synced: Option<u64>) -> (&'static str, Vec<String>) {
     match keeper {
         Keeper::Chrony(found) => ("chrony", tracking(found)),
         Keeper::Ntp(server) => ("ntp", server.peers().iter().map(peer).collect()),

@@ -7,23 +7,29 @@
 #![no_main]
 #![allow(dead_code, unused_imports, reason = "only what reads is called")]
 
-#[path = "ntp/chrony.rs"]
+#[path = "linux/ntp/chrony.rs"]
 mod chrony;
-#[path = "ntp/control.rs"]
+#[path = "linux/ntp/control.rs"]
 mod control;
+#[path = "linux/dbus.rs"]
 mod dbus;
 mod docker;
 mod http;
+#[path = "linux/mount_table.rs"]
 mod mount_table;
+#[path = "linux/names.rs"]
 mod names;
 #[path = "packages/text.rs"]
 mod packages;
 mod part;
+#[path = "linux/processes.rs"]
 mod processes;
 mod root;
+#[path = "linux/systemd.rs"]
 mod systemd;
-#[path = "ntp/timesync.rs"]
+#[path = "linux/ntp/timesync.rs"]
 mod timesync;
+#[path = "linux/users.rs"]
 mod users;
 #[path = "custom/words.rs"]
 mod words;
@@ -34,6 +40,9 @@ fuzz_target!(|bytes: &[u8]| {
     if let Ok(message) = dbus::Message::decode(bytes) {
         if let Ok(units) = systemd::units(&message.body) {
             assert!(units.len() <= bytes.len());
+        }
+        if let Ok(files) = systemd::details::unit_files(&message.body) {
+            assert!(files.len() <= bytes.len());
         }
         if let Some(status) = timesync::parse(&[Some(message.body)]) {
             let _ = (status.message.offset(), status.message.delay());

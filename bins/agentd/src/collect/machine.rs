@@ -1,80 +1,29 @@
-//! The machine that is looked at, and where on it those are who can be asked.
+//! The machine that is looked at.
 
-use std::fs;
-use std::path::PathBuf;
-use std::time::UNIX_EPOCH;
-
-use super::dbus;
-use super::ntp::keeper::Keepers;
+#[cfg(target_os = "linux")]
+use super::linux::others::Others;
 use super::root::Root;
 use crate::config::Checks;
 
-/// This machine, or what a test makes of it.
+/// Its files, and those on it who can be asked.
 #[derive(Debug, Clone)]
 pub(crate) struct Machine {
     pub(crate) root: Root,
-    pub(crate) keepers: Keepers,
-    /// The socket of the system's bus.
-    bus: PathBuf,
-    /// Somebody has said where the bus is.
-    is_bus_named: bool,
+    #[cfg(target_os = "linux")]
+    pub(crate) others: Others,
 }
 
 impl Machine {
+    #[cfg_attr(
+        not(target_os = "linux"),
+        expect(unused_variables, reason = "nobody is asked")
+    )]
     pub(crate) fn real(checks: &Checks) -> Self {
         let root = Root::real();
-        let named = named_bus();
-        let is_bus_named = named.is_some();
-        let bus = named.unwrap_or_else(|| root.path(dbus::SOCKET));
         Self {
-            keepers: Keepers::new(&root, checks.chrony, checks.ntp_server, bus.clone()),
+            #[cfg(target_os = "linux")]
+            others: Others::of(&root, checks),
             root,
-            bus,
-            is_bus_named,
         }
     }
-
-    /// A machine without a configuration.
-    #[cfg(test)]
-    pub(crate) fn at(directory: &std::path::Path) -> Self {
-        let nobody = std::net::SocketAddr::from(([127, 0, 0, 1], 9));
-        let root = Root::at(directory);
-        let bus = root.path(dbus::SOCKET);
-        Self {
-            keepers: Keepers::new(&root, nobody, nobody, bus.clone()),
-            root,
-            bus,
-            is_bus_named: false,
-        }
-    }
-
-    /// The socket at which systemd is asked, or somebody in its place; none if
-    /// neither runs here.
-    pub(crate) fn systemd(&self) -> Option<PathBuf> {
-        // systemd makes this directory, and nobody else.
-        let runs = self.is_bus_named || self.root.path("run/systemd/system").is_dir();
-        runs.then(|| self.bus.clone())
-    }
-
-    /// When systemd-timesyncd last set the clock, in seconds since 1970. The
-    /// first of these files only root may see.
-    pub(crate) fn clock_set(&self) -> Option<u64> {
-        let files = [
-            "var/lib/systemd/timesync/clock",
-            "run/systemd/timesync/synchronized",
-        ];
-        let found = files
-            .iter()
-            .find_map(|file| fs::metadata(self.root.path(file)).ok());
-        let at = found?.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
-        Some(at.as_secs())
-    }
-}
-
-/// The socket of the system's bus, if it is not in its usual place. Only that of
-/// a socket with a path is understood.
-fn named_bus() -> Option<PathBuf> {
-    let address = std::env::var("DBUS_SYSTEM_BUS_ADDRESS").ok()?;
-    let path = address.strip_prefix("unix:path=")?;
-    path.split([',', ';']).next().map(PathBuf::from)
 }

@@ -1,5 +1,7 @@
 //! The units of systemd, asked over the system's bus.
 
+pub(crate) mod details;
+
 use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -9,10 +11,16 @@ use agent::document::SystemdUnit;
 use super::dbus::{self, Body, Method};
 use super::part::{Collector, Finding, Part};
 
+pub(crate) use details::{Details, UnitFile, ask as details};
+
+const NAME: &str = "org.freedesktop.systemd1";
+const PATH: &str = "/org/freedesktop/systemd1";
+const MANAGER: &str = "org.freedesktop.systemd1.Manager";
+
 const LIST_UNITS: Method<'static> = Method {
-    destination: "org.freedesktop.systemd1",
-    path: "/org/freedesktop/systemd1",
-    interface: "org.freedesktop.systemd1.Manager",
+    destination: NAME,
+    path: PATH,
+    interface: MANAGER,
     member: "ListUnits",
     arguments: &[],
 };
@@ -54,7 +62,7 @@ impl Collector for Units {
 /// `a(ssssssouso)`: name, description, load, active and sub state, followed
 /// unit, object, job's number, job's type, job's object.
 pub(crate) fn units(body: &Body) -> io::Result<Vec<SystemdUnit>> {
-    let wrong = || io::Error::new(ErrorKind::InvalidData, "the answer is no list of units");
+    let wrong = || wrong("the answer is no list of units");
     let mut reader = body.reader();
     let end = reader.list_of_structures().ok_or_else(wrong)?;
     let mut units = Vec::new();
@@ -79,6 +87,10 @@ pub(crate) fn units(body: &Body) -> io::Result<Vec<SystemdUnit>> {
         units.push(unit().ok_or_else(wrong)?);
     }
     Ok(units)
+}
+
+fn wrong(what: &str) -> io::Error {
+    io::Error::new(ErrorKind::InvalidData, what)
 }
 
 #[cfg(test)]
@@ -194,9 +206,8 @@ mod tests {
     }
 
     fn machine(directory: &Path) -> Units {
-        std::fs::create_dir_all(directory.join("run/systemd/system")).unwrap();
         std::fs::create_dir_all(directory.join("run/dbus")).unwrap();
-        Units::new(crate::collect::Machine::at(directory).systemd())
+        Units::new(Some(directory.join(dbus::SOCKET)))
     }
 
     #[test]
@@ -236,8 +247,7 @@ mod tests {
 
     #[test]
     fn a_machine_without_systemd_has_no_units() {
-        let directory = tempfile::tempdir().unwrap();
-        let mut units = Units::new(crate::collect::Machine::at(directory.path()).systemd());
+        let mut units = Units::new(None);
         let Part::SystemdServices(units) = units.collect().unwrap().part else {
             panic!("these are no units");
         };
