@@ -3,6 +3,7 @@
 
 pub(crate) mod authority;
 pub(crate) mod control;
+pub(crate) mod peer;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
