@@ -92,7 +92,12 @@ const STORIES: [Story; 8] = [
             "ended: expired: not delivered in time; last: exit code 1: no modem",
         ],
         remote: "lane dead by of dead to anna, attempt *: expired: not delivered in time; last: exit code 1: no modem",
-        end: ("dead", None, "expired", "not delivered in time; last: exit code 1: no modem"),
+        end: (
+            "dead",
+            None,
+            "expired",
+            "not delivered in time; last: exit code 1: no modem",
+        ),
     },
     Story {
         host: "patient",
