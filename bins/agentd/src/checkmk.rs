@@ -11,8 +11,8 @@ use agent::Document;
 use agent::document::{CustomCheck, Disk, Process, ProcessMemory};
 use objects::{Metric, Perfdata, Range};
 
-use crate::collect::Root;
 use crate::collect::root::{lines, number, text, unix_time, word, words};
+use crate::collect::{Root, uname};
 
 /// File systems that Checkmk's `df` does not show.
 const NOT_IN_DF: [&str; 15] = [
@@ -86,9 +86,8 @@ impl Output<'_> {
     fn about(&mut self) {
         self.section("check_mk");
         self.line(&format!("Version: sitewire-{}", program::RELEASE));
-        self.line("AgentOS: linux");
-        let uname = rustix::system::uname();
-        self.line(&format!("Hostname: {}", uname.nodename().to_string_lossy()));
+        self.line(&format!("AgentOS: {}", std::env::consts::OS));
+        self.line(&format!("Hostname: {}", uname().nodename));
         for key in [
             "AgentDirectory",
             "DataDirectory",

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, ValueEnum};
 use tracing::Level;
 
+use crate::places;
+
 /// Collect the figures of this machine and show them to monitoring systems
 ///
 /// Runs in the foreground and serves them over HTTP or HTTPS as openITCOCKPIT's
@@ -22,12 +24,12 @@ pub(crate) struct Args {
         short,
         long,
         value_name = "FILE",
-        default_value = CONFIG
+        default_value = places::CONFIG
     )]
     pub(crate) config: PathBuf,
 
     /// The log file
-    #[arg(short, long, value_name = "FILE", default_value = crate::log::FILE)]
+    #[arg(short, long, value_name = "FILE", default_value = places::LOG)]
     pub(crate) log: PathBuf,
 
     /// Log what happens, too, and not only what is wrong
@@ -115,9 +117,6 @@ impl Args {
         u32::try_from(self.log_rotate).unwrap_or(0)
     }
 }
-
-/// The configuration file where none is named.
-pub(crate) const CONFIG: &str = "/etc/openitcockpit-agent/config.ini";
 
 const EPILOGUE: &str = "\
 Examples:

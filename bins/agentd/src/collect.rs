@@ -4,31 +4,24 @@
 //! Plugins, exporters and the inventory have their own intervals and threads;
 //! what they found last is merged into the next document.
 
-mod cpu;
 mod custom;
-mod dbus;
-mod disk_io;
-mod disks;
+#[cfg(unix)]
 mod docker;
 mod exporters;
 mod growth;
 mod http;
-mod memory;
-mod mount_table;
-mod names;
-mod network;
-mod ntp;
+#[cfg(target_os = "linux")]
+mod linux;
+mod origin;
 mod packages;
 mod part;
-mod processes;
+#[cfg(any(test, not(target_os = "linux")))]
+mod portable;
 pub(crate) mod root;
 mod round;
 mod schedule;
-mod sensors;
 mod stop;
-mod system;
-mod systemd;
-mod users;
+mod traffic;
 
 use std::io;
 use std::thread::{self, JoinHandle};
@@ -38,24 +31,19 @@ use agent::{Checked, Document};
 
 use crate::board::{Board, Published};
 use crate::config::{Checks, Config};
-use cpu::Processors;
-use disk_io::BlockDevices;
-use disks::FileSystems;
+#[cfg(unix)]
 use docker::Containers;
-use memory::{LoadAverages, MainMemory, SwapSpace};
-use network::{Links, Traffic};
-use ntp::Clock;
+#[cfg(target_os = "linux")]
+use linux as platform;
 use part::{Collector, Key};
-use processes::Processes;
+pub(crate) use platform::uname;
+#[cfg(not(target_os = "linux"))]
+use portable as platform;
 pub(crate) use root::Root;
 pub(crate) use round::Effort;
 use round::Round;
 use schedule::Schedule;
-use sensors::Thermometers;
 use stop::Stop;
-use system::Origin;
-use systemd::Units;
-use users::Logins;
 
 /// Between the first reading of counters and the first document.
 pub(crate) const FIRST_SAMPLE: Duration = Duration::from_secs(1);
@@ -167,128 +155,70 @@ pub(crate) fn once(config: &Config, sample: Duration) -> Result<Published, agent
     Published::new(document, round.efforts(), SystemTime::now())
 }
 
+/// What the system says of itself, as `uname` prints it.
+pub(crate) struct Uname {
+    pub(crate) sysname: String,
+    pub(crate) nodename: String,
+    pub(crate) release: String,
+    pub(crate) version: String,
+    pub(crate) machine: String,
+    pub(crate) domainname: String,
+}
+
 /// Whether it is wanted, what it finds, its lane, and how long it may take.
 type Wanted = (bool, Key, usize, Duration, Box<dyn Collector>);
 
-/// The collectors that are wanted. Those that can take long have a lane of
-/// their own.
+/// For what answers at once, for what may take a moment, and for what asks others.
+const AT_ONCE: Duration = Duration::from_secs(2);
+const SOON: Duration = Duration::from_secs(5);
+#[cfg(unix)]
+const LATER: Duration = Duration::from_secs(10);
+
+/// Those that can take long have a lane of their own.
+const FILES: usize = 0;
+const DEVICES: usize = 1;
+const DISKS: usize = 2;
+#[cfg(target_os = "linux")]
+const SYSTEMD: usize = 3;
+#[cfg(unix)]
+const DOCKER: usize = 4;
+
+/// In a second, as the kernel counts the time of processors; none where it does
+/// not show what it has counted.
+pub(crate) fn clock_ticks() -> Option<f64> {
+    #[cfg(target_os = "linux")]
+    return Some(rustix::param::clock_ticks_per_second() as f64);
+    #[cfg(not(target_os = "linux"))]
+    return None;
+}
+
+/// The collectors that are wanted: those of the platform, and those that are
+/// the same on more than one.
 fn round(checks: &Checks, root: &Root) -> Round {
-    const AT_ONCE: Duration = Duration::from_secs(2);
-    const SOON: Duration = Duration::from_secs(5);
-    const LATER: Duration = Duration::from_secs(10);
-    const FILES: usize = 0;
-    const DEVICES: usize = 1;
-    const DISKS: usize = 2;
-    const SYSTEMD: usize = 3;
-    const DOCKER: usize = 4;
-    let root = || root.clone();
-    let bus = std::env::var("DBUS_SYSTEM_BUS_ADDRESS").ok();
-    let collectors: [Wanted; 15] = [
-        (
-            true,
-            Key::Agent,
-            FILES,
-            AT_ONCE,
-            Box::new(Origin::new(root(), checks.interval)),
-        ),
-        (
-            checks.memory,
-            Key::Memory,
-            FILES,
-            AT_ONCE,
-            Box::new(MainMemory::new(root())),
-        ),
-        (
-            checks.swap,
-            Key::Swap,
-            FILES,
-            AT_ONCE,
-            Box::new(SwapSpace::new(root())),
-        ),
-        (
-            checks.load,
-            Key::SystemLoad,
-            FILES,
-            AT_ONCE,
-            Box::new(LoadAverages::new(root())),
-        ),
-        (
-            checks.cpu,
-            Key::Cpu,
-            FILES,
-            AT_ONCE,
-            Box::new(Processors::new(root())),
-        ),
-        (
-            checks.net_io,
-            Key::NetIo,
-            FILES,
-            AT_ONCE,
-            Box::new(Traffic::new(root())),
-        ),
-        (
-            checks.disk_io,
-            Key::DiskIo,
-            FILES,
-            AT_ONCE,
-            Box::new(BlockDevices::new(root())),
-        ),
-        (
-            checks.users,
-            Key::Users,
-            FILES,
-            AT_ONCE,
-            Box::new(Logins::new(root())),
-        ),
-        (checks.ntp, Key::Ntp, FILES, AT_ONCE, Box::new(Clock)),
-        (
-            checks.processes,
-            Key::Processes,
-            FILES,
-            SOON,
-            Box::new(Processes::new(root())),
-        ),
-        (
-            checks.net_stats,
-            Key::NetStats,
-            DEVICES,
-            SOON,
-            Box::new(Links { root: root() }),
-        ),
-        (
-            checks.sensors,
-            Key::Sensors,
-            DEVICES,
-            SOON,
-            Box::new(Thermometers { root: root() }),
-        ),
-        (
-            checks.disks,
-            Key::Disks,
-            DISKS,
-            SOON,
-            Box::new(FileSystems::new(root())),
-        ),
-        (
-            checks.systemd,
-            Key::SystemdServices,
-            SYSTEMD,
-            SOON,
-            Box::new(Units::new(root(), bus.as_deref())),
-        ),
-        (
-            checks.docker,
-            Key::Docker,
-            DOCKER,
-            LATER,
-            Box::new(Containers::new()),
-        ),
-    ];
     let mut round = Round::new(checks.interval);
-    for (is_wanted, key, lane, deadline, collector) in collectors {
+    let collectors = platform::collectors(checks, root);
+    for (is_wanted, key, lane, deadline, collector) in collectors.into_iter().chain(shared(checks))
+    {
         if is_wanted {
             round.add(key, lane, deadline, collector);
         }
     }
     round
+}
+
+#[cfg(unix)]
+fn shared(checks: &Checks) -> [Wanted; 1] {
+    [(
+        checks.docker,
+        Key::Docker,
+        DOCKER,
+        LATER,
+        Box::new(Containers::new()),
+    )]
+}
+
+/// The engine of containers is asked on a Unix socket.
+#[cfg(not(unix))]
+fn shared(_: &Checks) -> [Wanted; 0] {
+    []
 }

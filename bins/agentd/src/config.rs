@@ -24,9 +24,6 @@ pub(crate) use finding::{Finding, Severity, worst};
 use keys::{Keys, Reading, Setting};
 pub(crate) use scrapes::Exporter;
 
-/// Where the files lie if nothing else is said.
-pub(crate) const DIRECTORY: &str = "/etc/openitcockpit-agent";
-
 /// Everything that can be set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Config {

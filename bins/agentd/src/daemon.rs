@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use program::{Failure, Status, ready};
 use tokio::runtime;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::board::Board;
@@ -18,6 +17,7 @@ use crate::config::{Config, Finding, Severity, worst};
 use crate::log::{self, LogFile};
 use crate::push::{self, Pushing};
 use crate::server::{self, Figures, Server};
+use crate::signals::{Signals, Told};
 
 /// For those who collect, when the daemon ends.
 const STOP: Duration = Duration::from_secs(20);
@@ -127,13 +127,14 @@ impl Daemon {
     async fn serve(&mut self) {
         loop {
             tokio::select! {
-                _ = self.signals.terminate.recv() => return,
-                _ = self.signals.interrupt.recv() => return,
-                _ = self.signals.reopen.recv() => self.log.reopen(),
-                _ = self.signals.reload.recv() => {
-                    self.log.reopen();
-                    self.reload().await;
-                }
+                told = self.signals.next() => match told {
+                    Told::End => return,
+                    Told::Reopen => self.log.reopen(),
+                    Told::Reload => {
+                        self.log.reopen();
+                        self.reload().await;
+                    }
+                },
                 Some(()) = self.wanted.recv() => self.reload().await,
             }
         }
@@ -171,8 +172,7 @@ impl Daemon {
         tokio::select! {
             () = end_collecting(self.collecting.take()) => {}
             // In a hurry.
-            _ = self.signals.terminate.recv() => return,
-            _ = self.signals.interrupt.recv() => return,
+            () = self.signals.end() => return,
         }
         self.server.end().await;
     }
@@ -184,24 +184,6 @@ async fn end_collecting(collecting: Option<Collecting>) {
         if tokio::time::timeout(STOP, ended).await.is_err() {
             tracing::error!("something that is being collected does not end");
         }
-    }
-}
-
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    reload: Signal,
-    reopen: Signal,
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            reload: signal(SignalKind::hangup())?,
-            reopen: signal(SignalKind::user_defined1())?,
-        })
     }
 }
 

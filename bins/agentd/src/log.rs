@@ -8,7 +8,6 @@
 use std::fmt::{self, Write as _};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
@@ -16,13 +15,11 @@ use std::time::SystemTime;
 use jiff::Zoned;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
+use program::file::with_mode;
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
-
-/// Where the log is if nothing else is said.
-pub(crate) const FILE: &str = "/var/log/openitcockpit-agent/agent.log";
 
 /// What is logged, and where.
 pub(crate) struct Settings {
@@ -174,10 +171,10 @@ struct Rotating {
 impl Rotating {
     fn open(path: PathBuf, keep: u32) -> io::Result<Self> {
         if let Some(directory) = path.parent().filter(|path| !path.as_os_str().is_empty()) {
-            DirBuilder::new()
-                .recursive(true)
-                .mode(0o755)
-                .create(directory)?;
+            let mut builder = DirBuilder::new();
+            #[cfg(unix)]
+            std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o755);
+            builder.recursive(true).create(directory)?;
         }
         let file = append_to(&path)?;
         let about = file.metadata()?;
@@ -235,11 +232,9 @@ impl Rotating {
 }
 
 fn append_to(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(0o600)
-        .open(path)
+    let mut options = OpenOptions::new();
+    options.append(true).create(true);
+    with_mode(&mut options, 0o600).open(path)
 }
 
 fn day_of(time: SystemTime) -> io::Result<Date> {

@@ -9,10 +9,12 @@ mod config;
 mod daemon;
 mod log;
 mod once;
+mod places;
 mod prometheus;
 mod push;
 mod run;
 mod server;
+mod signals;
 
 use std::process::ExitCode;
 

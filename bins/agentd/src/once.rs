@@ -14,7 +14,7 @@ use crate::cli::{Args, Format};
 use crate::collect::root::unix_time;
 use crate::collect::{self, Root};
 use crate::config::{Config, Severity, worst};
-use crate::{checkmk, prometheus};
+use crate::{checkmk, places, prometheus};
 
 /// What is printed, and how we end.
 pub(crate) fn run(args: &Args) -> Result<(Vec<u8>, Status), Failure> {
@@ -48,7 +48,7 @@ const CUSTOM_CHECK: &str = "Custom check: ";
 /// without one; if one was named, it counts.
 fn load(args: &Args) -> Result<Config, Failure> {
     let (config, findings) = Config::load(&args.config);
-    if args.config == Path::new(crate::cli::CONFIG) && !args.config.exists() {
+    if args.config == Path::new(places::CONFIG) && !args.config.exists() {
         return Ok(config);
     }
     match worst(&findings) {

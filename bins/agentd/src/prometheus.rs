@@ -13,8 +13,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use agent::Document;
 
 use crate::board::Published;
-use crate::collect::Root;
 use crate::collect::root::{lines, number, parse, text, word, words};
+use crate::collect::{Root, clock_ticks, uname};
 
 /// Prometheus' text format, with the characters.
 pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -31,7 +31,9 @@ pub(crate) fn write(published: &Published, root: &Root) -> String {
             .map(<[u8]>::to_vec)
             .unwrap_or_default()
     };
-    processors(&mut series, &read("proc/stat"));
+    if let Some(ticks) = clock_ticks() {
+        processors(&mut series, &read("proc/stat"), ticks);
+    }
     load(&mut series, &read("proc/loadavg"));
     memory(&mut series, &read("proc/meminfo"));
     block_devices(&mut series, &read("proc/diskstats"));
@@ -99,11 +101,10 @@ fn labels(pairs: &[(&str, &str)]) -> String {
     labels
 }
 
-fn processors(series: &mut Series, stat: &[u8]) {
+fn processors(series: &mut Series, stat: &[u8], ticks: f64) {
     const MODES: [&str; 8] = [
         "user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal",
     ];
-    let ticks = rustix::param::clock_ticks_per_second() as f64;
     let mut samples = Vec::new();
     for line in lines(stat) {
         let mut fields = words(line);
@@ -283,15 +284,14 @@ fn links(series: &mut Series, directory: &Path) {
 }
 
 fn system(series: &mut Series) {
-    let uname = rustix::system::uname();
-    let text = |part: &std::ffi::CStr| part.to_string_lossy().into_owned();
+    let uname = uname();
     let labels = labels(&[
-        ("domainname", &text(uname.domainname())),
-        ("machine", &text(uname.machine())),
-        ("nodename", &text(uname.nodename())),
-        ("release", &text(uname.release())),
-        ("sysname", &text(uname.sysname())),
-        ("version", &text(uname.version())),
+        ("domainname", &uname.domainname),
+        ("machine", &uname.machine),
+        ("nodename", &uname.nodename),
+        ("release", &uname.release),
+        ("sysname", &uname.sysname),
+        ("version", &uname.version),
     ]);
     series.metric(
         "node_uname_info",

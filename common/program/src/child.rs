@@ -1,26 +1,20 @@
 //! A program that is run once: what it gets, how long it may take, how it ended
 //! and what it printed.
 //!
-//! It runs in a process group of its own, with standard output and error in one
-//! pipe, and with its standard input in memory: nobody has to feed it, whether
-//! it reads all of it or nothing. At its timeout it is killed with all it started.
+//! It runs in a process group of its own where there are such groups, with
+//! standard output and error in one pipe. At its timeout it is killed with all it
+//! started, as far as the platform tells who that is.
+
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(any(test, not(target_os = "linux")))]
+mod portable;
 
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
-use std::io::{self, PipeReader, Read, Seek, Write};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::io::{self, PipeReader};
 use std::path::Path;
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
-
-use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::fs::MemfdFlags;
-use rustix::process::{Pid, PidfdFlags, Signal};
-
-use crate::orphans::Run;
-
-/// How often a running program is looked at for the end of ours.
-const LOOK: Duration = Duration::from_millis(200);
 
 /// What is to be run.
 #[derive(Debug, Clone)]
@@ -93,32 +87,14 @@ pub enum End {
 impl Call<'_> {
     /// Runs it to its end, or kills it as soon as `is_over`.
     pub fn run(&self, is_over: impl Fn(Instant) -> bool) -> Ran {
-        let (mut run, pipe) = match self.start() {
-            Ok(started) => started,
-            Err(error) => {
-                return Ran {
-                    end: End::NotStarted(error),
-                    printed: Vec::new(),
-                    strays: 0,
-                };
-            }
-        };
-        let mut output = Output {
-            pipe: Some(pipe),
-            kept: Vec::new(),
-            limit: self.kept_output,
-        };
-        let (end, strays) = self
-            .wait(&mut run, &mut output, is_over)
-            .unwrap_or_else(|error| (End::Lost(error), 0));
-        Ran {
-            end,
-            printed: output.kept,
-            strays,
-        }
+        #[cfg(target_os = "linux")]
+        return linux::run(self, is_over);
+        #[cfg(not(target_os = "linux"))]
+        return portable::run(self, is_over);
     }
 
-    fn start(&self) -> io::Result<(Run, PipeReader)> {
+    /// All of it but its standard input, and the pipe that it prints to.
+    fn command(&self) -> io::Result<(Command, PipeReader)> {
         let (reader, writer) = io::pipe()?;
         let mut command = Command::new(self.program);
         let variables = match self.environment {
@@ -134,111 +110,34 @@ impl Call<'_> {
         command
             .args(self.arguments)
             .envs(variables.iter().map(|(name, value)| (name, value)))
-            .stdin(self.stdin()?)
             .stdout(writer.try_clone()?)
-            .stderr(writer)
-            .process_group(0);
-        Ok((Run::start(&mut command)?, reader))
+            .stderr(writer);
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        Ok((command, reader))
     }
+}
 
-    fn stdin(&self) -> io::Result<Stdio> {
-        if self.input.is_empty() {
-            return Ok(Stdio::null());
+impl Ran {
+    fn not_started(error: io::Error) -> Self {
+        Self {
+            end: End::NotStarted(error),
+            printed: Vec::new(),
+            strays: 0,
         }
-        let mut file: File = rustix::fs::memfd_create("input", MemfdFlags::CLOEXEC)?.into();
-        file.write_all(self.input)?;
-        file.rewind()?;
-        Ok(file.into())
-    }
-
-    /// Waits for the program itself, not for what it left running in the
-    /// background: that may hold the pipe open for ever. How it ended, and how
-    /// many were killed outside of its group.
-    fn wait(
-        &self,
-        run: &mut Run,
-        output: &mut Output,
-        is_over: impl Fn(Instant) -> bool,
-    ) -> io::Result<(End, usize)> {
-        let pid = Pid::from_child(&run.child);
-        let deadline = Instant::now() + self.timeout;
-        let exited = rustix::process::pidfd_open(pid, PidfdFlags::empty())?;
-        let end = loop {
-            let now = Instant::now();
-            if now >= deadline {
-                break End::TimedOut;
-            }
-            if is_over(now) {
-                break End::Stopped;
-            }
-            let pause = LOOK.min(deadline - now);
-            let mut fds = vec![PollFd::new(&exited, PollFlags::IN)];
-            if let Some(pipe) = &output.pipe {
-                fds.push(PollFd::new(pipe, PollFlags::IN));
-            }
-            poll(&mut fds, pause)?;
-            let (has_exited, has_output) = (
-                !fds[0].revents().is_empty(),
-                fds.get(1).is_some_and(|fd| !fd.revents().is_empty()),
-            );
-            // Something left in the background may print for ever.
-            if has_output && !(has_exited && output.is_full()) {
-                output.read()?;
-            } else if has_exited {
-                // As long as it is not waited for, its number is no other's.
-                if output.pipe.is_some() && self.leftovers == Leftovers::Killed {
-                    let _ = rustix::process::kill_process_group(pid, Signal::KILL);
-                }
-                return Ok((ended(run.child.wait()?), 0));
-            }
-        };
-        Ok((end, run.kill()?))
     }
 }
 
 fn ended(status: ExitStatus) -> End {
     match status.code() {
         Some(code) => End::Exited(code),
-        None => End::Signalled(status.signal().unwrap_or(0)),
-    }
-}
-
-fn poll(fds: &mut [PollFd<'_>], pause: Duration) -> io::Result<()> {
-    let pause = Timespec::try_from(pause).map_err(io::Error::other)?;
-    match rustix::event::poll(fds, Some(&pause)) {
-        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// What the program prints; the pipe is gone after its end.
-struct Output {
-    pipe: Option<PipeReader>,
-    kept: Vec<u8>,
-    limit: usize,
-}
-
-impl Output {
-    fn is_full(&self) -> bool {
-        self.kept.len() >= self.limit
-    }
-
-    /// One read of what is there.
-    fn read(&mut self) -> io::Result<()> {
-        let Some(pipe) = &mut self.pipe else {
-            return Ok(());
-        };
-        let mut buffer = [0; 8192];
-        match pipe.read(&mut buffer) {
-            Ok(0) => self.pipe = None,
-            Ok(n) => {
-                let room = self.limit - self.kept.len();
-                self.kept.extend_from_slice(&buffer[..n.min(room)]);
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+        #[cfg(unix)]
+        None => {
+            use std::os::unix::process::ExitStatusExt as _;
+            End::Signalled(status.signal().unwrap_or(0))
         }
-        Ok(())
+        #[cfg(not(unix))]
+        None => End::Signalled(0),
     }
 }
 
@@ -261,24 +160,51 @@ mod tests {
         }
     }
 
-    fn run(line: &str, leftovers: Leftovers) -> Ran {
-        sh(&["-c".into(), line.into()], leftovers).run(|_| false)
+    /// Both sides, of which one is for other systems.
+    fn run_each(call: &Call<'_>) -> [Ran; 2] {
+        [linux::run(call, |_| false), portable::run(call, |_| false)]
+    }
+
+    fn run(line: &str, leftovers: Leftovers) -> [Ran; 2] {
+        run_each(&sh(&["-c".into(), line.into()], leftovers))
     }
 
     #[test]
     fn the_end_and_both_outputs_are_told() {
-        let ran = run("echo out; echo err >&2; exit 7", Leftovers::Stay);
-        assert!(matches!(ran.end, End::Exited(7)), "{ran:?}");
-        assert_eq!(ran.printed, b"out\nerr\n");
-        let ran = run("kill -9 $$", Leftovers::Stay);
-        assert!(matches!(ran.end, End::Signalled(9)), "{ran:?}");
+        for ran in run("echo out; echo err >&2; exit 7", Leftovers::Stay) {
+            assert!(matches!(ran.end, End::Exited(7)), "{ran:?}");
+            assert_eq!(ran.printed, b"out\nerr\n");
+        }
+        for ran in run("kill -9 $$", Leftovers::Stay) {
+            assert!(matches!(ran.end, End::Signalled(9)), "{ran:?}");
+        }
+        let mut call = sh(&[], Leftovers::Stay);
+        call.program = OsStr::new("/opt/gone");
+        for ran in run_each(&call) {
+            assert!(matches!(ran.end, End::NotStarted(_)), "{ran:?}");
+        }
     }
 
     #[test]
     fn what_is_too_much_is_read_and_dropped() {
-        let ran = run("head -c 1000000 /dev/zero; exit 3", Leftovers::Stay);
-        assert!(matches!(ran.end, End::Exited(3)), "{ran:?}");
-        assert_eq!(ran.printed.len(), 1000);
+        for ran in run("head -c 1000000 /dev/zero; exit 3", Leftovers::Stay) {
+            assert!(matches!(ran.end, End::Exited(3)), "{ran:?}");
+            assert_eq!(ran.printed.len(), 1000);
+        }
+    }
+
+    #[test]
+    fn input_is_read_or_not() {
+        let input = vec![b'x'; 1_000_000];
+        for (line, want) in [("wc -c", "1000000"), ("echo done", "done")] {
+            let arguments = ["-c".into(), line.into()];
+            let mut call = sh(&arguments, Leftovers::Stay);
+            call.input = &input;
+            for ran in run_each(&call) {
+                assert!(matches!(ran.end, End::Exited(0)), "{ran:?}");
+                assert_eq!(ran.printed.trim_ascii(), want.as_bytes());
+            }
+        }
     }
 
     #[test]
@@ -286,25 +212,38 @@ mod tests {
         let arguments = ["-c".into(), "sleep 600 & echo $!; wait".into()];
         let mut call = sh(&arguments, Leftovers::Stay);
         call.timeout = Duration::from_millis(300);
-        let ran = call.run(|_| false);
-        assert!(matches!(ran.end, End::TimedOut), "{ran:?}");
-        assert_is_dead(&ran.printed);
+        for ran in run_each(&call) {
+            assert!(matches!(ran.end, End::TimedOut), "{ran:?}");
+            assert_is_dead(&ran.printed);
+        }
+    }
+
+    #[test]
+    fn at_our_end_it_dies() {
+        let arguments = ["-c".into(), "sleep 600".into()];
+        let call = sh(&arguments, Leftovers::Stay);
+        for ran in [linux::run(&call, |_| true), portable::run(&call, |_| true)] {
+            assert!(matches!(ran.end, End::Stopped), "{ran:?}");
+        }
     }
 
     #[test]
     fn what_is_left_behind_dies_with_its_parent_if_it_is_to() {
-        let ran = run("sleep 600 & echo $!", Leftovers::Killed);
-        assert!(matches!(ran.end, End::Exited(0)), "{ran:?}");
-        assert_is_dead(&ran.printed);
-        let ran = run(
+        for ran in run("sleep 600 & echo $!", Leftovers::Killed) {
+            assert!(matches!(ran.end, End::Exited(0)), "{ran:?}");
+            assert_is_dead(&ran.printed);
+        }
+        let runs = run(
             "sleep 600 >/dev/null 2>&1 & echo $!
              until [ $(readlink /proc/$!/fd/2) = /dev/null ]; do sleep 0.01; done",
             Leftovers::Killed,
         );
-        // This one was sent away properly, so that it is there to be killed.
-        let pid = String::from_utf8(ran.printed).unwrap();
-        let killed = Command::new("kill").arg(pid.trim()).status().unwrap();
-        assert!(killed.success());
+        for ran in runs {
+            // This one was sent away properly, so that it is there to be killed.
+            let pid = String::from_utf8(ran.printed).unwrap();
+            let killed = Command::new("kill").arg(pid.trim()).status().unwrap();
+            assert!(killed.success());
+        }
     }
 
     /// A zombie whom nobody has waited for yet is dead, too.

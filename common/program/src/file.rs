@@ -2,7 +2,6 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::{Failure, Status};
@@ -48,12 +47,9 @@ impl Replacement {
     /// Begins a file that is to become `path`.
     pub fn create(path: &Path, mode: u32) -> io::Result<Self> {
         let temporary = temporary_name(path)?;
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(mode)
-            .open(&temporary)?;
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true);
+        let file = with_mode(&mut options, mode).open(&temporary)?;
         Ok(Self {
             path: path.to_owned(),
             temporary: Some(temporary),
@@ -100,8 +96,22 @@ fn temporary_name(path: &Path) -> io::Result<PathBuf> {
     Ok(path.with_file_name(hidden))
 }
 
-/// Makes the entries of the directory that holds `path` durable.
+/// A file that is made by these options has this mode. Windows has none: there a
+/// file may be read by those who may read its directory.
+pub fn with_mode(options: &mut OpenOptions, mode: u32) -> &mut OpenOptions {
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(options, mode);
+    #[cfg(not(unix))]
+    let _ = mode;
+    options
+}
+
+/// Makes the entries of the directory that holds `path` durable. Windows does so
+/// by itself.
 pub fn sync_directory(path: &Path) -> io::Result<()> {
+    if cfg!(windows) {
+        return Ok(());
+    }
     let parent = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),

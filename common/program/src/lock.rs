@@ -1,15 +1,14 @@
 //! Files that say "this is in use", and by whom.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{FlockOperation, flock};
+use crate::file::with_mode;
 
-/// Between two looks at a lock that somebody else has: flock(2) cannot wait
-/// for a limited time.
+/// Between two looks at a lock that somebody else has: there is no waiting
+/// for it for a limited time.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// A lock that ends with this value, or with the process, however it ends.
@@ -60,17 +59,13 @@ impl Lock {
             path: path.to_owned(),
             source,
         };
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(path)
-            .map_err(failed)?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        let file = with_mode(&mut options, 0o600).open(path);
+        let mut file = file.map_err(failed)?;
+        match file.try_lock() {
             Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => {
+            Err(TryLockError::WouldBlock) => {
                 let mut text = String::new();
                 let process = match file.read_to_string(&mut text) {
                     Ok(_) => text.trim().parse().ok(),
@@ -81,7 +76,7 @@ impl Lock {
                     process,
                 });
             }
-            Err(error) => return Err(failed(error.into())),
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
         file.set_len(0)
             .and_then(|()| writeln!(file, "{}", std::process::id()))

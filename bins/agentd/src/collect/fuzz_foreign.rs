@@ -7,17 +7,23 @@
 #![no_main]
 #![allow(dead_code, unused_imports, reason = "only what reads is called")]
 
+#[path = "linux/dbus.rs"]
 mod dbus;
 mod docker;
 mod http;
+#[path = "linux/mount_table.rs"]
 mod mount_table;
+#[path = "linux/names.rs"]
 mod names;
 #[path = "packages/text.rs"]
 mod packages;
 mod part;
+#[path = "linux/processes.rs"]
 mod processes;
 mod root;
+#[path = "linux/systemd.rs"]
 mod systemd;
+#[path = "linux/users.rs"]
 mod users;
 #[path = "custom/words.rs"]
 mod words;

@@ -3,6 +3,7 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
+#[cfg(unix)]
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
@@ -22,6 +23,7 @@ impl Timed for TcpStream {
     }
 }
 
+#[cfg(unix)]
 impl Timed for UnixStream {
     fn limit(&self, patience: Duration) -> io::Result<()> {
         self.set_read_timeout(Some(patience))?;

@@ -10,10 +10,10 @@ use std::time::{Duration, SystemTime};
 use agent::document::{Inventory, LinuxPackage, LinuxUpdate, PackageManager, PackageStats};
 use program::child::{Call, End, Environment, Leftovers};
 
+use super::platform::{System, uptime};
 use super::root::{Root, unix_time};
 use super::schedule::Job;
 use super::stop::Stop;
-use super::system::{System, uptime};
 use crate::board::Board;
 use crate::config;
 
@@ -76,7 +76,7 @@ fn pending(root: &Root) -> Inventory {
 fn stats(root: &Root) -> PackageStats {
     let system = System::read(root);
     PackageStats {
-        operating_system: "linux".to_owned(),
+        operating_system: std::env::consts::OS.to_owned(),
         os_name: system.id,
         os_version: system.version,
         os_family: system.family,

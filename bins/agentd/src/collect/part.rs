@@ -31,10 +31,12 @@ impl From<Part> for Finding {
 macro_rules! parts {
     ($($name:ident($value:ty), $field:ident, $on_failure:ident;)*) => {
         /// A key of the document.
+        #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "not all is told there"))]
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
         pub(crate) enum Key { $($name),* }
 
         /// What was found for a key.
+        #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "not all is told there"))]
         #[expect(clippy::large_enum_variant, reason = "there is one of each, for a moment")]
         pub(crate) enum Part { $($name($value)),* }
 

@@ -6,9 +6,11 @@ use std::time::Duration;
 use agent::ini::Ini;
 
 use super::sitewire::{self, Own};
+use crate::places::DIRECTORY;
+
 use super::{
-    AutoTls, Checkmk, Checks, Config, Credentials, Custom, DIRECTORY, EventLog, Keys, Level,
-    Packages, Prometheus, Push, Reading, Severity, Tls, Web, note_unknown, seconds,
+    AutoTls, Checkmk, Checks, Config, Credentials, Custom, EventLog, Keys, Level, Packages,
+    Prometheus, Push, Reading, Severity, Tls, Web, note_unknown, seconds,
 };
 
 /// Keys that installations have and that mean nothing in 3.x.

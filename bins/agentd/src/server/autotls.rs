@@ -23,6 +23,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
+use crate::collect;
 use crate::config::{AutoTls, KeyType};
 
 /// Longest file, in bytes.
@@ -314,9 +315,8 @@ fn named(path: &Path, error: &io::Error) -> String {
 
 /// Of this machine.
 pub(crate) fn hostname() -> String {
-    let name = rustix::system::uname();
-    match name.nodename().to_str() {
-        Ok(name) if !name.is_empty() => name.to_owned(),
-        _ => "unknown".to_owned(),
+    match collect::uname().nodename {
+        name if name.is_empty() => "unknown".to_owned(),
+        name => name,
     }
 }

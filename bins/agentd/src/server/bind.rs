@@ -50,6 +50,8 @@ fn open(address: SocketAddr) -> std::io::Result<TcpListener> {
         // `::` is for both kinds of addresses.
         socket.set_only_v6(false)?;
     }
+    // There it would let others take the port away from us.
+    #[cfg(not(windows))]
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;

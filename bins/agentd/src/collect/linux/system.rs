@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use agent::document::Agent;
-use jiff::Zoned;
 
+use super::origin;
 use super::part::{Collector, Finding, Part};
 use super::root::{Root, parse, text, words};
+use super::uname;
 
 /// Names of distributions by the family they belong to.
 const FAMILIES: [(&str, &[&str]); 4] = [
@@ -47,26 +48,14 @@ impl Origin {
 
 impl Collector for Origin {
     fn collect(&mut self) -> Result<Finding, String> {
-        let now = Zoned::now();
         let system = self.system.clone();
         let agent = Agent {
-            last_updated: now.strftime("%Y-%m-%d %H:%M:%S.%9f %z %Z").to_string(),
-            last_updated_timestamp: u64::try_from(now.timestamp().as_second()).unwrap_or(0),
             system: system.id,
             system_uptime: Some(uptime(&self.root)),
-            kernel_version: rustix::system::uname()
-                .release()
-                .to_string_lossy()
-                .into_owned(),
+            kernel_version: uname().release,
             mac_version: system.version,
             family: system.family,
-            agent_version: program::RELEASE.to_owned(),
-            temperature_unit: "C".to_owned(),
-            goos: "linux".to_owned(),
-            goarch: architecture().to_owned(),
-            goversion: concat!("rust", env!("CARGO_PKG_RUST_VERSION")).to_owned(),
-            check_interval: Some(self.interval.as_secs()),
-            ..Agent::default()
+            ..origin::ours(self.interval)
         };
         Ok(Part::Agent(agent).into())
     }
@@ -88,18 +77,6 @@ impl System {
             family: release.family(),
             id: release.id,
         }
-    }
-}
-
-/// The processor's name as Go spells it.
-fn architecture() -> &'static str {
-    match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        "x86" => "386",
-        "powerpc64" => "ppc64",
-        "loongarch64" => "loong64",
-        other => other,
     }
 }
 

@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use agent::document::{NetIo, NetStats};
+use agent::document::NetStats;
 
 use super::growth::Growth;
 use super::part::{Collector, Finding, Part};
-use super::root::{
-    Root, cannot_read, lines, number, parse, per_second, text, unix_time, word, words,
-};
+use super::root::{Root, cannot_read, lines, number, parse, text, word, words};
+use super::traffic::Counters;
 
 /// State of every link.
 pub(crate) struct Links {
@@ -22,13 +21,6 @@ pub(crate) struct Traffic {
     root: Root,
     growth: Growth<Counters>,
     buffer: Vec<u8>,
-}
-
-/// Bytes, packets, errors and drops.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Counters {
-    received: [u64; 4],
-    sent: [u64; 4],
 }
 
 impl Collector for Links {
@@ -80,14 +72,7 @@ impl Traffic {
 impl Collector for Traffic {
     fn collect(&mut self) -> Result<Finding, String> {
         let counted = counters(self.root.read("proc/net/dev", &mut self.buffer)?);
-        let timestamp = unix_time();
-        let rated = |name: &str, now: &Counters, then: &Counters, secs| NetIo {
-            name: name.to_owned(),
-            timestamp,
-            ..now.since(then, secs)
-        };
-        let interfaces = self.growth.measure(counted, rated);
-        Ok(Part::NetIo(interfaces).into())
+        Ok(Part::NetIo(self.growth.interfaces(counted)).into())
     }
 }
 
@@ -104,31 +89,6 @@ fn counters(dev: &[u8]) -> BTreeMap<String, Counters> {
         Some((text(line[..colon].trim_ascii()), counters))
     };
     lines(dev).filter_map(line).collect()
-}
-
-impl Counters {
-    fn since(&self, then: &Self, secs: f64) -> NetIo {
-        let rate = |then: u64, now: u64| per_second(then, now, secs);
-        NetIo {
-            bytes_sent: self.sent[0],
-            bytes_recv: self.received[0],
-            packets_sent: self.sent[1],
-            packets_recv: self.received[1],
-            errin: self.received[2],
-            errout: self.sent[2],
-            dropin: self.received[3],
-            dropout: self.sent[3],
-            avg_bytes_sent_ps: rate(then.sent[0], self.sent[0]),
-            avg_bytes_recv_ps: rate(then.received[0], self.received[0]),
-            avg_packets_sent_ps: rate(then.sent[1], self.sent[1]),
-            avg_packets_recv_ps: rate(then.received[1], self.received[1]),
-            avg_errin: rate(then.received[2], self.received[2]),
-            avg_errout: rate(then.sent[2], self.sent[2]),
-            avg_dropin: rate(then.received[3], self.received[3]),
-            avg_dropout: rate(then.sent[3], self.sent[3]),
-            ..NetIo::default()
-        }
-    }
 }
 
 #[cfg(test)]
