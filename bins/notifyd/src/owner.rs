@@ -524,6 +524,7 @@ impl<S: Storage> Owner<S> {
                 self.watch.set(watched, clock::instant());
                 self.reconfigure(peers, forwards, lanes);
                 self.follow(rules);
+                self.end_silences();
             }
             Request::Question { question, to } => self.handle_question(question, to),
             Request::Finished {
@@ -721,7 +722,8 @@ impl<S: Storage> Owner<S> {
             corrupted: files_in(&self.corrupt),
             lanes: self.lane_figures(),
             forwards: self.forward_figures(),
-            silent: self.alarms.silent().map(|(s, t)| (s.clone(), t)).collect(),
+            silent: self.silent_sites(),
+            cut_off: self.cut_off_since(),
             canary: self.canary_figures(),
             totals: self.queue.totals(),
             open,

@@ -119,7 +119,11 @@ impl Said {
                 true => holds.maybe.len(),
                 false => std::mem::take(&mut holds.under_way),
             };
-            holds.certain = holds.maybe.drain(..durable).next_back().unwrap_or(holds.certain);
+            holds.certain = holds
+                .maybe
+                .drain(..durable)
+                .next_back()
+                .unwrap_or(holds.certain);
             if commit.records > 0 {
                 holds.ghosts.clear();
             }

@@ -248,7 +248,8 @@ impl<S: Storage> Owner<S> {
                 work.results = Some(results);
             }
             self.link_up(peer, number, commands, outgoing, accepts);
-            self.heard();
+            // Nobody has to wait for the next look.
+            self.end_silences();
             return;
         }
         let Some(work) = self.peers.get_mut(peer) else {
