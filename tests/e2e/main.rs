@@ -41,6 +41,7 @@ mod notify_logs;
 mod notify_mail;
 mod notify_mailers;
 mod notify_metrics;
+mod notify_postfix;
 mod notify_sites;
 mod notify_trace;
 mod notify_webhooks;

@@ -11,7 +11,7 @@ use crate::notify_centre::Centre;
 use crate::notify_line::example;
 use crate::notify_sites::make_executable;
 
-const SERVICE: &[(&str, &str)] = &[
+pub(crate) const SERVICE: &[(&str, &str)] = &[
     ("NOTIFICATIONTYPE", "PROBLEM"),
     ("HOSTNAME", "db1"),
     ("HOSTALIAS", "Joe's \"db\" $(id)"),
@@ -60,13 +60,16 @@ fn sendmail(site: &Site, postfix: &Postfix) -> String {
     script(site, "sendmail", &text)
 }
 
-fn with<'a>(base: &[(&'a str, &'a str)], more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+pub(crate) fn with<'a>(
+    base: &[(&'a str, &'a str)],
+    more: &[(&'a str, &'a str)],
+) -> Vec<(&'a str, &'a str)> {
     let is_replaced = |name: &str| more.iter().any(|(other, _)| *other == name);
     let kept = base.iter().filter(|(name, _)| !is_replaced(name));
     kept.chain(more).copied().collect()
 }
 
-fn text(mail: &Message<'_>) -> String {
+pub(crate) fn text(mail: &Message<'_>) -> String {
     let text = mail.body_text(0).expect("a part of text");
     text.replace("\r\n", "\n")
 }
