@@ -77,6 +77,51 @@ fn a_file_whose_sync_failed_is_never_trusted_and_nothing_is_lost() {
     }
 }
 
+/// Large commits are synced beside the owner's work.
+#[test]
+fn a_sync_that_fails_while_more_is_taken_in_loses_nothing() {
+    const DROPPED: usize = 2000;
+    // Counted for each thread by itself.
+    for when in [2, 3, 4] {
+        let what = format!("sync {when}");
+        let site = Site::new("central", "");
+        for part in ["", "tmp", "new"] {
+            std::fs::create_dir_all(site.path("spool").join(part)).unwrap();
+        }
+        let ids: Vec<_> = (0..DROPPED)
+            .map(|number| {
+                let one = notification("central", &[("HOSTNAME", &format!("db{number}"))]);
+                let file = site.path("spool/new").join(one.id.to_string());
+                std::fs::write(file, one.print().unwrap()).unwrap();
+                one.id
+            })
+            .collect();
+        let trace = site.path("trace");
+        let how = format!("fdatasync:error=EIO:when={when}");
+        let mut daemon = site.start_traced(&trace, &how);
+        let new = site.path("spool/new");
+        wait_until("all are taken in", || {
+            std::fs::read_dir(&new).is_ok_and(|mut files| files.next().is_none())
+        });
+        wait_until("it has failed", || {
+            std::fs::read_to_string(&trace).is_ok_and(|text| text.contains("(INJECTED)"))
+        });
+        site.signal_traced(Signal::KILL);
+        daemon.wait();
+        check_trust(&trace, "fsync", &what);
+        let daemon = site.start();
+        for id in ids.iter().step_by(50) {
+            let history = wait_for("its end", || {
+                Some(site.history(*id)).filter(|history| history.len() > 1)
+            });
+            assert_eq!(history, ["accepted", "ended nobody to notify"], "{what}");
+        }
+        let totals = || site.state()["totals"]["submitted"].as_u64();
+        wait_until("each is counted once", || totals() == Some(DROPPED as u64));
+        daemon.terminate();
+    }
+}
+
 /// Nothing is written to a segment after a call for it has failed.
 fn check_trust(trace: &Path, call: &str, what: &str) {
     let trace = std::fs::read_to_string(trace).unwrap();

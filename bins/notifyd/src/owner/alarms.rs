@@ -85,6 +85,11 @@ impl Alarms {
         })
     }
 
+    /// Whether something is told of that is durable after the next commit.
+    pub(super) fn is_telling(&self) -> bool {
+        self.all.iter().any(|alarm| alarm.told != Told::Problem)
+    }
+
     /// What was told is durable. Whether anything was.
     fn committed(&mut self) -> bool {
         let before = self.all.len();

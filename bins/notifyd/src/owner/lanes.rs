@@ -69,6 +69,11 @@ impl LaneWork {
         self.retired = false;
     }
 
+    /// Whether there are attempts that start after the next commit.
+    pub(super) fn is_starting(&self) -> bool {
+        self.attempts.values().any(|attempt| !attempt.is_running)
+    }
+
     pub(super) fn is_idle(&self) -> bool {
         self.line.is_idle()
     }
