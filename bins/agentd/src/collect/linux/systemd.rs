@@ -10,6 +10,7 @@ use agent::document::SystemdUnit;
 
 use super::dbus::{self, Body, Method};
 use super::part::{Collector, Finding, Part};
+use super::stream::words;
 
 pub(crate) use details::{Details, UnitFile, ask as details};
 
@@ -49,11 +50,8 @@ impl Collector for Units {
         let units = dbus::call(socket, LIST_UNITS, deadline)
             .and_then(|body| units(&body))
             .map_err(|error| {
-                let why = match error.kind() {
-                    ErrorKind::WouldBlock | ErrorKind::TimedOut => "no answer in time".to_owned(),
-                    _ => error.to_string(),
-                };
-                format!("cannot ask systemd over {}: {why}", socket.display())
+                let (at, why) = (socket.display(), words(&error));
+                format!("cannot ask systemd over {at}: {why}")
             })?;
         Ok(Part::SystemdServices(units).into())
     }
