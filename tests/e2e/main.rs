@@ -3,6 +3,7 @@
 mod agent_server_view;
 mod agentd_figures;
 mod agentpoll_cores;
+mod agentpoll_distrust;
 mod agentpoll_push;
 mod agentpoll_run;
 mod agentpoll_tls;
