@@ -1,6 +1,7 @@
 //! The stories. Each file is one.
 
 mod agent_server_view;
+mod agentd_clock;
 mod agentd_figures;
 mod agentpoll_cores;
 mod agentpoll_distrust;
@@ -41,6 +42,7 @@ mod notify_logs;
 mod notify_mail;
 mod notify_mailers;
 mod notify_metrics;
+mod notify_postfix;
 mod notify_sites;
 mod notify_trace;
 mod notify_webhooks;

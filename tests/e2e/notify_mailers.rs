@@ -3,7 +3,7 @@
 //! openITCOCKPIT's command line, and plugins as Checkmk has them, one by one and
 //! in bulk.
 
-use harness::postfix::{LATER, UNKNOWN};
+use harness::postfix::{LATER, Manner, UNKNOWN};
 use harness::{Authority, Postfix, Site, peer, wait_until};
 use mail_parser::Message;
 
@@ -11,7 +11,7 @@ use crate::notify_centre::Centre;
 use crate::notify_line::example;
 use crate::notify_sites::make_executable;
 
-const SERVICE: &[(&str, &str)] = &[
+pub(crate) const SERVICE: &[(&str, &str)] = &[
     ("NOTIFICATIONTYPE", "PROBLEM"),
     ("HOSTNAME", "db1"),
     ("HOSTALIAS", "Joe's \"db\" $(id)"),
@@ -60,13 +60,16 @@ fn sendmail(site: &Site, postfix: &Postfix) -> String {
     script(site, "sendmail", &text)
 }
 
-fn with<'a>(base: &[(&'a str, &'a str)], more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+pub(crate) fn with<'a>(
+    base: &[(&'a str, &'a str)],
+    more: &[(&'a str, &'a str)],
+) -> Vec<(&'a str, &'a str)> {
     let is_replaced = |name: &str| more.iter().any(|(other, _)| *other == name);
     let kept = base.iter().filter(|(name, _)| !is_replaced(name));
     kept.chain(more).copied().collect()
 }
 
-fn text(mail: &Message<'_>) -> String {
+pub(crate) fn text(mail: &Message<'_>) -> String {
     let text = mail.body_text(0).expect("a part of text");
     text.replace("\r\n", "\n")
 }
@@ -159,6 +162,34 @@ fn a_real_server_must_prove_who_it_is() {
     let received = mail.header_raw("Received").unwrap_or_default();
     assert!(received.contains("with ESMTPS "), "{received}");
     assert_eq!(postfix.mails("anna").len(), 1);
+    // One that is believed, but is somebody else.
+    let server = authority.server("127.0.0.2");
+    for (encryption, is_wrapped, said) in [("starttls", false, "STARTTLS: "), ("tls", true, "")] {
+        let manner = Manner {
+            tls: Some(&server),
+            is_wrapped,
+            ..Manner::default()
+        };
+        let Some(other) = Postfix::start_with(&["anna"], &manner) else {
+            return;
+        };
+        let lane = lane("post", encryption, &authority).replace(&address, &other.address());
+        let centre = Centre::start(|_| lane);
+        let outcome = centre.deliver(SERVICE);
+        for part in [
+            "temporary failure: ",
+            said,
+            "certificate not valid for name",
+        ] {
+            assert!(
+                outcome[0].contains(part),
+                "{encryption}: {part:?} in {outcome:?}"
+            );
+        }
+        let last = outcome.last().expect("an end");
+        assert!(last.starts_with("ended: expired"), "{outcome:?}");
+        assert!(other.mails("anna").is_empty(), "{encryption}");
+    }
 }
 
 #[test]

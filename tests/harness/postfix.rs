@@ -9,6 +9,7 @@ use std::net::TcpStream;
 use std::path::PathBuf;
 
 use mail_parser::{Message, MessageParser};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{Credentials, Program, Running, Site, peer, ports, wait_for, wait_until};
 
@@ -18,6 +19,26 @@ pub struct Postfix {
     port: u16,
     master: Option<Running>,
 }
+
+/// What a mail server is like.
+#[derive(Debug, Default)]
+pub struct Manner<'a> {
+    /// Its certificate; without one it offers no TLS, with one it insists on it.
+    pub tls: Option<&'a Credentials>,
+    /// TLS from the first byte.
+    pub is_wrapped: bool,
+    /// Who may send mails, and the password; without any everybody may.
+    pub account: Option<(&'a str, &'a str)>,
+    /// By which SASL mechanisms, such as `PLAIN LOGIN`.
+    pub mechanisms: &'a str,
+    /// More lines of `main.cf`, which count more than what stands there.
+    pub more: &'a str,
+}
+
+/// Whom it takes mails for and from, in `smtpd_recipient_restrictions`.
+pub const RESTRICTIONS: &str = "check_recipient_access inline:{ \
+    {later@example.org = 450 4.7.1 come back later} }, reject_unlisted_recipient, \
+    permit_mynetworks, reject";
 
 /// Where Debian has the programs that Postfix consists of.
 const DAEMONS: &str = "/usr/lib/postfix/sbin";
@@ -52,6 +73,18 @@ impl Postfix {
     /// because the tests are not root's.
     #[track_caller]
     pub fn start(users: &[&str], tls: Option<&Credentials>) -> Option<Self> {
+        Self::start_with(
+            users,
+            &Manner {
+                tls,
+                ..Manner::default()
+            },
+        )
+    }
+
+    /// One that is as it is said.
+    #[track_caller]
+    pub fn start_with(users: &[&str], manner: &Manner<'_>) -> Option<Self> {
         if !peer::available("postfix", "postfix") || !peer::needs_root("Postfix") {
             return None;
         }
@@ -65,7 +98,10 @@ impl Postfix {
         }
         peer::give(&postfix.site.path("var/data"), "postfix:");
         peer::give(&postfix.site.path("mail"), &format!("{WRITER}:{WRITER}"));
-        postfix.configure(users, tls);
+        postfix.configure(users, manner);
+        if let Some((user, password)) = manner.account {
+            postfix.add_account(user, password, manner.mechanisms);
+        }
         Program::foreign("postfix", "postfix")
             .arg("-c")
             .arg(postfix.directory())
@@ -76,7 +112,7 @@ impl Postfix {
         Some(postfix)
     }
 
-    fn configure(&self, users: &[&str], tls: Option<&Credentials>) {
+    fn configure(&self, users: &[&str], manner: &Manner<'_>) {
         let at = self.site.directory().display();
         let mailboxes: Vec<String> = users
             .iter()
@@ -105,13 +141,11 @@ impl Postfix {
              virtual_mailbox_maps = inline:{{ {} }}\n\
              virtual_uid_maps = static:{WRITER}\n\
              virtual_gid_maps = static:{WRITER}\n\
-             smtpd_recipient_restrictions = check_recipient_access inline:{{ \
-             {{{LATER} = 450 4.7.1 come back later}} }}, reject_unlisted_recipient, \
-             permit_mynetworks, reject\n\
+             smtpd_recipient_restrictions = {RESTRICTIONS}\n\
              maillog_file = /dev/stdout\n",
             mailboxes.join(", ")
         );
-        if let Some(tls) = tls {
+        if let Some(tls) = manner.tls {
             main += &format!(
                 "smtpd_tls_security_level = encrypt\nsmtpd_tls_cert_file = {}\n\
                  smtpd_tls_key_file = {}\n",
@@ -119,9 +153,57 @@ impl Postfix {
                 tls.key.display()
             );
         }
+        if manner.account.is_some() {
+            main += &format!(
+                "smtpd_sasl_auth_enable = yes\nsmtpd_sasl_path = smtpd\n\
+                 cyrus_sasl_config_path = {at}/etc/sasl\n\
+                 smtpd_sasl_authenticated_header = yes\nsmtpd_tls_auth_only = yes\n\
+                 smtpd_recipient_restrictions = reject_unlisted_recipient, \
+                 permit_sasl_authenticated, reject\n"
+            );
+        }
+        main += manner.more;
         self.site.write("etc/main.cf", main);
-        let entrance = format!("127.0.0.1:{} inet n - n - - smtpd\n", self.port);
+        let wrapped = if manner.is_wrapped { "yes" } else { "no" };
+        let entrance = format!(
+            "127.0.0.1:{} inet n - n - - smtpd\n  -o smtpd_tls_wrappermode={wrapped}\n",
+            self.port
+        );
         self.site.write("etc/master.cf", entrance + MASTER);
+    }
+
+    /// Passwords stand in a database of their own, which Postfix reads by Cyrus SASL.
+    fn add_account(&self, user: &str, password: &str, mechanisms: &str) {
+        let database = self.site.path("etc/sasl/sasldb2");
+        self.site.write(
+            "etc/sasl/smtpd.conf",
+            format!(
+                "pwcheck_method: auxprop\nauxprop_plugin: sasldb\nsasldb_path: {}\n\
+                 mech_list: {mechanisms}\n",
+                database.display()
+            ),
+        );
+        let (name, realm) = user.split_once('@').expect("a name with its realm");
+        Program::foreign("saslpasswd2", "saslpasswd2")
+            .args(["-p", "-c", "-u", realm, "-f"])
+            .arg(&database)
+            .arg(name)
+            .input(password)
+            .run()
+            .success();
+        peer::give(&database, "postfix:");
+    }
+
+    /// Changes a setting of a server that is stopped.
+    pub fn set(&self, setting: &str) {
+        let mut main = String::from_utf8(self.site.read("etc/main.cf")).expect("text");
+        main += &format!("{setting}\n");
+        self.site.write("etc/main.cf", main);
+    }
+
+    /// The process that has all others as its children.
+    pub fn pid(&self) -> u32 {
+        self.master.as_ref().map_or(0, Running::pid)
     }
 
     /// Runs it, after [`Postfix::stop`] again.
@@ -195,5 +277,24 @@ impl Postfix {
                 self.mails(user).into_iter().find(is_it)
             },
         )
+    }
+}
+
+/// Kills all that is called `name` among the children of the process `parent`.
+pub fn kill_children(parent: u32, name: &str) {
+    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+        // `PID (NAME) STATE PARENT …`
+        let Some((before, after)) = stat.rsplit_once(") ") else {
+            continue;
+        };
+        let is_child = after.split(' ').nth(1) == Some(&parent.to_string());
+        let Some((pid, found)) = before.split_once(" (").filter(|_| is_child) else {
+            continue;
+        };
+        let pid = pid.parse().ok().and_then(Pid::from_raw);
+        if let Some(pid) = pid.filter(|_| found == name) {
+            let _ = kill_process(pid, Signal::KILL);
+        }
     }
 }

@@ -166,6 +166,11 @@ impl Outcome {
             lane_works: verdict != Verdict::Temporary,
         }
     }
+
+    /// What there is to say about it, as it is logged.
+    pub(crate) fn first_line(&self) -> String {
+        program::log::quote(self.text.lines().next().unwrap_or(b""), 300)
+    }
 }
 
 /// What a lane reads of a stored body. Bodies were checked when they were

@@ -117,6 +117,8 @@ pub(crate) struct QueueFigures {
     pub(crate) forwards: Vec<Line>,
     /// Sites of which nothing is heard, and since when.
     pub(crate) silent: BTreeMap<SiteId, UnixTime>,
+    /// Since when most of them are, perhaps because this site cannot be reached.
+    pub(crate) cut_off: Option<UnixTime>,
     pub(crate) canary: CanaryFigures,
     /// Over the life of the spool.
     pub(crate) totals: Totals,
@@ -139,11 +141,16 @@ pub(crate) struct QueueFigures {
 impl QueueFigures {
     /// Who is silent, and what does not come through.
     pub(crate) fn watch_warnings(&self) -> Vec<String> {
-        let silent = self.silent.iter();
+        let cut_off = self.cut_off.map(|since| {
+            format!("most sites are silent since {since}, perhaps as this one cannot be reached")
+        });
+        // Then the list of the peers says which.
+        let silent = self.silent.iter().filter(|_| cut_off.is_none());
         let silent = silent.map(|(site, since)| format!("site {site} is silent since {since}"));
+        let silent: Vec<String> = silent.collect();
         let overdue = self.canary.overdue_since;
         let overdue = overdue.map(|since| format!("no canary has come through since {since}"));
-        silent.chain(overdue).collect()
+        cut_off.into_iter().chain(silent).chain(overdue).collect()
     }
 }
 

@@ -1,11 +1,13 @@
 //! Tells an outside watcher that we are alive, as long as that is true: as long as
-//! the journal takes records and what drives the links has its turn. Who hears
-//! nothing raises the alarm.
+//! the journal takes records, the spool's disk takes a small file, and what drives
+//! the links has its turn. Who hears nothing raises the alarm.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
+use crate::clock;
 use crate::config::Watcher;
 use crate::delivery::Verdict;
 use crate::http::{self, Client, Question};
@@ -19,6 +21,9 @@ const LOOK: Duration = Duration::from_secs(5);
 /// The journal's owner answers between two commits.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// What is written in the spool directory before each beat: a disk to which nobody
+/// writes anything else shows in no other way that it takes nothing any more.
+const PROOF: &str = "heartbeat";
 /// How much of what a program says is told.
 const TOLD: usize = 300;
 
@@ -28,12 +33,16 @@ pub(crate) async fn run(network: Arc<Network>, stop: Stop) {
     let mut stopping = network.stopping.clone();
     let mut complaint = String::new();
     loop {
-        let heartbeat = network.settings().configuration.heartbeat.clone();
+        let (heartbeat, spool) = {
+            let configuration = &network.settings().configuration;
+            (configuration.heartbeat.clone(), configuration.spool.clone())
+        };
         let pause = heartbeat.as_ref().map_or(LOOK, |heartbeat| heartbeat.every);
         if let Some(heartbeat) = heartbeat {
             let (owner, stop) = (network.owner.clone(), stop.clone());
             let watcher = heartbeat.watcher;
-            let beaten = tokio::task::spawn_blocking(move || beat(watcher, &owner, &stop)).await;
+            let beat = move || beat(watcher, &spool, &owner, &stop);
+            let beaten = tokio::task::spawn_blocking(beat).await;
             let now = beaten.unwrap_or(Ok(())).err().unwrap_or_default();
             // The same complaint once, not at every beat.
             match (now.is_empty(), now == complaint) {
@@ -51,7 +60,12 @@ pub(crate) async fn run(network: Arc<Network>, stop: Stop) {
 }
 
 /// One beat, or why there is none.
-fn beat(watcher: Watcher, owner: &Sender<Request>, stop: &Stop) -> Result<(), String> {
+fn beat(
+    watcher: Watcher,
+    spool: &Path,
+    owner: &Sender<Request>,
+    stop: &Stop,
+) -> Result<(), String> {
     let (reply, answer) = channel();
     let asked = owner.send(Request::Figures(reply));
     asked.map_err(|_| "the journal has ended".to_owned())?;
@@ -60,10 +74,19 @@ fn beat(watcher: Watcher, owner: &Sender<Request>, stop: &Stop) -> Result<(), St
     if let Some(error) = figures.disk_error {
         return Err(error);
     }
+    prove(spool)?;
     match watcher {
         Watcher::Url(url, settings) => ask(&url, settings),
         Watcher::Command(words, timeout) => run_command(&words, timeout, stop),
     }
+}
+
+/// The disk of the spool takes a file and gives it a name.
+fn prove(spool: &Path) -> Result<(), String> {
+    let path = spool.join(PROOF);
+    let text = format!("{}\n", clock::time());
+    let proven = program::file::replace(&path, 0o600, |out| out.write_all(text.as_bytes()));
+    proven.map_err(|error| format!("{}: {error}", path.display()))
 }
 
 fn ask(url: &str, settings: http::Settings) -> Result<(), String> {

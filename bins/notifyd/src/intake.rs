@@ -73,6 +73,11 @@ impl Intake {
         self.names.is_empty() && now < self.scan
     }
 
+    /// Whether the next group begins with a scan.
+    pub(crate) fn is_to_scan(&self) -> bool {
+        self.names.is_empty()
+    }
+
     /// When [`Intake::next_group`] has something to do.
     pub(crate) fn next_due(&self, now: Instant) -> Instant {
         if self.names.is_empty() {

@@ -29,9 +29,11 @@ mod results;
 mod simulation;
 mod submitters;
 mod tokens;
+mod under_way;
 mod watch;
 
 use std::collections::{BTreeMap, HashSet};
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
@@ -73,6 +75,7 @@ use pauses::Pauses;
 use peers::PeerWork;
 use submitters::{Answered, Held};
 use tokens::Tokens;
+use under_way::{Syncs, UnderWay};
 use watch::Watch;
 pub(crate) use watch::Watched;
 
@@ -120,6 +123,8 @@ pub(crate) enum Request {
         question: Question,
         to: oneshot::Sender<Answer>,
     },
+    /// The sync of the commit that was under way has come to this.
+    Synced(io::Result<()>),
     /// For the state file.
     Figures(Sender<QueueFigures>),
     /// The daemon is to end.
@@ -224,6 +229,10 @@ pub(crate) struct Owner<S: Storage = DirectoryStorage> {
     /// Who is answered after the next commit.
     submitted: Vec<Answered>,
     asked: Vec<Asked>,
+    /// Who makes syncs while we work on; none: all are made here.
+    syncs: Option<Syncs>,
+    /// Of the commit whose sync is made there now.
+    under_way: Option<UnderWay>,
     /// While the disk refuses commits: when it is asked again.
     failing: Option<Instant>,
     space: Space,
@@ -282,6 +291,8 @@ impl<S: Storage> Owner<S> {
             held: Vec::new(),
             submitted: Vec::new(),
             asked: Vec::new(),
+            syncs: None,
+            under_way: None,
             failing: None,
             space: Space::Ok,
             disk_warning: match spool::ground::of(directory.path()) {
@@ -332,6 +343,13 @@ impl<S: Storage> Owner<S> {
     pub(crate) fn noting(mut self, changes: &Changes) -> Self {
         self.changes = changes.clone();
         self
+    }
+
+    /// With a thread for the syncs of large commits. `owner` leads to where this one
+    /// is asked.
+    pub(crate) fn with_syncs_beside(mut self, owner: Sender<Request>) -> io::Result<Self> {
+        self.syncs = Some(Syncs::start(owner)?);
+        Ok(self)
     }
 
     /// Puts an open message of an earlier run, or one that was held, into its
@@ -427,7 +445,8 @@ impl<S: Storage> Owner<S> {
             let idle = self.peers.values().all(PeerWork::is_down)
                 && self.lanes.iter().all(LaneWork::is_idle)
                 && self.telling.is_empty()
-                && self.told.is_empty();
+                && self.told.is_empty()
+                && self.under_way.is_none();
             if self.stopping && (idle || self.stop.is_over(clock::instant())) {
                 // What the last commit did not take, the next start finds
                 // where it came from.
@@ -463,7 +482,8 @@ impl<S: Storage> Owner<S> {
         if self.failing.is_some() || self.stopping {
             return self.failing.unwrap_or(now + DISK_RETRY);
         }
-        if !self.held.is_empty() {
+        let takes_files = self.takes_files();
+        if !self.held.is_empty() && takes_files {
             return now;
         }
         let lanes = self.lanes.iter().filter_map(LaneWork::next_due);
@@ -471,6 +491,8 @@ impl<S: Storage> Owner<S> {
         let intake = match self.space {
             // Nobody tells when there is room again.
             Space::Full => self.space_look,
+            // The end of a sync is told.
+            _ if !takes_files => self.space_look,
             Space::Low => self.intake.next_due(now).min(self.space_look),
             Space::Ok => self.intake.next_due(now),
         };
@@ -502,6 +524,7 @@ impl<S: Storage> Owner<S> {
                 self.watch.set(watched, clock::instant());
                 self.reconfigure(peers, forwards, lanes);
                 self.follow(rules);
+                self.end_silences();
             }
             Request::Question { question, to } => self.handle_question(question, to),
             Request::Finished {
@@ -509,6 +532,7 @@ impl<S: Storage> Owner<S> {
                 work,
                 outcome,
             } => self.handle_finished(lane, work, outcome),
+            Request::Synced(result) => self.synced(result),
             Request::Figures(reply) => {
                 // Who asked may have given up waiting.
                 let _ = reply.send(self.figures());
@@ -526,6 +550,7 @@ impl<S: Storage> Owner<S> {
             return;
         }
         if self.space < Space::Full
+            && self.takes_files()
             && let Err(error) = self.absorb()
         {
             self.intake.failed(&error, clock::instant());
@@ -623,14 +648,18 @@ impl<S: Storage> Owner<S> {
 
     /// Makes everything durable; answers if that worked.
     fn commit(&mut self) {
+        if self.under_way.is_some() {
+            return;
+        }
         // Each try takes a new segment: not one for every request.
         if self.failing.is_some_and(|again| clock::instant() < again) {
             self.put_off_questions("the disk refuses records");
             self.pong_links();
             return;
         }
-        match self.queue.commit() {
-            Ok(_) => {
+        match self.begin_commit() {
+            Ok(false) => {}
+            Ok(true) => {
                 if self.failing.take().is_some() {
                     self.changes.note();
                     tracing::info!("the disk takes records again");
@@ -647,20 +676,21 @@ impl<S: Storage> Owner<S> {
                 self.start_jobs();
                 self.store_tokens(false);
             }
-            Err(error) => {
-                if self.failing.is_none() {
-                    tracing::error!("disk error, nothing is acknowledged: {}", chain(&error));
-                    self.failing = Some(clock::instant());
-                    self.changes.note();
-                    self.grant_all();
-                }
-                self.failing = Some(clock::instant() + DISK_RETRY);
-                self.put_off_questions(
-                    "the disk refuses records; it is done when it takes them again",
-                );
-                self.pong_links();
-            }
+            Err(error) => self.disk_refuses(&error),
         }
+    }
+
+    /// Nothing of the last commit is acknowledged.
+    fn disk_refuses(&mut self, error: &spool::Error) {
+        if self.failing.is_none() {
+            tracing::error!("disk error, nothing is acknowledged: {}", chain(error));
+            self.failing = Some(clock::instant());
+            self.changes.note();
+            self.grant_all();
+        }
+        self.failing = Some(clock::instant() + DISK_RETRY);
+        self.put_off_questions("the disk refuses records; it is done when it takes them again");
+        self.pong_links();
     }
 
     fn figures(&self) -> QueueFigures {
@@ -692,7 +722,8 @@ impl<S: Storage> Owner<S> {
             corrupted: files_in(&self.corrupt),
             lanes: self.lane_figures(),
             forwards: self.forward_figures(),
-            silent: self.alarms.silent().map(|(s, t)| (s.clone(), t)).collect(),
+            silent: self.silent_sites(),
+            cut_off: self.cut_off_since(),
             canary: self.canary_figures(),
             totals: self.queue.totals(),
             open,

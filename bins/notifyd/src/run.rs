@@ -237,7 +237,9 @@ impl Parts {
         watch_drop_box(directory.path(), &requests);
         let owner = Owner::new(configuration, directory, queue, tasks, stop.clone())
             .map_err(|error| Failure::caused(Status::TryAgain, "cannot read the spool", error))?
-            .noting(links.changes());
+            .noting(links.changes())
+            .with_syncs_beside(requests.clone())
+            .map_err(cannot_start)?;
         let ended = start_owner(owner, inbox)?;
         let notices = Notices::default();
         let reporter = Reporter {

@@ -6,12 +6,11 @@ mod support;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use net::{Command, Identity, TlsFiles};
-use objects::{NotificationId, SiteId, UnixTime};
+use net::{Identity, TlsFiles};
+use objects::{NotificationId, SiteId};
 use spool::{Options, Queue, SpoolDirectory, Target};
 use support::authority::{Authority, TLS, free_port};
 use support::{Daemon, Site, wait_until};
-use wire::{Config, Event, Health, Session};
 
 fn number(name: &str, default: usize) -> usize {
     let text = std::env::var(name).ok();
@@ -43,23 +42,7 @@ async fn idle_peer(identity: Arc<Identity>, name: String, port: u16) {
     let central = SiteId::new("central").unwrap();
     let stream = address.connect().await.unwrap();
     let stream = identity.connect(&central, stream).await.unwrap();
-    let now = UnixTime::from(std::time::SystemTime::now());
-    let session = Session::new(
-        Config::new(SiteId::new(&name).unwrap(), "test", now),
-        Instant::now(),
-    );
-    let (to_session, commands) = tokio::sync::mpsc::unbounded_channel();
-    let ended = net::drive(stream, session, commands, |events| {
-        for event in events {
-            let answer = match event {
-                Event::PeerHello(_) => Command::Resume(Vec::new()),
-                Event::Ping { .. } => Command::Pong(Health::default()),
-                _ => continue,
-            };
-            let _ = to_session.send(answer);
-        }
-    });
-    let _ = ended.await;
+    support::peer::answer(stream, &name).await;
 }
 
 #[test]

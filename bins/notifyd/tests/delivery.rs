@@ -364,6 +364,6 @@ fn a_disk_that_refuses_syncs_holds_everything_until_it_heals() {
         assert_eq!(accepted, 1);
     }
     assert_eq!(site.files("spool/new"), [""; 0]);
-    site.terminate_traced();
+    site.signal_traced(Signal::TERM);
     assert_eq!(daemon.wait().code(), Some(0));
 }

@@ -6,11 +6,11 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
+use rustix::process::Signal;
 use spool::submission::{self, Asked};
-use support::{Daemon, Site, notification, wait_for, wait_until};
+use support::{Site, notification, wait_for, wait_until};
 
 /// What fails, and whether it ever works again.
 const ROWS: [(&str, &str, bool); 6] = [
@@ -28,7 +28,7 @@ fn a_file_whose_sync_failed_is_never_trusted_and_nothing_is_lost() {
         let what = format!("{call} {how}");
         let site = Site::new("central", "");
         let trace = site.path("trace");
-        let mut daemon = start_traced(&site, &trace, call, how);
+        let mut daemon = site.start_traced(&trace, &format!("{call}:{how}"));
         daemon.wait_for_line("is ready");
         let spool = site.path("spool");
         let submit = |body: &str, patience| submission::submit(&spool, body.as_bytes(), patience);
@@ -55,7 +55,8 @@ fn a_file_whose_sync_failed_is_never_trusted_and_nothing_is_lost() {
         wait_until("it has failed", || {
             std::fs::read_to_string(&trace).is_ok_and(|text| text.contains("(INJECTED)"))
         });
-        kill_traced(&site, &mut daemon);
+        site.signal_traced(Signal::KILL);
+        daemon.wait();
         check_trust(&trace, call, &what);
         let daemon = site.start();
         for (id, body, was_answered) in &bodies {
@@ -76,24 +77,49 @@ fn a_file_whose_sync_failed_is_never_trusted_and_nothing_is_lost() {
     }
 }
 
-fn start_traced(site: &Site, trace: &Path, call: &str, how: &str) -> Daemon {
-    let mut command = Command::new("strace");
-    command
-        .args(["-f", "-qq", "-y", "-s", "0", "-o"])
-        .arg(trace);
-    command.args(["-e", "trace=fdatasync,fsync,pwrite64"]);
-    command.args(["-e", &format!("inject={call}:{how}")]);
-    command.arg(support::NOTIFYD).arg("-c");
-    command.arg(site.path("notifyd.toml"));
-    Daemon::start("central", command)
-}
-
-/// strace ends with what it traces, but passes no signal on.
-fn kill_traced(site: &Site, daemon: &mut Daemon) {
-    let pid = wait_for("a state file", || site.state()["pid"].as_i64());
-    let pid = rustix::process::Pid::from_raw(pid as i32).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
-    daemon.wait();
+/// Large commits are synced beside the owner's work.
+#[test]
+fn a_sync_that_fails_while_more_is_taken_in_loses_nothing() {
+    const DROPPED: usize = 2000;
+    // Counted for each thread by itself.
+    for when in [2, 3, 4] {
+        let what = format!("sync {when}");
+        let site = Site::new("central", "");
+        for part in ["", "tmp", "new"] {
+            std::fs::create_dir_all(site.path("spool").join(part)).unwrap();
+        }
+        let ids: Vec<_> = (0..DROPPED)
+            .map(|number| {
+                let one = notification("central", &[("HOSTNAME", &format!("db{number}"))]);
+                let file = site.path("spool/new").join(one.id.to_string());
+                std::fs::write(file, one.print().unwrap()).unwrap();
+                one.id
+            })
+            .collect();
+        let trace = site.path("trace");
+        let how = format!("fdatasync:error=EIO:when={when}");
+        let mut daemon = site.start_traced(&trace, &how);
+        let new = site.path("spool/new");
+        wait_until("all are taken in", || {
+            std::fs::read_dir(&new).is_ok_and(|mut files| files.next().is_none())
+        });
+        wait_until("it has failed", || {
+            std::fs::read_to_string(&trace).is_ok_and(|text| text.contains("(INJECTED)"))
+        });
+        site.signal_traced(Signal::KILL);
+        daemon.wait();
+        check_trust(&trace, "fsync", &what);
+        let daemon = site.start();
+        for id in ids.iter().step_by(50) {
+            let history = wait_for("its end", || {
+                Some(site.history(*id)).filter(|history| history.len() > 1)
+            });
+            assert_eq!(history, ["accepted", "ended nobody to notify"], "{what}");
+        }
+        let totals = || site.state()["totals"]["submitted"].as_u64();
+        wait_until("each is counted once", || totals() == Some(DROPPED as u64));
+        daemon.terminate();
+    }
 }
 
 /// Nothing is written to a segment after a call for it has failed.

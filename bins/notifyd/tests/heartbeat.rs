@@ -149,3 +149,44 @@ fn the_watcher_hears_of_us_until_we_end_and_a_reload_finds_another() {
     wait_until("it beats again", || beats.load(Ordering::SeqCst) > before);
     daemon.terminate();
 }
+
+/// What the disk does, whether anything is to be written meanwhile, and why there is
+/// no beat then.
+const DISKS: [(&str, bool, &str); 3] = [
+    ("fdatasync:error=EIO:when=4+", true, "Input/output error"),
+    (
+        "fdatasync:delay_enter=60s:when=4+",
+        true,
+        "no heartbeat: the journal does not answer",
+    ),
+    (
+        "fsync:error=EIO:when=40+",
+        false,
+        "/spool/heartbeat: Input/output error",
+    ),
+];
+
+#[test]
+fn the_watcher_hears_nothing_of_a_centre_whose_disk_fails() {
+    for (how, is_used, said) in DISKS {
+        let (address, beats) = watcher();
+        let text = format!("[heartbeat]\nevery = '50ms'\nurl = 'http://{address}/ping/1'\n");
+        let site = Site::new("central", &text);
+        let mut daemon = site.start_traced(&site.path("trace"), how);
+        daemon.wait_for_line("is ready");
+        wait_until("it beats", || beats.load(Ordering::SeqCst) >= 3);
+        let mut submitted = 0;
+        wait_until(&format!("{how}: the alarm is raised"), || {
+            if is_used && submitted < 10 {
+                site.submit(&[("HOSTNAME", "db1")]);
+                submitted += 1;
+            }
+            is_silent(&beats)
+        });
+        let complaint = daemon.wait_for_line("no heartbeat: ");
+        assert!(complaint.contains(said), "{how}: {complaint}");
+        site.signal_traced(Signal::KILL);
+        // strace would sit the delay out.
+        daemon.kill();
+    }
+}

@@ -181,6 +181,17 @@ fn every_answer_of_a_server_has_its_verdict() {
             1,
         ),
         (
+            "552, which is 452 by another name",
+            first_then("552 too many recipients", "250 ok"),
+            always("250 2"),
+            &[
+                "temporary failure: 127",
+                "success: 250 2",
+                "ended delivered",
+            ],
+            1,
+        ),
+        (
             "451 after data",
             always("250 ok"),
             first_then("451 later", "250 2"),

@@ -11,6 +11,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use objects::{Notification, NotificationId};
+use rustix::process::Signal;
 use spool::drop_box::Submitted;
 use spool::submission::{self, Answer, Asked, SOCKET, Submission};
 use support::{Daemon, Site, notification, wait_until};
@@ -135,7 +136,7 @@ fn many_submissions_of_one_connection_share_syncs() {
     assert!(notifications.iter().all(|n| stored.contains(&n.id)));
     let syncs = std::fs::read_to_string(&trace).unwrap().lines().count();
     assert!(syncs < 250, "{syncs} syncs for 500 submissions");
-    site.terminate_traced();
+    site.signal_traced(Signal::TERM);
     assert_eq!(daemon.wait().code(), Some(0));
 }
 
@@ -218,6 +219,6 @@ fn a_disk_that_refuses_answers_nobody_and_stores_nothing_twice() {
         let history = site.history(notification.id);
         assert_eq!(history, ["accepted", "ended nobody to notify"]);
     }
-    site.terminate_traced();
+    site.signal_traced(Signal::TERM);
     assert_eq!(daemon.wait().code(), Some(0));
 }

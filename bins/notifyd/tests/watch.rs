@@ -237,3 +237,101 @@ fn a_site_that_delivers_itself_has_canaries_of_its_own() {
     assert_eq!(site.lines("log"), Vec::<String>::new());
     daemon.terminate();
 }
+
+/// Idle sites on the link of `central`, which are gone with what comes back.
+fn sites(central: &Site, names: Vec<String>) -> tokio::sync::oneshot::Sender<()> {
+    let link = format!("unix:{}", central.path("link").display());
+    let link: net::Address = link.parse().unwrap();
+    let (here, gone) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            for name in names {
+                let link = link.clone();
+                tokio::spawn(async move {
+                    let stream = link.connect().await.unwrap();
+                    support::peer::answer(stream, &name).await;
+                });
+            }
+            let _ = gone.await;
+        });
+    });
+    here
+}
+
+#[test]
+fn of_eighty_sites_that_are_silent_at_once_it_is_told_once() {
+    let name = |number: usize| format!("remote{number}");
+    let peers = (0..80).map(|number| format!("[[peer]]\nsite = '{}'\n", name(number)));
+    let central = Site::new(
+        "central",
+        &format!(
+            "[[listen]]\naddress = 'unix:@link'\n[silence]\nafter = '2s'\n{}\
+             [[lane]]\nname = 'ops'\nscript = '@plugin'\n",
+            peers.collect::<String>()
+        ),
+    );
+    central.script(
+        "plugin",
+        "echo \"$NOTIFY_NOTIFICATIONTYPE $NOTIFY_HOSTNAME/$NOTIFY_SERVICEDESC: \
+         $NOTIFY_SERVICEOUTPUT\" >>@log",
+    );
+    let count = |of: &dyn Fn(&Value) -> bool| {
+        let state = central.state();
+        let peers = state["peers"].as_array().cloned().unwrap_or_default();
+        peers.iter().filter(|peer| of(peer)).count()
+    };
+    let is_up = |peer: &Value| peer["state"] == "established";
+    let is_silent = |peer: &Value| peer["silent_since"].is_string();
+    let daemon = central.start();
+    let all = sites(&central, (0..80).map(name).collect());
+    wait_until("all are up", || count(&is_up) == 80);
+    // The line of the centre is cut.
+    drop(all);
+    wait_until("it is told", || !central.lines("log").is_empty());
+    let told = "PROBLEM central/Site connections: nothing heard of 80 of 80 sites for 2 s: perhaps \
+                it is central that cannot be reached (remote0, ";
+    let log = central.lines("log");
+    assert!(log[0].starts_with(told), "{log:?}");
+    assert!(log[0].ends_with(" and 70 more)"), "{log:?}");
+    wait_until("each looks silent", || count(&is_silent) == 80);
+    let warnings = central.state()["warnings"].to_string();
+    assert!(
+        warnings.contains("most sites are silent since"),
+        "{warnings}"
+    );
+    assert!(!warnings.contains("remote"), "{warnings}");
+    // A restart tells it neither again nor of each.
+    daemon.kill();
+    let daemon = central.start();
+    wait_until("it is still known", || count(&is_silent) == 80);
+    // Most come back, and each of the others has its time again.
+    let most = sites(&central, (5..80).map(name).collect());
+    wait_until("it is over", || central.lines("log").len() > 1);
+    let log = central.lines("log");
+    assert_eq!(
+        log[1], "RECOVERY central/Site connections: 40 of 80 sites are heard again",
+        "{log:?}"
+    );
+    wait_until("the others are told of", || central.lines("log").len() >= 7);
+    let mut log = central.lines("log").split_off(2);
+    log.sort();
+    let want: Vec<String> = (0..5)
+        .map(|number| {
+            format!(
+                "PROBLEM {}/Site connection: nothing heard of site ",
+                name(number)
+            )
+        })
+        .collect();
+    assert_eq!(log.len(), want.len(), "{log:?}");
+    for (line, want) in log.iter().zip(&want) {
+        assert!(line.starts_with(want), "{line}");
+    }
+    wait_until("they look silent", || count(&is_silent) == 5);
+    drop(most);
+    daemon.terminate();
+}

@@ -44,7 +44,7 @@ use objects::NotificationId;
 use crate::replay::{FoundSegment, MAX_SEGMENT, Visit, list_segments, replay, segment_name};
 use crate::segment::{BLOCK, COPY, FIRST, Frame, Header, LAST, RECORD_HEADER, room};
 use crate::spares::{Spare, Spares};
-use crate::{Error, Space, Storage};
+use crate::{Error, Space, Storage, Syncing};
 
 /// Sizes of a journal and of what it remembers.
 #[derive(Debug, Clone)]
@@ -249,6 +249,20 @@ struct Head {
     unread_from: Option<u64>,
 }
 
+/// A group that is written, and not durable yet.
+pub struct Group {
+    /// The head, which nothing else may be written to.
+    head: Head,
+    /// Its length without the group.
+    before: u64,
+    /// The number of the last record.
+    last: u64,
+    /// Whether there are repetitions in it.
+    repeats: bool,
+    places: Vec<Place>,
+    piece: Piece,
+}
+
 /// The journal, for the one process that writes it.
 pub struct Journal<S: Storage> {
     storage: S,
@@ -371,10 +385,25 @@ impl<S: Storage> Journal<S> {
         !head.used || len + draft.room() as u64 <= self.segment_size
     }
 
+    /// Whether a group of so many bytes can go to the head as it is.
+    pub fn has_room_for(&self, bytes: u64) -> bool {
+        self.head
+            .as_ref()
+            .is_some_and(|head| self.segments[&head.segment].len + bytes <= self.segment_size)
+    }
+
     /// Makes the first of `drafts`, as many as fit but at least `together` and
     /// one, durable with one sync. Says where they are. On any error the
     /// head is given up, and the next group needs a new segment.
     pub fn write_group(&mut self, drafts: &[&Draft], together: usize) -> Result<Vec<Place>, Error> {
+        let group = self.append_group(drafts, together)?;
+        let synced = self.storage.sync(&self.segments[&group.head.segment].name);
+        self.finish_group(group, synced)
+    }
+
+    /// Writes a group as [`Journal::write_group`] does. It is durable, and there is a
+    /// head again, when [`Journal::finish_group`] was told of a sync that succeeded.
+    pub fn append_group(&mut self, drafts: &[&Draft], together: usize) -> Result<Group, Error> {
         let Some(head) = self.head.take() else {
             let path = self.storage.path("");
             return Err(Error::io("write", &path)(io::ErrorKind::NotFound.into()));
@@ -391,35 +420,62 @@ impl<S: Storage> Journal<S> {
         let first_sequence = self.next_sequence;
         // Also of a group that is not durable after all.
         self.next_sequence += drafts.len() as u64;
-        let path = self.storage.path(&segment.name);
         let before = segment.len;
         let sizes = (self.ahead, self.segment_size);
-        let written = segment
-            .append(&self.storage, drafts, first_sequence, sizes, &mut piece)
-            .map_err(Error::io("write", &path))
-            .and_then(|places| {
-                let synced = self.storage.sync(&segment.name);
-                synced.map_err(Error::io("sync", &path))?;
-                Ok(places)
-            });
-        let places = match written {
-            Ok(places) => places,
+        let written = segment.append(&self.storage, drafts, first_sequence, sizes, &mut piece);
+        match written {
+            Ok(places) => Ok(Group {
+                head,
+                before,
+                last: self.next_sequence - 1,
+                repeats: drafts.iter().any(|draft| draft.again.is_some()),
+                places,
+                piece,
+            }),
             Err(error) => {
-                segment.len = before;
-                segment.sound = false;
-                if !head.used {
-                    self.discard(head.segment);
-                }
-                return Err(error);
+                let path = self.storage.path(&segment.name);
+                self.give_head_up(&head, before);
+                Err(Error::io("write", &path)(error))
             }
-        };
-        self.written = piece;
-        self.last = self.next_sequence - 1;
-        if drafts.iter().any(|draft| draft.again.is_some()) {
+        }
+    }
+
+    /// What makes a written group durable, wherever it is called.
+    pub fn sync_later(&self, group: &Group) -> Syncing {
+        let segment = &self.segments[&group.head.segment];
+        self.storage.sync_later(&segment.name)
+    }
+
+    /// The sync of a written group has come to this.
+    pub fn finish_group(
+        &mut self,
+        group: Group,
+        synced: io::Result<()>,
+    ) -> Result<Vec<Place>, Error> {
+        let head = group.head;
+        if let Err(error) = synced {
+            let path = self.storage.path(&self.segments[&head.segment].name);
+            self.give_head_up(&head, group.before);
+            return Err(Error::io("sync", &path)(error));
+        }
+        self.written = group.piece;
+        self.last = group.last;
+        if group.repeats {
             self.repeats = Some(head.segment);
         }
         self.head = Some(Head { used: true, ..head });
-        Ok(places)
+        Ok(group.places)
+    }
+
+    /// A group behind `len` could not be written or synced.
+    fn give_head_up(&mut self, head: &Head, len: u64) {
+        if let Some(segment) = self.segments.get_mut(&head.segment) {
+            segment.len = len;
+            segment.sound = false;
+        }
+        if !head.used {
+            self.discard(head.segment);
+        }
     }
 
     /// What the head holds before `offset` of segment `number` has ended; all of it

@@ -2,16 +2,17 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::io;
 use std::sync::Arc;
 
 use objects::{NotificationId, SiteId, UnixTime};
 
 use crate::index::{Entry, Index, Whereabouts};
-use crate::journal::{Draft, Journal, Options, Place, Recovery};
+use crate::journal::{Draft, Group, Journal, Options, Place, Recovery};
 use crate::record::{ACCEPTED, ENDED, End, Event, MAX_DETAILS, Record, Standing, Target, Verdict};
 use crate::segment::{Frame, MAX_RECORD};
 use crate::trace::Trace;
-use crate::{Error, Label, Message, Space, Storage, Totals};
+use crate::{Error, Label, Message, Space, Storage, Syncing, Totals};
 
 /// What [`Queue::accept`] found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +52,15 @@ pub struct Commit {
     pub bytes: u64,
 }
 
+/// How far [`Queue::begin_commit`] has come.
+pub enum Begun {
+    /// Everything is durable.
+    Done(Commit),
+    /// What was said so far is written. It is durable when this sync, called anywhere
+    /// and once, has succeeded; [`Queue::finish_commit`] wants to know of it.
+    UnderWay(Syncing),
+}
+
 /// How full a queue is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Figures {
@@ -86,6 +96,8 @@ pub struct Queue<S: Storage> {
     /// The oldest segment with a message whose end is not durable yet: until then
     /// it is needed.
     ending: Option<u32>,
+    /// The commit whose sync is somebody else's now: of the first of `pending`.
+    under_way: Option<UnderWay>,
     /// Whether recovery could not read everything.
     partial: bool,
     /// Records of later releases, with the message each is about.
@@ -93,6 +105,12 @@ pub struct Queue<S: Storage> {
     /// How far the open messages of the oldest segment have been copied.
     copied: Option<Copied>,
     failing: Option<String>,
+}
+
+struct UnderWay {
+    group: Group,
+    /// What [`Queue::ending`] was for it.
+    ending: Option<u32>,
 }
 
 /// Messages of this segment below this order were copied out of it.
@@ -117,6 +135,13 @@ const MOST_SEGMENTS: usize = 64;
 const RECORD_AROUND_BODY: usize = 128;
 /// Longest body: the details of its jobs go with it into a copy.
 const MAX_BODY: usize = MAX_RECORD - MAX_DETAILS - 1024;
+
+impl Commit {
+    fn add(&mut self, places: &[Place]) {
+        self.records += places.len();
+        self.bytes += places.iter().map(|place| u64::from(place.len)).sum::<u64>();
+    }
+}
 
 impl<S: Storage> Queue<S> {
     /// Reads the journal. If the disk refuses to take what recovery has to
@@ -155,6 +180,7 @@ impl<S: Storage> Queue<S> {
             doubtful: 0,
             doubtful_totals,
             ending: None,
+            under_way: None,
             partial: recovery.unread > 0,
             unknown,
             copied: None,
@@ -404,7 +430,12 @@ impl<S: Storage> Queue<S> {
     /// On an error nothing of it may be acknowledged. It is kept, and the next
     /// commit tries it again in a new segment: so stop taking in, and commit again
     /// from time to time until it succeeds.
+    ///
+    /// # Panics
+    ///
+    /// While a commit is under way.
     pub fn commit(&mut self) -> Result<Commit, Error> {
+        assert!(self.under_way.is_none(), "a commit is under way");
         let mut commit = Commit::default();
         while !self.pending.is_empty() {
             let pending = std::mem::take(&mut self.pending);
@@ -414,8 +445,7 @@ impl<S: Storage> Queue<S> {
             match written {
                 Ok(places) => {
                     self.doubtful = 0;
-                    commit.records += places.len();
-                    commit.bytes += places.iter().map(|place| u64::from(place.len)).sum::<u64>();
+                    commit.add(&places);
                     self.stored(&places);
                 }
                 Err(error) => {
@@ -430,6 +460,63 @@ impl<S: Storage> Queue<S> {
         // finds the disk in the same condition and says so.
         self.failing = self.tidy().err().as_ref().map(with_cause);
         Ok(commit)
+    }
+
+    /// As [`Queue::commit`], but where that is possible somebody else makes the sync,
+    /// and more can be said in the meantime: it belongs to the next commit.
+    ///
+    /// # Panics
+    ///
+    /// While a commit is under way.
+    pub fn begin_commit(&mut self) -> Result<Begun, Error> {
+        if !self.can_sync_later() {
+            return self.commit().map(Begun::Done);
+        }
+        let drafts: Vec<&Draft> = self.pending.iter().map(|p| &p.draft).collect();
+        match self.journal.append_group(&drafts, 0) {
+            Ok(group) => {
+                let sync = self.journal.sync_later(&group);
+                let ending = self.ending.take();
+                self.under_way = Some(UnderWay { group, ending });
+                Ok(Begun::UnderWay(sync))
+            }
+            // The head is given up, and it goes to a new segment.
+            Err(_) => self.commit().map(Begun::Done),
+        }
+    }
+
+    /// The sync of the commit that is under way has come to this. If it failed, all
+    /// that was said since goes to a new segment together with what was to be synced.
+    ///
+    /// On an error nothing of either may be acknowledged, as with [`Queue::commit`].
+    pub fn finish_commit(&mut self, synced: io::Result<()>) -> Result<Commit, Error> {
+        let Some(UnderWay { group, ending }) = self.under_way.take() else {
+            return Ok(Commit::default());
+        };
+        match self.journal.finish_group(group, synced) {
+            Ok(places) => {
+                let mut commit = Commit::default();
+                commit.add(&places);
+                self.stored(&places);
+                self.forget_ended();
+                Ok(commit)
+            }
+            Err(_) => {
+                self.ending = ending.into_iter().chain(self.ending).min();
+                self.commit()
+            }
+        }
+    }
+
+    /// Whether what is pending goes to the head, and nothing else is to be done.
+    fn can_sync_later(&self) -> bool {
+        let bytes = self.pending.iter().map(|p| p.draft.room() as u64).sum();
+        self.under_way.is_none()
+            && !self.pending.is_empty()
+            && self.doubtful == 0
+            && self.failing.is_none()
+            && self.journal.has_room_for(bytes)
+            && self.crowded().is_none()
     }
 
     /// Tells the journal what of its end nobody will ask for again.
@@ -845,10 +932,18 @@ impl<S: Storage> Queue<S> {
     /// many segments for what is open: it can go with the next new one then, like
     /// those before it.
     fn tidy(&mut self) -> Result<(), Error> {
+        match self.crowded() {
+            Some(oldest) => self.copy_from(oldest),
+            None => Ok(()),
+        }
+    }
+
+    /// The segment that it would copy from now.
+    fn crowded(&self) -> Option<u32> {
         // What room there is is for ends. They let the oldest segments go, too. And a
         // copy would open again what has ended in a place that could not be read.
         if self.partial || self.journal.is_full_of_bytes() {
-            return Ok(());
+            return None;
         }
         let mut left = self.journal.segments().len();
         let mut going = 0;
@@ -864,14 +959,10 @@ impl<S: Storage> Queue<S> {
         let crowded = left > self.options.compact_above
             || disk_bytes > self.journal.limit() / 2
             || self.journal.space() == Space::Full;
-        if let Some((oldest, _)) = oldest
-            && left > 1
-            && crowded
-            && self.index.live_bytes() < (self.segment_bytes() - going) / 2
-        {
-            self.copy_from(oldest)?;
-        }
-        Ok(())
+        let (oldest, _) = oldest?;
+        let pays =
+            left > 1 && crowded && self.index.live_bytes() < (self.segment_bytes() - going) / 2;
+        pays.then_some(oldest)
     }
 
     /// Copies some open messages of `segment` to the head, each with how far it

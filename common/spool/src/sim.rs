@@ -9,7 +9,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::{Room, Storage};
+use crate::{Room, Storage, Syncing};
 
 /// What a disk writes whole or not at all.
 const SECTOR: usize = 512;
@@ -418,6 +418,11 @@ impl Storage for SimulatedDisk {
             None => Ok(()),
             Some(_) => Err(io_error()),
         }
+    }
+
+    fn sync_later(&self, name: &str) -> Syncing {
+        let (disk, name) = (self.clone(), name.to_owned());
+        Box::new(move || disk.sync(&name))
     }
 
     fn sync_directory(&self) -> io::Result<()> {

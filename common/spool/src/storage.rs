@@ -8,6 +8,7 @@ use std::io;
 use std::num::NonZeroU64;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
@@ -17,6 +18,9 @@ use crate::{Room, sync};
 /// Most files kept open. Bodies are read from where messages wait, and those are
 /// next to each other most of the time.
 const OPEN_FILES: usize = 8;
+
+/// A sync of a file that is still to be made, by whom ever it suits.
+pub type Syncing = Box<dyn FnOnce() -> io::Result<()> + Send>;
 
 /// Files by name in one directory.
 ///
@@ -38,6 +42,9 @@ pub trait Storage {
     fn write_at(&self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<usize>;
     /// Makes the file's bytes and its length durable.
     fn sync(&self, name: &str) -> io::Result<()>;
+    /// What does the same for what has been written so far. To be called once; until
+    /// then the file is neither written nor synced.
+    fn sync_later(&self, name: &str) -> Syncing;
     /// Makes the names durable.
     fn sync_directory(&self) -> io::Result<()>;
     /// Removes a file.
@@ -69,7 +76,7 @@ pub struct DirectoryStorage {
 
 struct OpenFile {
     name: String,
-    file: File,
+    file: Arc<File>,
     /// Written and not synced since: it stays open, because an error of write-back
     /// is told to the descriptors that were open when it happened.
     written: bool,
@@ -134,7 +141,7 @@ fn keep_open(files: &mut VecDeque<OpenFile>, name: &str, file: File) {
     }
     files.push_front(OpenFile {
         name: name.to_owned(),
-        file,
+        file: Arc::new(file),
         written: false,
     });
 }
@@ -202,6 +209,14 @@ impl Storage for DirectoryStorage {
             open.written = false;
             sync::data(&open.file)
         })
+    }
+
+    fn sync_later(&self, name: &str) -> Syncing {
+        let file = self.with_open_file(name, |open| {
+            open.written = false;
+            Ok(Arc::clone(&open.file))
+        });
+        Box::new(move || sync::data(&*file?))
     }
 
     fn sync_directory(&self) -> io::Result<()> {

@@ -31,6 +31,9 @@ impl Storage for Nowhere {
     fn sync(&self, _: &str) -> io::Result<()> {
         Ok(())
     }
+    fn sync_later(&self, _: &str) -> spool::Syncing {
+        Box::new(|| Ok(()))
+    }
     fn sync_directory(&self) -> io::Result<()> {
         Ok(())
     }

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use objects::{NotificationId, SiteId, UnixTime};
 use spool::segment::{Frame, Header, Item, Items};
 use spool::sim::{Chance, SimulatedDisk, Wrong};
-use spool::{End, Known, Options, Queue, Storage, Target, Totals};
+use spool::{Begun, Commit, End, Known, Options, Queue, Storage, Syncing, Target, Totals};
 
 fn options() -> Options {
     Options {
@@ -58,6 +58,8 @@ struct Said {
     /// A recovery came upon something unreadable: ids that it did not see may be
     /// forgotten, so that they cannot be counted here.
     unread: bool,
+    /// Makes the commit durable that is under way.
+    syncing: Option<Syncing>,
 }
 
 /// What was said about the hold of one message.
@@ -66,6 +68,8 @@ struct Holds {
     certain: bool,
     /// Said since, and perhaps durable.
     maybe: Vec<bool>,
+    /// So many of those had been said when the commit that is under way began.
+    under_way: usize,
     /// Said, and not found by a recovery: a segment that was given up may be back
     /// after a crash, until another is there.
     ghosts: Vec<bool>,
@@ -83,10 +87,43 @@ impl Said {
     }
 
     fn commit<S: Storage>(&mut self, queue: &mut Queue<S>) {
-        let Ok(commit) = queue.commit() else { return };
+        if let Ok(commit) = queue.commit() {
+            self.committed(queue, commit);
+        }
+    }
+
+    /// The sync is made some time after the next words.
+    fn commit_in_two_steps<S: Storage>(&mut self, queue: &mut Queue<S>) {
+        if let Some(sync) = self.syncing.take() {
+            if let Ok(commit) = queue.finish_commit(sync()) {
+                self.committed(queue, commit);
+            }
+            return;
+        }
+        match queue.begin_commit() {
+            Ok(Begun::Done(commit)) => self.committed(queue, commit),
+            Ok(Begun::UnderWay(sync)) => {
+                self.syncing = Some(sync);
+                for holds in self.holds.values_mut() {
+                    holds.under_way = holds.maybe.len();
+                }
+            }
+            Err(_) => {}
+        }
+    }
+
+    fn committed<S: Storage>(&mut self, queue: &Queue<S>, commit: Commit) {
+        let all = queue.figures().pending == 0;
         for holds in self.holds.values_mut() {
-            holds.certain = holds.maybe.pop().unwrap_or(holds.certain);
-            holds.maybe.clear();
+            let durable = match all {
+                true => holds.maybe.len(),
+                false => std::mem::take(&mut holds.under_way),
+            };
+            holds.certain = holds
+                .maybe
+                .drain(..durable)
+                .next_back()
+                .unwrap_or(holds.certain);
             if commit.records > 0 {
                 holds.ghosts.clear();
             }
@@ -144,8 +181,20 @@ fn check_sum<S: Storage>(queue: &Queue<S>) -> Result<(), String> {
     Ok(())
 }
 
+/// How a process commits.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Commits {
+    AtOnce,
+    InTwoSteps,
+}
+
 /// One process, from recovery to its end.
-fn live(disk: &SimulatedDisk, said: &mut Said, chance: &mut Chance) -> Result<(), String> {
+fn live(
+    disk: &SimulatedDisk,
+    said: &mut Said,
+    chance: &mut Chance,
+    commits: Commits,
+) -> Result<(), String> {
     let (mut queue, recovery) = match Queue::recover(disk.clone(), options()) {
         Ok(recovered) => recovered,
         // It did not get as far as that.
@@ -184,15 +233,24 @@ fn live(disk: &SimulatedDisk, said: &mut Said, chance: &mut Chance) -> Result<()
             9 => {
                 queue.ask_retry(id(n), "by ann", now());
             }
-            _ => said.commit(&mut queue),
+            _ => match commits {
+                Commits::AtOnce => said.commit(&mut queue),
+                Commits::InTwoSteps => said.commit_in_two_steps(&mut queue),
+            },
         }
         check_sum(&queue)?;
+    }
+    // The sync may have been made when nobody is there any more to hear of it.
+    if let Some(sync) = said.syncing.take()
+        && chance.below(2) == 0
+    {
+        let _ = sync();
     }
     Ok(())
 }
 
 /// The life of a disk: processes come and go, the machine crashes, writes fail.
-fn lives(seed: u64) -> Result<Totals, String> {
+fn lives(seed: u64, commits: Commits) -> Result<Totals, String> {
     let mut chance = Chance::new(seed);
     let disk = SimulatedDisk::new();
     let mut said = Said::default();
@@ -206,14 +264,14 @@ fn lives(seed: u64) -> Result<Totals, String> {
             1 => disk.set_capacity(Some(20_000 + chance.below(60_000))),
             _ => disk.set_capacity(None),
         }
-        live(&disk, &mut said, &mut chance)?;
+        live(&disk, &mut said, &mut chance, commits)?;
         match chance.below(3) {
             0 => disk.restart(),
             _ => disk.crash(chance.below(u64::MAX)),
         }
     }
     disk.set_capacity(None);
-    live(&disk, &mut said, &mut chance)?;
+    live(&disk, &mut said, &mut chance, commits)?;
     let (queue, _) = Queue::recover(disk, options()).map_err(|error| error.to_string())?;
     Ok(queue.totals())
 }
@@ -224,11 +282,13 @@ fn accepted_is_ended_plus_open_after_any_crash() {
     let (from, to) = text.split_once("..").expect("SITEWIRE_SEEDS is FROM..TO");
     let mut ended = BTreeMap::new();
     for seed in from.parse::<u64>().unwrap()..to.parse().unwrap() {
-        match lives(seed) {
-            Ok(totals) => End::ALL
-                .iter()
-                .for_each(|end| *ended.entry(*end).or_insert(0) += totals.ended(*end)),
-            Err(what) => panic!("seed {seed}: {what}"),
+        for commits in [Commits::AtOnce, Commits::InTwoSteps] {
+            match lives(seed, commits) {
+                Ok(totals) => End::ALL
+                    .iter()
+                    .for_each(|end| *ended.entry(*end).or_insert(0) += totals.ended(*end)),
+                Err(what) => panic!("seed {seed}, commits {commits:?}: {what}"),
+            }
         }
     }
     // The lives were long enough to say something.
@@ -256,7 +316,7 @@ fn lives_that_once_went_wrong_go_well() {
             "an attempt of another process was back, with a higher number",
         ),
     ] {
-        lives(seed).unwrap_or_else(|error| panic!("seed {seed}, {what}: {error}"));
+        lives(seed, Commits::AtOnce).unwrap_or_else(|error| panic!("seed {seed}, {what}: {error}"));
     }
 }
 

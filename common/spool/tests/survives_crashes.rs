@@ -351,6 +351,10 @@ impl Storage for NoSync {
             self.disk.sync(name)
         }
     }
+    fn sync_later(&self, name: &str) -> spool::Syncing {
+        let synced = self.sync(name);
+        Box::new(|| synced)
+    }
     fn sync_directory(&self) -> std::io::Result<()> {
         if self.directory {
             Ok(())

@@ -10,16 +10,17 @@ mod memory;
 mod mount_table;
 mod names;
 mod network;
-mod ntp;
+pub(crate) mod ntp;
+pub(crate) mod others;
 mod processes;
 mod sensors;
 mod system;
-mod systemd;
+pub(crate) mod systemd;
 mod users;
 
 use super::{
-    AT_ONCE, DEVICES, DISKS, FILES, SOON, SYSTEMD, Uname, Wanted, growth, origin, part, root,
-    traffic,
+    AT_ONCE, CLOCK, DEVICES, DISKS, FILES, Machine, SOON, SYSTEMD, Uname, Wanted, growth, origin,
+    part, root, traffic,
 };
 use crate::config::Checks;
 use cpu::Processors;
@@ -30,7 +31,6 @@ use network::{Links, Traffic};
 use ntp::Clock;
 use part::Key;
 use processes::Processes;
-use root::Root;
 use sensors::Thermometers;
 use system::Origin;
 pub(super) use system::{System, uptime};
@@ -38,9 +38,9 @@ use systemd::Units;
 use users::Logins;
 
 /// What can be found out here.
-pub(super) fn collectors(checks: &Checks, root: &Root) -> Vec<Wanted> {
-    let root = || root.clone();
-    let bus = std::env::var("DBUS_SYSTEM_BUS_ADDRESS").ok();
+pub(super) fn collectors(checks: &Checks, machine: &Machine) -> Vec<Wanted> {
+    let root = || machine.root.clone();
+    let others = &machine.others;
     vec![
         (
             true,
@@ -98,7 +98,15 @@ pub(super) fn collectors(checks: &Checks, root: &Root) -> Vec<Wanted> {
             AT_ONCE,
             Box::new(Logins::new(root())),
         ),
-        (checks.ntp, Key::Ntp, FILES, AT_ONCE, Box::new(Clock)),
+        (
+            checks.ntp,
+            Key::Ntp,
+            CLOCK,
+            AT_ONCE,
+            Box::new(Clock {
+                keepers: others.keepers.clone(),
+            }),
+        ),
         (
             checks.processes,
             Key::Processes,
@@ -132,7 +140,7 @@ pub(super) fn collectors(checks: &Checks, root: &Root) -> Vec<Wanted> {
             Key::SystemdServices,
             SYSTEMD,
             SOON,
-            Box::new(Units::new(root(), bus.as_deref())),
+            Box::new(Units::new(others.systemd())),
         ),
     ]
 }

@@ -31,6 +31,9 @@ const KEPT: Duration = Duration::from_secs(20);
 /// Answers that ask for encryption or another password (RFC 3207, RFC 4954): a
 /// better configuration heals them.
 const ABOUT_US: [u16; 4] = [530, 534, 535, 538];
+/// What some servers say instead of 452 to one recipient too many (RFC 5321,
+/// 4.5.3.1.10), or to one whose mailbox is full: both are so for a while.
+const TOO_MUCH: u16 = 552;
 /// What a server says to anything when it is about to end the connection.
 const LEAVING: u16 = 421;
 
@@ -237,10 +240,9 @@ fn transfer(
                 verdicts
                     .texts
                     .push(format!("{recipient}: {}", said(&error)));
-                is_leaving |= error
-                    .status()
-                    .is_some_and(|code| u16::from(code) == LEAVING);
-                if !error.is_permanent() {
+                let code = error.status().map(u16::from);
+                is_leaving |= code == Some(LEAVING);
+                if !error.is_permanent() || code == Some(TOO_MUCH) {
                     is_permanent = false;
                     verdicts.later.push(recipient.clone());
                 }

@@ -23,6 +23,9 @@ const FILE: &str = "alarms";
 pub(super) enum About {
     /// Nothing is heard of this site.
     Silent(SiteId),
+    /// Nothing is heard of most sites at once: perhaps it is we who cannot be
+    /// reached.
+    CutOff,
     /// What this site sends to prove that the way is open does not come back.
     Canary,
 }
@@ -78,8 +81,13 @@ impl Alarms {
         let all = self.all.iter().filter(|alarm| alarm.told != Told::Ending);
         all.filter_map(|alarm| match &alarm.about {
             About::Silent(site) => Some((site, alarm.since)),
-            About::Canary => None,
+            About::CutOff | About::Canary => None,
         })
+    }
+
+    /// Whether something is told of that is durable after the next commit.
+    pub(super) fn is_telling(&self) -> bool {
+        self.all.iter().any(|alarm| alarm.told != Told::Problem)
     }
 
     /// What was told is durable. Whether anything was.
@@ -113,8 +121,9 @@ impl Alarm {
         json!({
             "silent": match &self.about {
                 About::Silent(site) => Some(site.as_str()),
-                About::Canary => None,
+                About::CutOff | About::Canary => None,
             },
+            "cut_off": self.about == About::CutOff,
             "since_us": self.since.micros(),
             "text": self.text,
             "told": self.told != Told::Beginning,
@@ -123,6 +132,7 @@ impl Alarm {
 
     fn parse(value: &Value) -> Option<Self> {
         let about = match &value["silent"] {
+            Value::Null if value["cut_off"] == true => About::CutOff,
             Value::Null => About::Canary,
             site => About::Silent(SiteId::new(site.as_str()?).ok()?),
         };
@@ -142,6 +152,7 @@ impl fmt::Display for About {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Silent(site) => write!(f, "silence of {site}"),
+            Self::CutOff => f.write_str("silence of most"),
             Self::Canary => f.write_str("canary"),
         }
     }
@@ -211,6 +222,7 @@ impl<S: Storage> Owner<S> {
         let name = format!("{kind} {} {}", alarm.about, since.micros());
         let (host, service, tell) = match &alarm.about {
             About::Silent(site) => (site.as_str(), "Site connection", None),
+            About::CutOff => (self.site.as_str(), "Site connections", None),
             About::Canary => (
                 self.site.as_str(),
                 "Notification canary",
@@ -299,17 +311,24 @@ mod tests {
         let mut alarms = Alarms::load(spool.path());
         alarms.all.push(alarm("a", Told::Beginning));
         alarms.all.push(alarm("b", Told::Ending));
+        alarms.all.push(Alarm {
+            about: About::CutOff,
+            ..alarm("c", Told::Problem)
+        });
         alarms.store();
         let again = Alarms::load(spool.path());
+        assert!(again.since(&About::CutOff).is_some());
+        assert!(again.since(&About::Canary).is_none());
         let told: Vec<Told> = again.all.iter().map(|alarm| alarm.told).collect();
-        assert_eq!(told, [Told::Beginning, Told::Problem], "nothing is lost");
+        let want = [Told::Beginning, Told::Problem, Told::Problem];
+        assert_eq!(told, want, "nothing is lost");
         assert!(alarms.committed());
         assert!(!alarms.committed(), "that is no news");
         let silent: Vec<&str> = alarms.silent().map(|(site, _)| site.as_str()).collect();
         assert_eq!(silent, ["a"]);
         alarms.store();
         let again = Alarms::load(spool.path());
-        assert_eq!(again.all.len(), 1);
+        assert_eq!(again.all.len(), 2);
         assert_eq!(again.all[0].told, Told::Problem);
     }
 

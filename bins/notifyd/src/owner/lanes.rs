@@ -69,6 +69,11 @@ impl LaneWork {
         self.retired = false;
     }
 
+    /// Whether there are attempts that start after the next commit.
+    pub(super) fn is_starting(&self) -> bool {
+        self.attempts.values().any(|attempt| !attempt.is_running)
+    }
+
     pub(super) fn is_idle(&self) -> bool {
         self.line.is_idle()
     }
@@ -291,8 +296,11 @@ impl<S: Storage> Owner<S> {
             {
                 match turn {
                     Turn::Expired(ticket) => {
-                        let detail = "not delivered in time";
-                        self.end_undelivered(at, &ticket, End::Expired, detail);
+                        let detail = match &ticket.answer {
+                            Some(answer) => format!("not delivered in time; last: {answer}"),
+                            None => "not delivered in time".to_owned(),
+                        };
+                        self.end_undelivered(at, &ticket, End::Expired, &detail);
                     }
                     Turn::TooLate(ticket) => {
                         let (id, target) = (ticket.id, &ticket.aim.target);
@@ -433,7 +441,7 @@ impl<S: Storage> Owner<S> {
         let Some(finished) = lane.line.finish(work, &outcome, now, is_meant) else {
             return;
         };
-        let said = program::log::quote(outcome.text.lines().next().unwrap_or(b""), 300);
+        let said = outcome.first_line();
         if !outcome.lane_works {
             lane.last_failure.clone_from(&said);
         }
@@ -470,7 +478,7 @@ impl<S: Storage> Owner<S> {
         };
         self.queue
             .result(id, target, attempt, verdict, &outcome.text, now());
-        let said = program::log::quote(outcome.text.lines().next().unwrap_or(b""), 300);
+        let said = outcome.first_line();
         match outcome.verdict {
             Verdict::Delivered => {
                 tracing::info!(target: EACH, "delivered {id} by {target}, attempt {attempt}: {said}");

@@ -48,10 +48,31 @@ struct Link {
     /// How many bytes it was told of last: the next are as many, most of the time.
     told_bytes: usize,
     pace: Pace,
+    /// What the next commit makes true.
+    true_next: Truths,
+    /// What the one makes true that is under way.
+    under_way: Truths,
+    ping: bool,
+}
+
+/// What a peer is told when it is durable.
+#[derive(Default)]
+struct Truths {
+    /// Up to this number everything is stored, but for what is refused.
     stored: Option<u64>,
     refused: Vec<(u64, Refusal)>,
+    /// What the peer has, and is recorded to have.
     settled: Vec<NotificationId>,
-    ping: bool,
+}
+
+impl Truths {
+    /// With those that come after them.
+    fn and(mut self, later: Self) -> Self {
+        self.stored = later.stored.or(self.stored);
+        self.refused.extend(later.refused);
+        self.settled.extend(later.settled);
+        self
+    }
 }
 
 impl Link {
@@ -92,17 +113,31 @@ impl Link {
         }
     }
 
+    /// It is durable now.
+    fn tell_truths(&mut self, truths: Truths) {
+        for (seq, refusal) in truths.refused {
+            self.tell(Command::Refuse {
+                seq,
+                code: refusal.code,
+                text: refusal.why,
+            });
+        }
+        if let Some(seq) = truths.stored {
+            self.tell(Command::Stored(seq));
+        }
+        self.tell_settled(truths.settled);
+    }
+
     /// Frees the places of what is recorded now.
-    fn tell_settled(&mut self) {
+    fn tell_settled(&mut self, settled: Vec<NotificationId>) {
         let now = clock::instant();
-        for id in &self.settled {
+        for id in &settled {
             if let Some((len, sent)) = self.in_doubt.remove(id) {
                 self.bytes_in_doubt -= len;
                 self.pace.settled(len, now.saturating_duration_since(sent));
             }
         }
-        if !self.settled.is_empty() {
-            let settled = std::mem::take(&mut self.settled);
+        if !settled.is_empty() {
             self.tell(Command::Settled(settled));
         }
     }
@@ -213,7 +248,8 @@ impl<S: Storage> Owner<S> {
                 work.results = Some(results);
             }
             self.link_up(peer, number, commands, outgoing, accepts);
-            self.heard();
+            // Nobody has to wait for the next look.
+            self.end_silences();
             return;
         }
         let Some(work) = self.peers.get_mut(peer) else {
@@ -296,9 +332,8 @@ impl<S: Storage> Owner<S> {
             sending: Messages::default(),
             told_bytes: 0,
             pace: Pace::default(),
-            stored: None,
-            refused: Vec::new(),
-            settled: Vec::new(),
+            true_next: Truths::default(),
+            under_way: Truths::default(),
             ping: false,
         };
         if let Some(old) = &work.link {
@@ -340,7 +375,7 @@ impl<S: Storage> Owner<S> {
         }
         let work = self.peers.get_mut(peer);
         if let Some(link) = work.and_then(|work| work.link.as_mut()) {
-            link.settled.extend(ids);
+            link.true_next.settled.extend(ids);
         }
     }
 
@@ -365,7 +400,7 @@ impl<S: Storage> Owner<S> {
         }
         let work = self.peers.get_mut(peer);
         if let Some(link) = work.and_then(|work| work.link.as_mut()) {
-            link.settled.push(id);
+            link.true_next.settled.push(id);
         }
     }
 
@@ -394,27 +429,50 @@ impl<S: Storage> Owner<S> {
         let Some(link) = link else { return };
         if let Some(refusal) = refusal {
             tracing::warn!(%id, %peer, "refused: {}", refusal.why);
-            link.refused.push((seq, refusal));
+            link.true_next.refused.push((seq, refusal));
         }
-        link.stored = Some(seq);
+        link.true_next.stored = Some(seq);
     }
 
     /// What was said to the links since the last commit is durable now.
     pub(super) fn answer_links(&mut self) {
-        for work in self.peers.values_mut() {
-            let Some(link) = &mut work.link else { continue };
-            for (seq, refusal) in link.refused.drain(..) {
-                let _ = link.commands.send(Command::Refuse {
-                    seq,
-                    code: refusal.code,
-                    text: refusal.why,
-                });
-            }
-            if let Some(seq) = link.stored.take() {
-                link.tell(Command::Stored(seq));
-            }
-            link.tell_settled();
+        for link in self.links() {
+            let truths = std::mem::take(&mut link.true_next);
+            link.tell_truths(truths);
         }
+        self.links_answered();
+    }
+
+    /// A commit is under way with what was said to the links.
+    pub(super) fn links_under_way(&mut self) {
+        for link in self.links() {
+            link.under_way = std::mem::take(&mut link.true_next);
+        }
+    }
+
+    /// What was under way is durable now.
+    pub(super) fn answer_links_under_way(&mut self) {
+        for link in self.links() {
+            let truths = std::mem::take(&mut link.under_way);
+            link.tell_truths(truths);
+        }
+        self.links_answered();
+    }
+
+    /// What was under way is left to the next commit.
+    pub(super) fn links_not_under_way(&mut self) {
+        for link in self.links() {
+            let later = std::mem::take(&mut link.true_next);
+            link.true_next = std::mem::take(&mut link.under_way).and(later);
+        }
+    }
+
+    fn links(&mut self) -> impl Iterator<Item = &mut Link> {
+        let all = self.peers.values_mut();
+        all.filter_map(|work| work.link.as_mut())
+    }
+
+    fn links_answered(&mut self) {
         self.pong_links();
         if !self.stopping {
             self.feed_forwards();
@@ -444,11 +502,7 @@ impl<S: Storage> Owner<S> {
             queued: self.queue.figures().open as u64,
             oldest_us: self.oldest_us(),
         };
-        let links = self
-            .peers
-            .values_mut()
-            .filter_map(|work| work.link.as_mut());
-        for link in links.filter(|link| link.ping) {
+        for link in self.links().filter(|link| link.ping) {
             link.ping = false;
             link.tell(Command::Pong(health));
         }

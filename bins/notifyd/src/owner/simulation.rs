@@ -9,6 +9,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use objects::notification::{Context, Kind};
@@ -16,10 +17,11 @@ use objects::{Notification, NotificationId, SiteId};
 use spool::record::Event as Recorded;
 use spool::sim::{Chance, SimulatedDisk, Wrong};
 use spool::submission::{Answer, Submission};
-use spool::{Options, Queue, SpoolDirectory};
+use spool::{Options, Queue, SpoolDirectory, Syncing};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use wire::{Event, Session, Window};
 
+use super::under_way::Syncs;
 use super::{FromLink, Owner, Request, Said};
 use crate::clock;
 use crate::config::Configuration;
@@ -163,6 +165,8 @@ struct Node {
     configuration: Configuration,
     disk: SimulatedDisk,
     owner: Option<Owner<SimulatedDisk>>,
+    /// Syncs that nobody has made yet.
+    syncs: Option<Receiver<Syncing>>,
     inbox: VecDeque<Request>,
     /// Submitted and not answered: asked again after a crash, as `notify` would.
     asking: BTreeMap<u64, Notification>,
@@ -253,7 +257,8 @@ impl World {
     fn step(&mut self, trouble: bool) {
         self.pass_time(trouble);
         match self.chance.below(100) {
-            0..35 => self.work(trouble),
+            0..30 => self.work(trouble),
+            30..35 => self.sync(),
             35..60 => self.pump(),
             60..95 => self.carry(),
             _ => self.connect(),
@@ -307,14 +312,28 @@ impl World {
         }
     }
 
+    /// A sync is made beside the owner of a journal.
+    fn sync(&mut self) {
+        let at = self.any(self.nodes.len());
+        self.nodes[at].sync();
+        if self.nodes[at].disk.is_killed() {
+            self.crash(at);
+        }
+    }
+
+    /// Some runs make the syncs of all commits beside the owner, some none.
     fn restart(&mut self, at: usize) {
         let options = self.options.clone();
-        self.nodes[at].start(options);
+        self.nodes[at].start(options, self.seed % 4 < 2);
     }
 
     /// Power is lost, or only the process killed.
     fn crash(&mut self, at: usize) {
         let node = &mut self.nodes[at];
+        // A sync may have been made, and nobody heard of it.
+        if self.chance.below(2) == 0 {
+            node.sync();
+        }
         node.owner = None;
         node.inbox.clear();
         match self.power {
@@ -523,6 +542,7 @@ impl Node {
             configuration: Configuration::parse("simulated", &text).unwrap(),
             disk: SimulatedDisk::new(),
             owner: None,
+            syncs: None,
             inbox: VecDeque::new(),
             asking: BTreeMap::new(),
             replies: unbounded_channel(),
@@ -531,7 +551,7 @@ impl Node {
         }
     }
 
-    fn start(&mut self, options: Options) {
+    fn start(&mut self, options: Options, syncs_beside: bool) {
         let directory = open_spool(&self.directory.path().join("spool"));
         let (queue, _) = Queue::recover(self.disk.clone(), options).unwrap();
         let mut owner = Owner::new(
@@ -542,6 +562,11 @@ impl Node {
             Stop::default(),
         )
         .unwrap();
+        if syncs_beside {
+            let (syncs, inbox) = Syncs::simulated();
+            owner.syncs = Some(syncs);
+            self.syncs = Some(inbox);
+        }
         owner.window = Window {
             msgs: WINDOW,
             bytes: 1 << 20,
@@ -615,6 +640,13 @@ impl Node {
                 Answer::Later(_) => self.ask(reply.number),
                 other => panic!("{other:?}"),
             }
+        }
+    }
+
+    fn sync(&mut self) {
+        let sync = self.syncs.as_ref().and_then(|syncs| syncs.try_recv().ok());
+        if let Some(sync) = sync {
+            self.inbox.push_back(Request::Synced(sync()));
         }
     }
 

@@ -14,6 +14,13 @@ pub(super) struct Answered {
     to: UnboundedSender<Vec<Reply>>,
 }
 
+impl Answered {
+    /// To who may have gone away.
+    pub(super) fn send(self) {
+        let _ = self.to.send(self.replies);
+    }
+}
+
 /// Submissions that came in.
 pub(super) struct Held {
     submissions: Vec<Submitted>,
@@ -85,8 +92,6 @@ impl<S: Storage> Owner<S> {
 
     /// What was submitted is durable.
     pub(super) fn answer_submitters(&mut self) {
-        for Answered { replies, to } in self.submitted.drain(..) {
-            let _ = to.send(replies);
-        }
+        self.submitted.drain(..).for_each(Answered::send);
     }
 }

@@ -1,8 +1,10 @@
 //! Watching the other sites and the way to them: time counts as silence only while
 //! we listen. What passes while notifyd does not run, is stopped, or hangs at the
-//! disk is nobody's silence: so a centre that comes back raises no storm.
+//! disk is nobody's silence: so a centre that comes back raises no storm. Nor does
+//! one whose own line is down: of most sites at once it tells once, and when they
+//! are back each has all of its time again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 
 use objects::{SiteId, UnixTime};
@@ -10,6 +12,7 @@ use spool::Storage;
 
 use super::alarms::{About, words};
 use super::canary::Canaries;
+use super::peers::PeerWork;
 use super::{Owner, now};
 use crate::clock;
 use crate::config::{Canary, Configuration};
@@ -18,6 +21,10 @@ use crate::config::{Canary, Configuration};
 const LOOK: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(5));
 /// The shortest of all limits is looked at so often in its time.
 const LOOKS: u32 = 8;
+/// Fewer sites are each silent for themselves.
+const MANY: usize = 3;
+/// So many of those that are silent at once are named.
+const NAMED: usize = 10;
 
 /// What is to be watched.
 #[derive(Debug, Clone, Default)]
@@ -98,35 +105,107 @@ impl<S: Storage> Owner<S> {
             return;
         }
         let listened = self.watch.listened(at);
-        let mut new = Vec::new();
-        for (site, after) in &self.watch.watched.silences {
-            let is_up = self.peers.get(site).is_some_and(|peer| !peer.is_down());
-            if is_up {
-                self.watch.quiet.remove(site);
-                continue;
-            }
-            let quiet = self.watch.quiet.entry(site.clone()).or_default();
-            *quiet += listened;
-            if *quiet >= *after {
-                let about = About::Silent(site.clone());
-                let text = format!("nothing heard of site {site} for {}", words(*quiet));
-                new.push((about, before(*quiet), text));
-            }
-        }
+        self.count_silence(listened);
+        let mut new = self.new_silences();
         new.extend(self.overdue_canary(listened));
         self.raise_alarms(new);
         self.end_silences();
         self.send_canary_if_due(at);
     }
 
+    fn count_silence(&mut self, listened: Duration) {
+        for site in self.watch.watched.silences.keys() {
+            if is_up(&self.peers, site) {
+                self.watch.quiet.remove(site);
+            } else {
+                *self.watch.quiet.entry(site.clone()).or_default() += listened;
+            }
+        }
+    }
+
+    /// The watched sites that no alarm of their own tells of.
+    fn untold(&self) -> Vec<Untold<'_>> {
+        let told: HashSet<&SiteId> = self.alarms.silent().map(|(site, _)| site).collect();
+        let watched = self.watch.watched.silences.iter();
+        let untold = watched.filter(|(site, _)| !told.contains(site));
+        let untold = untold.map(|(site, after)| Untold {
+            site,
+            after: *after,
+            quiet: match is_up(&self.peers, site) {
+                true => None,
+                false => Some(self.watch.quiet.get(site).copied().unwrap_or_default()),
+            },
+        });
+        untold.collect()
+    }
+
+    /// Who has been silent for too long. When that is true of one, and of most of
+    /// the others nearly, it is told once, of all of them: and nobody is told of a
+    /// site as long as that may be true.
+    fn new_silences(&self) -> Vec<(About, UnixTime, String)> {
+        if self.alarms.since(&About::CutOff).is_some() {
+            return Vec::new();
+        }
+        let untold = self.untold();
+        let too_long = |one: &Untold<'_>| one.quiet.filter(|quiet| *quiet >= one.after);
+        let due = untold.iter().filter_map(|one| Some((one, too_long(one)?)));
+        let Some(longest) = due.clone().map(|(_, quiet)| quiet).max() else {
+            return Vec::new();
+        };
+        let nearly = |one: &&Untold<'_>| one.quiet.is_some_and(|quiet| 2 * quiet >= one.after);
+        let silent: Vec<&Untold<'_>> = untold.iter().filter(nearly).collect();
+        if is_most(silent.len(), untold.len()) {
+            let names: Vec<&str> = silent
+                .iter()
+                .take(NAMED)
+                .map(|one| one.site.as_str())
+                .collect();
+            let more = match silent.len() - names.len() {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            let text = format!(
+                "nothing heard of {} of {} sites for {}: perhaps it is {} that cannot be reached \
+                 ({}{more})",
+                silent.len(),
+                untold.len(),
+                words(longest),
+                self.site,
+                names.join(", "),
+            );
+            return vec![(About::CutOff, before(longest), text)];
+        }
+        let told = due.map(|(one, quiet)| {
+            let text = format!("nothing heard of site {} for {}", one.site, words(quiet));
+            (About::Silent(one.site.clone()), before(quiet), text)
+        });
+        told.collect()
+    }
+
+    /// All sites of which nothing is heard, and since when.
+    pub(super) fn silent_sites(&self) -> BTreeMap<SiteId, UnixTime> {
+        let told = self.alarms.silent();
+        let mut all: BTreeMap<_, _> = told.map(|(site, since)| (site.clone(), since)).collect();
+        if let Some(since) = self.alarms.since(&About::CutOff) {
+            let untold = self.untold().into_iter();
+            let down = untold.filter(|one| one.quiet.is_some());
+            all.extend(down.map(|one| (one.site.clone(), since)));
+        }
+        all
+    }
+
+    /// Since when most sites may be silent because this one cannot be reached.
+    pub(super) fn cut_off_since(&self) -> Option<UnixTime> {
+        self.alarms.since(&About::CutOff)
+    }
+
     /// Whoever is heard again, or not watched any more.
-    fn end_silences(&mut self) {
+    pub(super) fn end_silences(&mut self) {
         let over: Vec<(SiteId, &str)> = self
             .alarms
             .silent()
             .filter_map(|(site, _)| {
-                let peer = self.peers.get(site);
-                let word = match peer.is_some_and(|peer| !peer.is_down()) {
+                let word = match is_up(&self.peers, site) {
                     true => "is heard again",
                     false if self.watch.watched.silences.contains_key(site) => return None,
                     false => "is not watched any more",
@@ -138,14 +217,39 @@ impl<S: Storage> Owner<S> {
             let text = format!("site {site} {word}");
             self.end_alarm(&About::Silent(site), &text);
         }
-    }
-
-    /// A link has come up: nobody has to wait for the next look.
-    pub(super) fn heard(&mut self) {
-        if self.alarms.silent().next().is_some() {
-            self.end_silences();
+        if self.alarms.since(&About::CutOff).is_none() {
+            return;
+        }
+        let untold = self.untold();
+        let (up, all) = (
+            untold.iter().filter(|one| one.quiet.is_none()).count(),
+            untold.len(),
+        );
+        if !is_most(all - up, all) {
+            let text = format!("{up} of {all} sites are heard again");
+            // Those that are not were perhaps just as far away from us.
+            self.watch.quiet.clear();
+            self.end_alarm(&About::CutOff, &text);
         }
     }
+}
+
+/// A site that no alarm of its own tells of.
+struct Untold<'a> {
+    site: &'a SiteId,
+    /// How long it may be silent.
+    after: Duration,
+    /// How long it has been; none: it is there.
+    quiet: Option<Duration>,
+}
+
+/// Whether so many of them cannot all be silent for reasons of their own.
+fn is_most(silent: usize, of: usize) -> bool {
+    silent >= MANY && 2 * silent > of
+}
+
+fn is_up(peers: &BTreeMap<SiteId, PeerWork>, site: &SiteId) -> bool {
+    peers.get(site).is_some_and(|peer| !peer.is_down())
 }
 
 /// The moment that is so long ago.

@@ -72,6 +72,8 @@ pub(crate) struct Ticket {
     pub(crate) aim: Arc<Aim>,
     /// Of the attempt that begins, or the last one.
     pub(crate) attempt: u32,
+    /// What the last one said that failed since notifyd started.
+    pub(crate) answer: Option<Arc<str>>,
     pub(crate) is_late: bool,
 }
 
@@ -159,6 +161,9 @@ pub(crate) struct Line {
     due: Due,
     /// The stream of each work.
     works: HashMap<u64, u64>,
+    /// What the last attempt said that failed: thousands that wait for a server
+    /// that is down have one answer in memory.
+    answer: Arc<str>,
     /// What has expired and was not told yet.
     expired: Vec<Ticket>,
     /// When something may expire.
@@ -178,6 +183,7 @@ impl Line {
             numbers: HashMap::new(),
             due: Due::default(),
             works: HashMap::new(),
+            answer: Arc::default(),
             expired: Vec::new(),
             expiry: None,
             next: 0,
@@ -258,6 +264,7 @@ impl Line {
             id: new.id,
             aim: new.aim,
             attempts: new.attempts,
+            answer: None,
             size: new.size,
             matter: new.matter,
             // What was tried in an earlier run has had its token.
@@ -351,6 +358,9 @@ impl Line {
             }
         };
         let again = outcome.verdict == Verdict::Temporary;
+        if again {
+            self.note_answer(number, outcome);
+        }
         let left = self.remove_front(number, now, |waiting| {
             !(again && is_meant(&waiting.ticket(now)))
         });
@@ -372,6 +382,20 @@ impl Line {
             pause: again.then_some(pause),
             breaker,
         })
+    }
+
+    /// Keeps what was said to what is being worked on.
+    fn note_answer(&mut self, number: u64, outcome: &Outcome) {
+        let answer = outcome.first_line();
+        if *answer != *self.answer {
+            self.answer = answer.into();
+        }
+        if let Some(stream) = self.streams.get_mut(&number) {
+            let count = stream.working();
+            for waiting in stream.jobs.iter_mut().take(count) {
+                waiting.answer = Some(Arc::clone(&self.answer));
+            }
+        }
     }
 
     /// Takes these out, of what goes where `is_meant` says, but for what is being

@@ -3,6 +3,7 @@
 
 pub(crate) mod authority;
 pub(crate) mod control;
+pub(crate) mod peer;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -130,13 +131,29 @@ impl Site {
         serde_json::from_slice(&text).unwrap_or_default()
     }
 
-    /// Asks the notifyd that runs under strace to end: strace passes the end on,
-    /// but not the signal.
+    /// Starts it under strace, which lets calls to the disk fail as `how` says and
+    /// writes them to `trace`.
+    pub(crate) fn start_traced(&self, trace: &Path, how: &str) -> Daemon {
+        let mut command = Command::new("strace");
+        command
+            .args(["-f", "-qq", "-y", "-s", "0", "-o"])
+            .arg(trace);
+        command.args(["-e", "trace=fdatasync,fsync,pwrite64"]);
+        command.args(["-e", &format!("inject={how}")]);
+        command
+            .arg(NOTIFYD)
+            .arg("-c")
+            .arg(self.path("notifyd.toml"));
+        Daemon::start(self.name, command)
+    }
+
+    /// To the notifyd that runs under strace: strace ends with it, but passes no
+    /// signal on.
     #[track_caller]
-    pub(crate) fn terminate_traced(&self) {
+    pub(crate) fn signal_traced(&self, signal: rustix::process::Signal) {
         let pid = wait_for("a state file", || self.state()["pid"].as_i64());
         let pid = rustix::process::Pid::from_raw(pid as i32).unwrap();
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        rustix::process::kill_process(pid, signal).unwrap();
     }
 
     /// Submits, waits for the end, and tells what the journal says: attempts with

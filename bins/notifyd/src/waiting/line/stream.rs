@@ -40,6 +40,8 @@ pub(super) struct Waiting {
     pub(super) id: NotificationId,
     pub(super) aim: Arc<Aim>,
     pub(super) attempts: u32,
+    /// The answer to the last one of them in this run.
+    pub(super) answer: Option<Arc<str>>,
     pub(super) size: u32,
     pub(super) matter: Matter,
     /// It has had its token.
@@ -59,6 +61,7 @@ impl Waiting {
             id: self.id,
             aim: Arc::clone(&self.aim),
             attempt: self.attempts,
+            answer: self.answer.clone(),
             is_late: self.is_late(now),
         }
     }
