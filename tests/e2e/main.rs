@@ -5,6 +5,7 @@ mod agentd_clock;
 mod agentd_figures;
 mod agentd_guests;
 mod agentpoll_cores;
+mod agentpoll_distrust;
 mod agentpoll_push;
 mod agentpoll_run;
 mod agentpoll_tls;

@@ -321,7 +321,7 @@ pub(super) mod tests {
             let whole = answer(&message[..cut], 9).and_then(|answer| answer.ok()?.guests());
             assert_eq!(whole, None, "{cut}");
         }
-        let mut endless = message.clone();
+        let mut endless = message;
         endless[HEAD..HEAD + 4].copy_from_slice(&u32::MAX.to_be_bytes());
         assert_eq!(answer(&endless, 9).unwrap().unwrap().guests(), None);
     }
