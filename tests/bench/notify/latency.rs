@@ -72,7 +72,7 @@ fn until_acknowledged(directory: &Path) -> Vec<f64> {
         submitter.send();
         submitter.take();
     }
-    pair.wait_until_empty();
+    pair.wait(|sent, _| sent["accepted"].as_u64() == Some(COUNT) && sent["open"] == 0);
     let ended = journal::ended_at(&pair.spool);
     let took = |(id, at): &(String, Duration)| {
         let micros = ended[id].saturating_sub(at.as_micros() as u64);
