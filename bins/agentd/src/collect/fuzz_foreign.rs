@@ -33,6 +33,8 @@ mod stream;
 mod systemd;
 #[path = "linux/ntp/timesync.rs"]
 mod timesync;
+#[path = "linux/unit_details.rs"]
+mod unit_details;
 #[path = "linux/users.rs"]
 mod users;
 #[path = "custom/words.rs"]
@@ -45,7 +47,7 @@ fuzz_target!(|bytes: &[u8]| {
         if let Ok(units) = systemd::units(&message.body) {
             assert!(units.len() <= bytes.len());
         }
-        if let Ok(files) = systemd::details::unit_files(&message.body) {
+        if let Ok(files) = unit_details::unit_files(&message.body) {
             assert!(files.len() <= bytes.len());
         }
         if let Some(status) = timesync::parse(&[Some(message.body)]) {

@@ -17,7 +17,8 @@ mod processes;
 mod sensors;
 mod stream;
 mod system;
-pub(crate) mod systemd;
+mod systemd;
+pub(crate) mod unit_details;
 mod users;
 
 use super::{
