@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use harness::program::repository;
-use harness::{Program, Site, peer, ports};
+use harness::{Program, Running, Site, peer, ports, program};
 use serde_json::Value;
 
 /// agentd once, with these arguments more.
@@ -30,6 +30,18 @@ fn tool(command: &[&str]) -> String {
 fn fixture(name: &str) -> String {
     let path = repository().join("tests/fixtures/agent").join(name);
     path.display().to_string()
+}
+
+/// What the other reader understands of Checkmk's sections.
+#[track_caller]
+pub(crate) fn checkmk_reader(sections: String) -> Value {
+    let read = Program::foreign("python3", "checkmk_reader.py")
+        .arg(fixture("checkmk_reader.py"))
+        .input(sections)
+        .run()
+        .success()
+        .text();
+    serde_json::from_str(&read).expect("JSON")
 }
 
 /// A configuration with everything in it that needs no server.
@@ -324,13 +336,7 @@ fn checkmks_sections_are_read_by_another_reader() {
     let site = Site::new("sections");
     let config = configuration(&site);
     let sections = once(&["-c", &config, "--format", "checkmk"]);
-    let read = Program::foreign("python3", "checkmk_reader.py")
-        .arg(fixture("checkmk_reader.py"))
-        .input(sections)
-        .run()
-        .success()
-        .text();
-    let read: Value = serde_json::from_str(&read).expect("JSON");
+    let read = checkmk_reader(sections);
     let local = &read["local:0"];
     assert_eq!(local["fine"]["state"], "0");
     assert_eq!(
@@ -353,8 +359,38 @@ fn checkmks_sections_are_read_by_another_reader() {
     assert!(read["cpu"]["cpus"].as_u64() >= Some(cpus as u64));
 }
 
-#[test]
-fn units_come_over_a_real_bus() {
+/// What agentd finds, in this form, where the script has put what it asks for:
+/// in a network and directories of their own, and without the right to set the
+/// clock. The script says for which line it waits.
+#[track_caller]
+pub(crate) fn enclosed(format: &str, variable: &str, script: &str) -> String {
+    let script = format!(
+        "set -e\nip link set lo up\nmount -t sysfs sysfs /sys\n\
+         for there in /run /var/lib /var/cache; do mount -t tmpfs tmpfs $there; done\n\
+         mkdir -m 0700 /run/chrony\n\
+         own() {{ setpriv --bounding-set=-sys_time --inh-caps=-sys_time \"$@\" & }}\n\
+         wait_for() {{ for i in $(seq 100); do {} --once --sample 0 --format {format} >/run/text\n\
+         grep -q \"$1\" /run/text && break; sleep 0.1; done; }}\n{script}\ncat /run/text\n",
+        program::built("agentd").display()
+    );
+    Program::foreign("unshare", "unshare")
+        .args([
+            "--net",
+            "--mount",
+            "--pid",
+            "--mount-proc",
+            "--fork",
+            "--kill-child",
+        ])
+        .args(["env", variable, "bash", "-c", &script])
+        .run()
+        .success()
+        .text()
+}
+
+/// A real bus, on which a stand-in answers as systemd and systemd-timesyncd; and
+/// its address.
+pub(crate) fn systems_bus(site: &Site) -> Option<([Running; 2], String)> {
     let modules = [
         "/usr/bin/python3",
         "-c",
@@ -363,9 +399,8 @@ fn units_come_over_a_real_bus() {
     if !peer::available("dbus-daemon", "dbus-daemon")
         || !peer::works(&modules, "python3-dbus and python3-gi")
     {
-        return;
+        return None;
     }
-    let site = Site::new("bus");
     let socket = site.socket("bus");
     let address = format!("unix:path={}", socket.display());
     let config = format!(
@@ -385,18 +420,45 @@ fn units_come_over_a_real_bus() {
         .arg(&address)
         .start();
     systemd.wait_for_line("ready");
-    let text = Program::new("agentd")
-        .args(["--once", "--sample", "0"])
-        .env("DBUS_SYSTEM_BUS_ADDRESS", &address)
-        .run()
-        .success()
-        .text();
-    let document: Value = serde_json::from_str(&text).expect("a document");
+    Some(([bus, systemd], address))
+}
+
+#[test]
+fn units_come_over_a_real_bus() {
+    let site = Site::new("bus");
+    let Some((_running, address)) = systems_bus(&site) else {
+        return;
+    };
+    let ask = |format: &str| {
+        let agentd = Program::new("agentd").args(["--once", "--sample", "0", "--format", format]);
+        let agentd = agentd.env("DBUS_SYSTEM_BUS_ADDRESS", &address);
+        agentd.run().success().text()
+    };
+    let document: Value = serde_json::from_str(&ask("json")).expect("a document");
     let units = document["systemd_services"].as_array().expect("a list");
     assert_eq!(units.len(), 501, "{}", document["errors"]);
     assert_eq!(units[7]["Name"], "unit-7.service");
     assert_eq!(units[7]["Description"], "Unit number 7, größer");
     assert_eq!(units[500]["ActiveState"], "failed");
+
+    let read = &checkmk_reader(ask("checkmk"))["systemd_units"];
+    assert_eq!(read["files"]["unit-7.service"], "enabled");
+    assert_eq!(read["all"].as_object().expect("units").len(), 501);
+    let status = &read["status"]["unit-7.service"];
+    assert_eq!(status["enabled"], "enabled");
+    assert_eq!(status["active"], "active");
+    assert_eq!(status["since"], 2 * 86_400);
+    assert_eq!(status["memory"], f64::from(5 << 20));
+    assert_eq!(status["tasks"], 3);
+    assert_eq!(status["cpu"], 743.378);
+    let status = &read["status"]["backup.service"];
+    assert_eq!(status["since"], 3660);
+    assert_eq!(status["enabled"], "static");
+    // Of this one nothing is known.
+    assert_eq!(
+        read["status"]["unit-8.service"],
+        serde_json::json!({"active": "active"})
+    );
 }
 
 #[test]

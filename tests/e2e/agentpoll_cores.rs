@@ -2,7 +2,9 @@
 
 use harness::agents::{Manner, document};
 use harness::livestatus::rows;
-use harness::{Agents, Icinga2, Livestatusd, Nagios, Program, Running, Site, wait_until};
+use harness::{
+    Agents, Authority, Icinga2, Livestatusd, Nagios, Program, Running, Site, wait_until,
+};
 
 /// Agents of which the second has full disks.
 fn agents() -> Agents {
@@ -148,6 +150,54 @@ fn livestatusd_takes_commands_over_its_sockets() {
         .arg(&config)
         .run()
         .success();
+}
+
+#[test]
+fn livestatusd_takes_commands_over_tls_from_whom_it_believes_and_from_nobody_else() {
+    let agents = agents();
+    let site = Site::new("poll");
+    let authority = Authority::new(&["central", "remote1"]);
+    let client_ca = format!(
+        "serve = \"site\"\nclient_ca = \"{}\"",
+        authority.ca().display()
+    );
+    let livestatusd =
+        Livestatusd::start_with(&["remote1"], &authority.listen_table("central", &client_ca));
+    let [port] = livestatusd.ports();
+    let own = authority.of("remote1");
+    let ca = authority.ca();
+    let (ca, certificate, key) = (ca.display(), own.certificate.display(), own.key.display());
+    let configured = |name: &str, identity: &str| {
+        let output = format!(
+            "[[output]]\nkind = \"livestatus\"\nsocket = \"tls:127.0.0.1:{port}\"\n\
+             ca = \"{ca}\"\ntls_name = \"{name}\"\n{identity}"
+        );
+        configuration(&site, &agents, &output)
+    };
+    let identity = format!("certificate = \"{certificate}\"\nkey = \"{key}\"");
+    let config = configured("central", &identity);
+    livestatusd.configure("remote1", &discover(&config, "mk", "web1"));
+    let full = || {
+        let columns = ["state", "plugin_output"];
+        let filter = ["Filter: description ~ Disk usage"];
+        let found = rows(&livestatusd.live("remote1"), "services", &columns, &filter);
+        found.iter().any(|row| row[0] == 2)
+    };
+    // Nobody knows us without a certificate, and a server of another name is another one.
+    for (name, identity) in [("central", ""), ("elsewhere", identity.as_str())] {
+        let config = configured(name, identity);
+        let mut poll = Program::new("agentpoll")
+            .args(["run", "-c"])
+            .arg(config)
+            .start();
+        poll.wait_for_line(&format!(
+            "WARN agentpoll::submit: livestatus tls:127.0.0.1:{port}: "
+        ));
+        assert!(poll.terminate().success());
+        assert!(!full(), "{name}");
+    }
+    let _poll = run(&configured("central", &identity));
+    wait_until("livestatusd knows the full disk", full);
 }
 
 #[test]

@@ -6,13 +6,13 @@ use harness::agents::{Manner, answer_with, document};
 use harness::{Agents, Program, Running, Site, peer, wait_until};
 
 /// A place for agentpoll, its authority and an agent.
-struct Field {
-    site: Site,
-    port: u16,
+pub(crate) struct Field {
+    pub(crate) site: Site,
+    pub(crate) port: u16,
 }
 
 impl Field {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let site = Site::new("tls");
         let field = Self {
             site,
@@ -34,7 +34,7 @@ impl Field {
     }
 
     /// Configuration with the host web1, and these lines more for it.
-    fn configure(&self, signing: &str, host: &str) -> PathBuf {
+    pub(crate) fn configure(&self, signing: &str, host: &str) -> PathBuf {
         let at = self.site.directory().display();
         let port = self.port;
         self.site.write(
@@ -56,7 +56,7 @@ impl Field {
     }
 
     /// The agent that behaves as the original.
-    fn original(&self, more: &[&str]) -> Option<Running> {
+    pub(crate) fn original(&self, more: &[&str]) -> Option<Running> {
         let script = harness::program::repository().join("tests/fixtures/agent/original.py");
         if !peer::available("python3", "python3") || !peer::available("openssl", "openssl") {
             return None;
@@ -75,7 +75,7 @@ impl Field {
         self.site.path("var/agent").join(name)
     }
 
-    fn serial(&self) -> String {
+    pub(crate) fn serial(&self) -> String {
         openssl(
             &["x509", "-noout", "-serial", "-in"],
             &self.agent_file("agent.crt"),
@@ -92,7 +92,7 @@ fn openssl(args: &[&str], file: &Path) -> String {
 }
 
 /// A self-signed authority: `NAME.crt`, `NAME.key`.
-fn authority(directory: &Path, name: &str) {
+pub(crate) fn authority(directory: &Path, name: &str) {
     Program::foreign("openssl", "openssl")
         .args([
             "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30",
@@ -254,7 +254,7 @@ fn a_certificate_that_runs_out_is_renewed_over_the_connection_that_there_is() {
     let config = field.configure("", "");
     let agent = field.site.path("var/agent");
     let ca = field.site.path("etc/agents");
-    old_certificate(&agent, &ca);
+    certificate(&agent, &ca, "+1 hour");
     let Some(mut original) = field.original(&[]) else {
         return;
     };
@@ -276,8 +276,8 @@ fn a_certificate_that_runs_out_is_renewed_over_the_connection_that_there_is() {
     assert_eq!(renewed(), 2);
 }
 
-/// A certificate for web1 of which little time is left.
-fn old_certificate(agent: &Path, ca: &Path) {
+/// A certificate for web1 until this time, as `date` reads it.
+pub(crate) fn certificate(agent: &Path, ca: &Path, until: &str) {
     let at = agent.display();
     let ca = ca.display();
     let script = format!(
@@ -287,7 +287,7 @@ private_key={ca}/ca.key\ndefault_md=sha256\npolicy=p\nrand_serial=yes\n[p]\ncomm
          echo 'subjectAltName=URI:sitewire:agent:web1' > ext.cnf &&
          openssl req -newkey rsa:2048 -nodes -subj /CN=subject -keyout agent.key -out agent.csr &&
          openssl ca -batch -notext -config ca.cnf -in agent.csr -out agent.crt -extfile ext.cnf \
-             -startdate 20200101000000Z -enddate $(date -u -d '+1 hour' +%Y%m%d%H%M%SZ)"
+             -startdate 20200101000000Z -enddate $(date -u -d '{until}' +%Y%m%d%H%M%SZ)"
     );
     Program::bash(&script).run().success();
 }

@@ -1,8 +1,11 @@
 //! The stories. Each file is one.
 
 mod agent_server_view;
+mod agentd_clock;
 mod agentd_figures;
+mod agentd_guests;
 mod agentpoll_cores;
+mod agentpoll_distrust;
 mod agentpoll_push;
 mod agentpoll_run;
 mod agentpoll_tls;

@@ -50,11 +50,8 @@ trait Core {
     /// The number of the downtime with this comment.
     fn downtime(&self, comment: &str) -> Option<u64>;
     /// The type of the notification of a downtime that somebody removed, its author
-    /// and its comment.
+    /// and its comment. To Icinga 2 it has just ended, as by its time.
     fn cancelled(&self) -> [&'static str; 3];
-    /// Whether it is seen at once that a downtime is over; Icinga 2 looks once a
-    /// minute.
-    fn sees_ends(&self) -> bool;
 }
 
 impl Core for Nagios {
@@ -73,10 +70,6 @@ impl Core for Nagios {
     fn cancelled(&self) -> [&'static str; 3] {
         ["DOWNTIMECANCELLED", "", ""]
     }
-
-    fn sees_ends(&self) -> bool {
-        true
-    }
 }
 
 impl Core for Icinga2 {
@@ -92,10 +85,6 @@ impl Core for Icinga2 {
 
     fn cancelled(&self) -> [&'static str; 3] {
         ["DOWNTIMEEND", "operator", "long work"]
-    }
-
-    fn sees_ends(&self) -> bool {
-        false
     }
 }
 
@@ -181,9 +170,8 @@ impl Story<'_> {
         self.host();
         self.flapping();
         let rest = self.rest_of(&problem);
-        if self.core.sees_ends() {
-            self.downtime(["DOWNTIMEEND", "operator", "short work"]);
-        }
+        // Icinga 2 looks once a minute whether one has ended.
+        self.downtime(["DOWNTIMEEND", "operator", "short work"]);
         self.schedule_downtime(900, "long work");
         let number = wait_for("the core knows the downtime", || {
             self.core.downtime("long work")

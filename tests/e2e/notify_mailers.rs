@@ -3,7 +3,7 @@
 //! openITCOCKPIT's command line, and plugins as Checkmk has them, one by one and
 //! in bulk.
 
-use harness::postfix::{LATER, UNKNOWN};
+use harness::postfix::{LATER, Manner, UNKNOWN};
 use harness::{Authority, Postfix, Site, peer, wait_until};
 use mail_parser::Message;
 
@@ -162,6 +162,34 @@ fn a_real_server_must_prove_who_it_is() {
     let received = mail.header_raw("Received").unwrap_or_default();
     assert!(received.contains("with ESMTPS "), "{received}");
     assert_eq!(postfix.mails("anna").len(), 1);
+    // One that is believed, but is somebody else.
+    let server = authority.server("127.0.0.2");
+    for (encryption, is_wrapped, said) in [("starttls", false, "STARTTLS: "), ("tls", true, "")] {
+        let manner = Manner {
+            tls: Some(&server),
+            is_wrapped,
+            ..Manner::default()
+        };
+        let Some(other) = Postfix::start_with(&["anna"], &manner) else {
+            return;
+        };
+        let lane = lane("post", encryption, &authority).replace(&address, &other.address());
+        let centre = Centre::start(|_| lane);
+        let outcome = centre.deliver(SERVICE);
+        for part in [
+            "temporary failure: ",
+            said,
+            "certificate not valid for name",
+        ] {
+            assert!(
+                outcome[0].contains(part),
+                "{encryption}: {part:?} in {outcome:?}"
+            );
+        }
+        let last = outcome.last().expect("an end");
+        assert!(last.starts_with("ended: expired"), "{outcome:?}");
+        assert!(other.mails("anna").is_empty(), "{encryption}");
+    }
 }
 
 #[test]

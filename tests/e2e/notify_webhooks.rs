@@ -11,7 +11,7 @@ use crate::notify_line::example;
 /// line, status and further headers; the last one for ever. What it was asked it
 /// writes down.
 const SERVER: &str = r#"
-import http.server, json, ssl, sys, time
+import email.utils, http.server, json, ssl, sys, time
 certificate, key, directory = sys.argv[1:]
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
@@ -26,7 +26,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
                                     "body": json.loads(body)}) + "\n")
         self.send_response(int(answer[0]))
         for header in answer[1:]:
-            self.send_header(*header.split(": "))
+            name, value = header.split(": ")
+            if name == "Retry-Date":
+                name, value = "Retry-After", email.utils.formatdate(time.time() + int(value), usegmt=True)
+            self.send_header(name, value)
         self.send_header("Content-Length", "4")
         self.end_headers()
         self.wfile.write(b"said")
@@ -146,7 +149,6 @@ fn what_a_server_answers_decides_and_it_is_left_alone_as_long_as_it_wants() {
     for (answers, verdicts, end) in [
         ("204", &["success"][..], "delivered"),
         ("400", &["permanent failure"], "refused"),
-        ("401", &["permanent failure"], "refused"),
         ("404", &["permanent failure"], "refused"),
         (
             "302|Location: https://127.0.0.1/x",
@@ -161,6 +163,17 @@ fn what_a_server_answers_decides_and_it_is_left_alone_as_long_as_it_wants() {
                 "temporary failure",
                 "success",
             ],
+            "delivered",
+        ),
+        // Another secret heals them.
+        (
+            "401\n407\n200",
+            &["temporary failure", "temporary failure", "success"],
+            "delivered",
+        ),
+        (
+            "429|Retry-Date: 3\n200",
+            &["temporary failure", "success"],
             "delivered",
         ),
         (
@@ -189,11 +202,14 @@ fn what_a_server_answers_decides_and_it_is_left_alone_as_long_as_it_wants() {
             let status = answer.split('|').next().unwrap_or_default();
             let want = format!("{verdict}: 127.0.0.1: HTTP {status}");
             assert!(attempt.starts_with(&want), "{answer}: {attempt}");
-            let Some((_, pause)) = answer.split_once("Retry-After: ") else {
+            let Some((_, header)) = answer.split_once("|Retry-") else {
                 continue;
             };
             let time = |n: usize| asked[n]["time"].as_f64().expect("a time");
+            let (form, pause) = header.split_once(": ").expect("a value");
             let pause: f64 = pause.parse().expect("a number");
+            // A date has whole seconds.
+            let pause = if form == "Date" { pause - 1.0 } else { pause };
             assert!(time(n + 1) - time(n) >= pause, "{answer}: {asked:#?}");
         }
     }

@@ -3,6 +3,11 @@
 //! What the server takes as the kernel prints it is read when it is asked for;
 //! the rest is what the last collection has found.
 
+#[cfg(target_os = "linux")]
+mod clock;
+#[cfg(target_os = "linux")]
+mod units;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -12,7 +17,7 @@ use agent::document::{CustomCheck, Disk, Process, ProcessMemory};
 use objects::{Metric, Perfdata, Range};
 
 use crate::collect::root::{lines, number, text, unix_time, word, words};
-use crate::collect::{Root, uname};
+use crate::collect::{Machine, uname};
 
 /// File systems that Checkmk's `df` does not show.
 const NOT_IN_DF: [&str; 15] = [
@@ -21,10 +26,10 @@ const NOT_IN_DF: [&str; 15] = [
 ];
 
 /// Everything, section by section.
-pub(crate) fn write(document: &Document, root: &Root) -> Vec<u8> {
+pub(crate) fn write(document: &Document, machine: &Machine) -> Vec<u8> {
     let mut output = Output {
         text: Vec::with_capacity(64 << 10),
-        root,
+        machine,
     };
     output.about();
     output.file_systems(document);
@@ -38,7 +43,11 @@ pub(crate) fn write(document: &Document, root: &Root) -> Vec<u8> {
     output.interfaces();
     output.connections();
     output.block_devices();
-    output.units(document);
+    #[cfg(target_os = "linux")]
+    {
+        output.units(document);
+        output.clock(document);
+    }
     output.zones();
     output.raids();
     output.local(document);
@@ -47,7 +56,7 @@ pub(crate) fn write(document: &Document, root: &Root) -> Vec<u8> {
 
 struct Output<'a> {
     text: Vec<u8>,
-    root: &'a Root,
+    machine: &'a Machine,
 }
 
 impl Output<'_> {
@@ -67,7 +76,7 @@ impl Output<'_> {
 
     fn read(&self, path: &str) -> Vec<u8> {
         let mut buffer = Vec::new();
-        let found = self.root.read(path, &mut buffer).map(|_| ());
+        let found = self.machine.root.read(path, &mut buffer).map(|_| ());
         match found {
             Ok(()) => buffer,
             Err(_) => Vec::new(),
@@ -225,7 +234,7 @@ impl Output<'_> {
     }
 
     fn interfaces(&mut self) {
-        let names = names_in(&self.root.path("sys/class/net"));
+        let names = names_in(&self.machine.root.path("sys/class/net"));
         self.section("lnx_if");
         self.line("[start_iplink]");
         for name in &names {
@@ -238,7 +247,7 @@ impl Output<'_> {
             self.bytes(line);
         }
         for name in &names {
-            let path = self.root.path("sys/class/net").join(name);
+            let path = self.machine.root.path("sys/class/net").join(name);
             self.line(&format!("[{name}]"));
             if let Some(speed) = number(&path.join("speed")).filter(|speed| *speed > 0) {
                 self.line(&format!("\tSpeed: {speed}Mb/s"));
@@ -268,7 +277,7 @@ impl Output<'_> {
             (0x1, "UP"),
             (0x10000, "LOWER_UP"),
         ];
-        let path = self.root.path("sys/class/net").join(name);
+        let path = self.machine.root.path("sys/class/net").join(name);
         let flags = word(&path.join("flags"));
         let flags =
             flags.and_then(|flags| i64::from_str_radix(flags.trim_start_matches("0x"), 16).ok());
@@ -331,36 +340,9 @@ impl Output<'_> {
         self.line("[dmsetup_info]");
     }
 
-    /// Services and sockets only, as the server wants them.
-    fn units(&mut self, document: &Document) {
-        let Some(units) = document
-            .systemd_services
-            .done()
-            .filter(|found| !found.is_empty())
-        else {
-            return;
-        };
-        self.section("systemd_units");
-        self.line("[list-unit-files]");
-        self.line("[status]");
-        self.line("[all]");
-        for unit in units {
-            if unit.name.ends_with(".service") || unit.name.ends_with(".socket") {
-                self.line(&format!(
-                    "{} {} {} {} {}",
-                    unit.name,
-                    unit.load_state,
-                    unit.active_state,
-                    unit.sub_state,
-                    one_line(&unit.description)
-                ));
-            }
-        }
-    }
-
     /// `ZONE|MODE|TYPE|MILLIDEGREES` and pairs of a limit and its kind.
     fn zones(&mut self) {
-        let directory = self.root.path("sys/class/thermal");
+        let directory = self.machine.root.path("sys/class/thermal");
         let mut names = names_in(&directory);
         names.retain(|name| name.starts_with("thermal_zone"));
         if names.is_empty() {
@@ -525,10 +507,6 @@ fn limit(range: Option<Range>) -> String {
         true => String::new(),
         false => text,
     }
-}
-
-fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]

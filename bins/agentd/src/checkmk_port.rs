@@ -15,8 +15,8 @@ use tokio::time::timeout;
 
 use crate::board::Board;
 use crate::checkmk;
-use crate::collect::Root;
-use crate::config::Checkmk;
+use crate::collect::Machine;
+use crate::config::Config;
 use crate::server::bind_text;
 
 /// Most clients at a time; others wait.
@@ -37,6 +37,7 @@ pub(crate) struct Port {
 pub(crate) struct Prepared {
     own: Option<(String, Arc<TcpListener>)>,
     from: Arc<[IpNet]>,
+    machine: Arc<Machine>,
 }
 
 impl Port {
@@ -63,8 +64,8 @@ impl Port {
     }
 
     /// Opens the port; nothing changes yet.
-    pub(crate) fn prepare(&self, config: &Checkmk) -> Result<Prepared, String> {
-        let own = match (&config.listen, &self.own) {
+    pub(crate) fn prepare(&self, config: &Config) -> Result<Prepared, String> {
+        let own = match (&config.checkmk.listen, &self.own) {
             (None, _) => None,
             (Some(wanted), Some((address, listener))) if wanted == address => {
                 Some((address.clone(), Arc::clone(listener)))
@@ -73,7 +74,8 @@ impl Port {
         };
         Ok(Prepared {
             own,
-            from: config.from.clone().into(),
+            from: config.checkmk.from.clone().into(),
+            machine: Arc::new(Machine::real(&config.checks)),
         })
     }
 
@@ -91,7 +93,8 @@ impl Port {
             .chain(&self.inherited)
             .map(|listener| {
                 let (listener, board) = (Arc::clone(listener), self.board.clone());
-                tokio::spawn(accept(listener, board, Arc::clone(&prepared.from)))
+                let machine = Arc::clone(&prepared.machine);
+                tokio::spawn(accept(listener, board, Arc::clone(&prepared.from), machine))
             })
             .collect();
     }
@@ -103,7 +106,12 @@ impl Port {
     }
 }
 
-async fn accept(listener: Arc<TcpListener>, board: Board, from: Arc<[IpNet]>) {
+async fn accept(
+    listener: Arc<TcpListener>,
+    board: Board,
+    from: Arc<[IpNet]>,
+    machine: Arc<Machine>,
+) {
     let places = Arc::new(Semaphore::new(CLIENTS));
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else {
@@ -122,9 +130,9 @@ async fn accept(listener: Arc<TcpListener>, board: Board, from: Arc<[IpNet]>) {
             tracing::info!("{peer} is not among those of `checkmk-from`");
             continue;
         }
-        let board = board.clone();
+        let answer = answer(stream, board.clone(), Arc::clone(&machine));
         tokio::spawn(async move {
-            if !matches!(timeout(PATIENCE, answer(stream, board)).await, Ok(Ok(()))) {
+            if !matches!(timeout(PATIENCE, answer).await, Ok(Ok(()))) {
                 tracing::info!("{peer} did not wait for the sections of Checkmk");
             }
             drop(place);
@@ -132,15 +140,14 @@ async fn accept(listener: Arc<TcpListener>, board: Board, from: Arc<[IpNet]>) {
     }
 }
 
-async fn answer(mut stream: TcpStream, board: Board) -> std::io::Result<()> {
+async fn answer(mut stream: TcpStream, board: Board, machine: Arc<Machine>) -> std::io::Result<()> {
     let mut documents = board.changed();
     while board.document().collected.is_none() {
         documents.changed().await.map_err(std::io::Error::other)?;
     }
-    // It reads files of the kernel.
-    let text = tokio::task::spawn_blocking(move || {
-        checkmk::write(&board.document().document, &Root::real())
-    });
+    // It reads files of the kernel, and asks others on this machine.
+    let text =
+        tokio::task::spawn_blocking(move || checkmk::write(&board.document().document, &machine));
     stream.write_all(&text.await?).await?;
     stream.shutdown().await
 }

@@ -11,7 +11,8 @@ mod exporters;
 mod growth;
 mod http;
 #[cfg(target_os = "linux")]
-mod linux;
+pub(crate) mod linux;
+mod machine;
 mod origin;
 mod packages;
 mod part;
@@ -35,6 +36,7 @@ use crate::config::{Checks, Config};
 use docker::Containers;
 #[cfg(target_os = "linux")]
 use linux as platform;
+pub(crate) use machine::Machine;
 use part::{Collector, Key};
 pub(crate) use platform::uname;
 #[cfg(not(target_os = "linux"))]
@@ -52,7 +54,7 @@ pub(crate) const FIRST_SAMPLE: Duration = Duration::from_secs(1);
 const EXPORTERS_AT_ONCE: usize = 4;
 
 /// Parts that tell what counters grew by: they must have been read before.
-const RATES: [Key; 4] = [Key::Cpu, Key::DiskIo, Key::NetIo, Key::Docker];
+const RATES: [Key; 5] = [Key::Cpu, Key::DiskIo, Key::NetIo, Key::Docker, Key::Libvirt];
 
 /// Collects until it is stopped.
 pub(crate) struct Collecting {
@@ -79,7 +81,7 @@ pub(crate) fn start(config: &Config, board: Board) -> io::Result<Collecting> {
     let exporters = exporters::jobs(&config.prometheus, &beside.exporters, &board);
     let inventory = packages::job(&config.packages, &board, &stop);
     let rounds = {
-        let mut round = round(&config.checks, &Root::real());
+        let mut round = round(&config.checks, &Machine::real(&config.checks));
         let (interval, stop) = (config.checks.interval, stop.clone());
         thread::Builder::new()
             .name("rounds".to_owned())
@@ -144,7 +146,7 @@ pub(crate) fn once(config: &Config, sample: Duration) -> Result<Published, agent
     let beside = Beside::default();
     let plugins = custom::jobs(&config.custom, &beside.plugins, &Stop::default());
     let plugins = Schedule::start(plugins, config.custom.workers);
-    let mut round = round(&config.checks, &Root::real());
+    let mut round = round(&config.checks, &Machine::real(&config.checks));
     let start = Instant::now();
     round.prime(&RATES);
     thread::sleep(sample.saturating_sub(start.elapsed()));
@@ -182,6 +184,10 @@ const DISKS: usize = 2;
 const SYSTEMD: usize = 3;
 #[cfg(unix)]
 const DOCKER: usize = 4;
+#[cfg(target_os = "linux")]
+const CLOCK: usize = 5;
+#[cfg(target_os = "linux")]
+const LIBVIRT: usize = 6;
 
 /// In a second, as the kernel counts the time of processors; none where it does
 /// not show what it has counted.
@@ -194,9 +200,9 @@ pub(crate) fn clock_ticks() -> Option<f64> {
 
 /// The collectors that are wanted: those of the platform, and those that are
 /// the same on more than one.
-fn round(checks: &Checks, root: &Root) -> Round {
+fn round(checks: &Checks, machine: &Machine) -> Round {
     let mut round = Round::new(checks.interval);
-    let collectors = platform::collectors(checks, root);
+    let collectors = platform::collectors(checks, machine);
     for (is_wanted, key, lane, deadline, collector) in collectors.into_iter().chain(shared(checks))
     {
         if is_wanted {

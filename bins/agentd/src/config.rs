@@ -13,6 +13,7 @@ mod sitewire;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Read as _};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -144,6 +145,9 @@ pub(crate) struct Checks {
     pub(crate) sensors: bool,
     pub(crate) users: bool,
     pub(crate) ntp: bool,
+    /// Where a chronyd takes commands, and where an ntpd is asked.
+    pub(crate) chrony: SocketAddr,
+    pub(crate) ntp_server: SocketAddr,
     pub(crate) systemd: bool,
     pub(crate) launchd: bool,
     pub(crate) windows_services: bool,

@@ -201,7 +201,7 @@ impl Daemon {
         let push = push.then(|| push::prepare(config, server::hostname()));
         Ok(Prepared {
             server: server.transpose()?,
-            checkmk: self.checkmk.prepare(&config.checkmk)?,
+            checkmk: self.checkmk.prepare(config)?,
             push: push.transpose()?,
         })
     }

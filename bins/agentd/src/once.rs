@@ -12,7 +12,7 @@ use program::{Failure, Status};
 use crate::board::Published;
 use crate::cli::{Args, Format};
 use crate::collect::root::unix_time;
-use crate::collect::{self, Root};
+use crate::collect::{self, Machine, Root};
 use crate::config::{Config, Severity, worst};
 use crate::{checkmk, places, prometheus};
 
@@ -34,7 +34,7 @@ pub(crate) fn run(args: &Args) -> Result<(Vec<u8>, Status), Failure> {
             text.push(b'\n');
             text
         }
-        Format::Checkmk => checkmk::write(&published.document, &Root::real()),
+        Format::Checkmk => checkmk::write(&published.document, &Machine::real(&config.checks)),
         Format::Prometheus => prometheus::write(&published, &Root::real()).into_bytes(),
         Format::Nagios => return Ok(plugin(args.check.as_deref(), &published)),
     };

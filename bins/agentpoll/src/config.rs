@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use nagios::object::ILLEGAL_CHARACTERS;
 use nagios::passive::Core;
-use program::Address;
 use program::config::{Table, Value};
+use program::connection::{Limits, Target};
+use program::{Address, Failure, tls};
 
 mod host;
 
@@ -91,9 +92,20 @@ pub(crate) enum Output {
     /// The command pipe of a core.
     Commands { pipe: PathBuf, reader: Reader },
     /// The Livestatus socket of a core.
-    Livestatus { address: Address, reader: Reader },
+    Livestatus { core: Livestatus, reader: Reader },
     /// A file, or standard output, with a JSON object a line.
     Json { file: Option<PathBuf> },
+}
+
+/// Where a core's Livestatus is, and with TLS whom we believe to be it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Livestatus {
+    pub(crate) address: Address,
+    ca: Option<PathBuf>,
+    /// Ours, and its key.
+    identity: Option<(PathBuf, PathBuf)>,
+    /// Whom its certificate is for, if not the host.
+    name: Option<String>,
 }
 
 /// How a core reads results.
@@ -102,6 +114,24 @@ pub(crate) struct Reader {
     pub(crate) core: Core,
     /// What it does not take in names.
     pub(crate) illegal: String,
+}
+
+impl Livestatus {
+    /// Reads the files that TLS needs: who renews them tells nobody.
+    pub(crate) fn target(&self, limits: Limits) -> Result<Target, Failure> {
+        let (certificate, key) = match &self.identity {
+            Some((certificate, key)) => (Some(certificate.as_path()), Some(key.as_path())),
+            None => (None, None),
+        };
+        let options = tls::Options {
+            ca: self.ca.as_deref(),
+            certificate,
+            key,
+            name: self.name.as_deref(),
+            peer: "core",
+        };
+        Target::with_tls(self.address.clone(), limits, options)
+    }
 }
 
 impl Config {
@@ -339,10 +369,10 @@ fn parse_output(mut table: Table, problems: &mut Vec<String>) -> Option<Output> 
             pipe.map(|pipe| Output::Commands { pipe, reader })
         }
         "livestatus" => {
-            let address = table.require("socket", livestatus_address, problems);
+            let core = livestatus(&mut table, problems);
             // livestatusd takes every character.
             let reader = reader(&mut table, "", problems);
-            address.map(|address| Output::Livestatus { address, reader })
+            core.map(|core| Output::Livestatus { core, reader })
         }
         "json" => {
             let file = table.require("file", Table::path, problems);
@@ -362,14 +392,31 @@ fn parse_output(mut table: Table, problems: &mut Vec<String>) -> Option<Output> 
     output
 }
 
-fn livestatus_address(value: Value) -> Result<Address, String> {
-    let address: Address = Table::parsed(value)?;
-    match address {
-        Address::Tls { .. } => {
-            Err("names a server with TLS, to which results cannot go".to_owned())
-        }
-        other => Ok(other),
+fn livestatus(table: &mut Table, problems: &mut Vec<String>) -> Option<Livestatus> {
+    let address = table.require("socket", Table::parsed::<Address>, problems);
+    let ca = table.take("ca", Table::path, problems);
+    let certificate = table.take("certificate", Table::path, problems);
+    let key = table.take("key", Table::path, problems);
+    let name = table.take("tls_name", Table::text, problems);
+    let address = address?;
+    let is_tls = matches!(address, Address::Tls { .. });
+    if certificate.is_some() != key.is_some() {
+        problems.push(table.problem("`certificate` and `key` belong together"));
+        return None;
     }
+    if is_tls != ca.is_some() || !is_tls && (key.is_some() || name.is_some()) {
+        problems.push(table.problem(match is_tls {
+            true => "`ca` is missing: the CA that vouches for the core",
+            false => "`ca`, `certificate`, `key` and `tls_name` are for tls:HOST:PORT",
+        }));
+        return None;
+    }
+    Some(Livestatus {
+        address,
+        ca,
+        identity: certificate.zip(key),
+        name,
+    })
 }
 
 fn reader(table: &mut Table, illegal: &str, problems: &mut Vec<String>) -> Reader {

@@ -118,9 +118,7 @@ pub(crate) fn open(output: &Output) -> Box<dyn Way> {
             mode,
         } => Box::new(check_results::Spool::new(directory, reader, mode)),
         Output::Commands { pipe, reader } => Box::new(commands::Pipe::new(pipe, reader)),
-        Output::Livestatus { address, reader } => {
-            Box::new(livestatus::Livestatus::new(address, reader))
-        }
+        Output::Livestatus { core, reader } => Box::new(livestatus::Livestatus::new(core, reader)),
         Output::Json { file } => Box::new(json::Json::new(file)),
     }
 }
@@ -130,7 +128,7 @@ pub(crate) fn name(output: &Output) -> String {
     match output {
         Output::CheckResults { directory, .. } => format!("check-results {}", directory.display()),
         Output::Commands { pipe, .. } => format!("commands {}", pipe.display()),
-        Output::Livestatus { address, .. } => format!("livestatus {address}"),
+        Output::Livestatus { core, .. } => format!("livestatus {}", core.address),
         Output::Json { file: Some(file) } => format!("json {}", file.display()),
         Output::Json { file: None } => "json -".to_owned(),
     }

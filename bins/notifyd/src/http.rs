@@ -180,11 +180,12 @@ impl Trouble {
     }
 }
 
-/// What a status says of what was sent.
+/// What a status says of what was sent. That somebody does not believe our secret
+/// (401, 407) is healed by another one, so what waits for that is not lost.
 pub(crate) fn judge(status: u16) -> Verdict {
     match status {
         200..=299 => Verdict::Delivered,
-        408 | 425 | 429 | 500..=599 => Verdict::Temporary,
+        401 | 407 | 408 | 425 | 429 | 500..=599 => Verdict::Temporary,
         _ => Verdict::Permanent,
     }
 }

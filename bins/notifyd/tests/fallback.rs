@@ -73,6 +73,39 @@ fn what_is_not_acknowledged_is_delivered_here_and_the_late_copy_is_not_delivered
 }
 
 #[test]
+fn a_site_delivers_forwards_or_does_both_as_its_configuration_says() {
+    let lane = "[[lane]]\nname = 'sms'\nscript = '@plugin'\n";
+    for (mode, forwards, lanes, here, there) in [
+        ("local delivery", false, lane, 1, 0),
+        ("forward", true, "", 0, 1),
+        ("both", true, lane, 1, 1),
+    ] {
+        let central = central();
+        let link = central.path("link");
+        let rest = format!(
+            "[[peer]]\nsite = 'central'\nconnect = 'unix:{}'\nsend = {forwards}\n{lanes}",
+            link.display()
+        );
+        let remote = Site::new("remote1", &rest);
+        remote.script("plugin", "echo $NOTIFY_ID >>@log");
+        let (hub, daemon) = (central.start(), remote.start());
+        let id = submit(&remote);
+        wait_until("it has ended everywhere", || {
+            ended(&remote, 1) && ended(&central, there)
+        });
+        assert_eq!(remote.lines("log").len(), here, "{mode}");
+        assert_eq!(central.lines("log").len() as u64, there, "{mode}");
+        let known = remote.lines("log").into_iter().chain(central.lines("log"));
+        assert!(
+            known.into_iter().all(|line| line == id.to_string()),
+            "{mode}"
+        );
+        daemon.terminate();
+        hub.terminate();
+    }
+}
+
+#[test]
 fn what_is_acknowledged_in_time_is_delivered_there_only() {
     let central = central();
     let remote = remote(&central, "1s");

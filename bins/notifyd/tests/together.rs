@@ -78,6 +78,82 @@ fn a_bulk_is_one_call_with_one_verdict_and_survives_a_kill() {
     daemon.terminate();
 }
 
+/// By what is collected, and which of the four are in one bulk then.
+const BY: [(&str, &str, &[&[usize]]); 7] = [
+    ("host", "'host'", &[&[0, 1], &[2, 3]]),
+    ("site", "'site'", &[&[0, 1, 2], &[3]]),
+    ("rule", "'rule'", &[&[0, 3], &[1, 2]]),
+    ("service", "'service'", &[&[0, 2, 3], &[1]]),
+    ("state", "'state'", &[&[0, 1, 3], &[2]]),
+    ("group", "'HOSTGROUPNAMES'", &[&[0, 3], &[1, 2]]),
+    ("two", "'site', 'host'", &[&[0, 1], &[2], &[3]]),
+];
+
+#[test]
+fn what_a_bulk_has_in_common_is_what_the_lane_says() {
+    let lanes = BY.map(|(name, by, _)| {
+        format!(
+            "[[lane]]\nname = '{name}'\nscript = '@{name}'\n\
+             [lane.bulk]\nby = [{by}]\ninterval = '100ms'\n"
+        )
+    });
+    let text = format!("[rules]\nfile = '@rules.toml'\n{}", lanes.concat());
+    let site = Site::new("central", &text);
+    let all = BY.map(|(name, ..)| format!("'{name}'")).join(", ");
+    let rule = |name: &str, group: &str| {
+        format!("[[rule]]\nname = '{name}'\n{group} = 'linux'\nlanes = [{all}]\n")
+    };
+    let rules = rule("linux", "host_group") + &rule("others", "not_host_group");
+    std::fs::write(site.path("rules.toml"), format!("match = 'first'\n{rules}")).unwrap();
+    for (name, ..) in BY {
+        site.script(
+            name,
+            &format!("# Bulk: yes\necho $(sed -n 's/^ID=//p') >>@log.{name}"),
+        );
+    }
+    let daemon = site.start();
+    ask(&site, &pause(None, None));
+    let ids = [
+        ("central", "a", "x", "CRITICAL", "linux"),
+        ("central", "a", "y", "CRITICAL", "windows"),
+        ("central", "b", "x", "WARNING", "windows"),
+        ("remote1", "b", "x", "CRITICAL", "linux"),
+    ]
+    .map(|(from, host, service, state, group)| {
+        let one = support::notification(
+            from,
+            &[
+                ("HOSTNAME", host),
+                ("SERVICEDESC", service),
+                ("SERVICESTATE", state),
+                ("HOSTGROUPNAMES", group),
+            ],
+        );
+        site.drop_file(&one.id.to_string(), one.print().unwrap().as_bytes());
+        one.id.to_string()
+    });
+    for (name, ..) in BY {
+        wait_until("they are collected", || lane(&site, name)["collected"] == 4);
+    }
+    resume(&site);
+    for (name, _, want) in BY {
+        let log = format!("log.{name}");
+        wait_until("all are told", || {
+            site.lines(&log).concat().matches('-').count() == 16
+        });
+        let mut found: Vec<Vec<usize>> = Vec::new();
+        for line in site.lines(&log) {
+            let at = |id: &str| ids.iter().position(|known| known == id).unwrap();
+            let mut numbers: Vec<usize> = line.split_whitespace().map(at).collect();
+            numbers.sort_unstable();
+            found.push(numbers);
+        }
+        found.sort();
+        assert_eq!(found, want, "by {name}");
+    }
+    daemon.terminate();
+}
+
 #[test]
 fn a_storm_ends_in_few_deliveries_that_list_every_id_once() {
     let storm = "[lane.storm]\nat_most = [{count = 2, within = '10s'}]\n";

@@ -1,5 +1,7 @@
 //! Plugins of the administrator: run from time to time, and what became of each.
 
+#[cfg(any(test, windows))]
+mod windows;
 mod words;
 
 use std::collections::BTreeMap;
@@ -82,14 +84,7 @@ impl Plugin {
         if let Some(problem) = &check.problem {
             return Err(problem.clone());
         }
-        let (words, input) = match check.shell.as_str() {
-            "" => (words::split(&check.command)?, Vec::new()),
-            // It reads the command as if somebody typed it.
-            shell => {
-                let line = format!("{}\n", check.command);
-                (vec![shell.to_owned()], line.into_bytes())
-            }
-        };
+        let (words, input) = command(check)?;
         let shown = words.join(" ");
         let mut words = words.into_iter().map(OsString::from);
         Ok(Self {
@@ -147,6 +142,24 @@ impl Plugin {
     }
 }
 
+/// Program and arguments, and what the program reads.
+#[cfg(not(windows))]
+fn command(check: &config::CustomCheck) -> Result<(Vec<String>, Vec<u8>), String> {
+    match check.shell.as_str() {
+        "" => Ok((words::split(&check.command)?, Vec::new())),
+        // It reads the command as if somebody typed it.
+        shell => {
+            let line = format!("{}\n", check.command);
+            Ok((vec![shell.to_owned()], line.into_bytes()))
+        }
+    }
+}
+
+#[cfg(windows)]
+fn command(check: &config::CustomCheck) -> Result<(Vec<String>, Vec<u8>), String> {
+    windows::command(check).map(|words| (words, Vec::new()))
+}
+
 fn result(rc: i64, stdout: Vec<u8>) -> CustomCheck {
     CustomCheck {
         stdout: match String::from_utf8(stdout) {
@@ -177,7 +190,7 @@ mod tests {
 
     use super::*;
 
-    fn check(command: &str) -> config::CustomCheck {
+    pub(super) fn check(command: &str) -> config::CustomCheck {
         config::CustomCheck {
             name: "x".to_owned(),
             command: command.to_owned(),

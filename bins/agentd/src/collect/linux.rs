@@ -6,31 +6,35 @@ mod cpu;
 mod dbus;
 mod disk_io;
 mod disks;
+pub(crate) mod libvirt;
 mod memory;
 mod mount_table;
 mod names;
 mod network;
-mod ntp;
+pub(crate) mod ntp;
+pub(crate) mod others;
 mod processes;
 mod sensors;
+mod stream;
 mod system;
 mod systemd;
+pub(crate) mod unit_details;
 mod users;
 
 use super::{
-    AT_ONCE, DEVICES, DISKS, FILES, SOON, SYSTEMD, Uname, Wanted, growth, origin, part, root,
-    traffic,
+    AT_ONCE, CLOCK, DEVICES, DISKS, FILES, LIBVIRT, Machine, SOON, SYSTEMD, Uname, Wanted, growth,
+    origin, part, root, traffic,
 };
 use crate::config::Checks;
 use cpu::Processors;
 use disk_io::BlockDevices;
 use disks::FileSystems;
+use libvirt::Guests;
 use memory::{LoadAverages, MainMemory, SwapSpace};
 use network::{Links, Traffic};
 use ntp::Clock;
 use part::Key;
 use processes::Processes;
-use root::Root;
 use sensors::Thermometers;
 use system::Origin;
 pub(super) use system::{System, uptime};
@@ -38,9 +42,9 @@ use systemd::Units;
 use users::Logins;
 
 /// What can be found out here.
-pub(super) fn collectors(checks: &Checks, root: &Root) -> Vec<Wanted> {
-    let root = || root.clone();
-    let bus = std::env::var("DBUS_SYSTEM_BUS_ADDRESS").ok();
+pub(super) fn collectors(checks: &Checks, machine: &Machine) -> Vec<Wanted> {
+    let root = || machine.root.clone();
+    let others = &machine.others;
     vec![
         (
             true,
@@ -98,7 +102,15 @@ pub(super) fn collectors(checks: &Checks, root: &Root) -> Vec<Wanted> {
             AT_ONCE,
             Box::new(Logins::new(root())),
         ),
-        (checks.ntp, Key::Ntp, FILES, AT_ONCE, Box::new(Clock)),
+        (
+            checks.ntp,
+            Key::Ntp,
+            CLOCK,
+            AT_ONCE,
+            Box::new(Clock {
+                keepers: others.keepers.clone(),
+            }),
+        ),
         (
             checks.processes,
             Key::Processes,
@@ -132,7 +144,14 @@ pub(super) fn collectors(checks: &Checks, root: &Root) -> Vec<Wanted> {
             Key::SystemdServices,
             SYSTEMD,
             SOON,
-            Box::new(Units::new(root(), bus.as_deref())),
+            Box::new(Units::new(others.systemd())),
+        ),
+        (
+            checks.libvirt,
+            Key::Libvirt,
+            LIBVIRT,
+            SOON,
+            Box::new(Guests::new(&machine.root, others.libvirt.as_deref())),
         ),
     ]
 }

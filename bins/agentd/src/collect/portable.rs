@@ -20,12 +20,12 @@ use super::growth::Growth;
 use super::part::{Collector, Finding, Key, Part};
 use super::root::{Root, per_second, percentage, unix_time};
 use super::traffic::Counters;
-use super::{AT_ONCE, DEVICES, DISKS, FILES, SOON, Uname, Wanted, origin};
+use super::{AT_ONCE, DEVICES, DISKS, FILES, Machine, SOON, Uname, Wanted, origin};
 use crate::config::Checks;
 use processes::Processes;
 
 /// What can be found out here.
-pub(super) fn collectors(checks: &Checks, _: &Root) -> Vec<Wanted> {
+pub(super) fn collectors(checks: &Checks, _: &Machine) -> Vec<Wanted> {
     let mut collectors: Vec<Wanted> = vec![
         (
             true,

@@ -85,7 +85,7 @@ fn in_directory(name: &str) -> PathBuf {
 fn default(keys: &mut Keys<'_, '_>, own: &Own) -> (Web, Tls, Checks, PathBuf) {
     let tls = tls(keys, own);
     let web = web(keys, own, &tls);
-    let checks = checks(keys);
+    let checks = checks(keys, own);
     let custom = keys.path("customchecks", &in_directory("customchecks.ini"));
     for key in WITHOUT_MEANING {
         keys.ignore(key);
@@ -184,7 +184,7 @@ fn level(keys: &mut Keys<'_, '_>, safe: bool) -> Level {
     }
 }
 
-fn checks(keys: &mut Keys<'_, '_>) -> Checks {
+fn checks(keys: &mut Keys<'_, '_>, own: &Own) -> Checks {
     let interval = keys.integer("interval", 30);
     if interval < 1 {
         keys.refuse(
@@ -206,6 +206,8 @@ fn checks(keys: &mut Keys<'_, '_>) -> Checks {
         sensors: keys.flag("sensorstats", false),
         users: keys.flag("userstats", true),
         ntp: keys.flag("ntp", true),
+        chrony: own.chrony,
+        ntp_server: own.ntp,
         systemd: keys.flag("systemdservices", true),
         launchd: keys.flag("launchdservices", false),
         windows_services: keys.flag("winservices", true),

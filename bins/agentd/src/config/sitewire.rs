@@ -2,7 +2,7 @@
 //! it, so that a file with it serves both.
 
 use std::fs;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use data_encoding::HEXLOWER_PERMISSIVE;
@@ -27,6 +27,8 @@ pub(super) struct Own {
     pub(super) output: usize,
     pub(super) checkmk_address: Option<String>,
     pub(super) checkmk_from: Vec<IpNet>,
+    pub(super) chrony: SocketAddr,
+    pub(super) ntp: SocketAddr,
 }
 
 pub(super) fn read(keys: &mut Keys<'_, '_>) -> Own {
@@ -57,6 +59,8 @@ pub(super) fn read(keys: &mut Keys<'_, '_>) -> Own {
         output: positive(keys, "customcheck-output", 1 << 20),
         checkmk_address: Some(address).filter(|address| !address.is_empty()),
         checkmk_from: networks(keys, "checkmk-from"),
+        chrony: local_port(keys, "chrony-address", 323),
+        ntp: local_port(keys, "ntp-address", 123),
     }
 }
 
@@ -151,6 +155,16 @@ fn positive(keys: &mut Keys<'_, '_>, key: &'static str, default: usize) -> usize
             default
         }
     }
+}
+
+/// An address with its port; without the key that port of this machine.
+fn local_port(keys: &mut Keys<'_, '_>, key: &'static str, port: u16) -> SocketAddr {
+    let usual = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let text = keys.text(key, &usual.to_string());
+    text.parse().unwrap_or_else(|_| {
+        keys.refuse(key, format!("`{text}` is not of the form ADDRESS:PORT"));
+        usual
+    })
 }
 
 fn has_port(address: &str) -> bool {

@@ -143,7 +143,15 @@ fn every_mistake_is_told_with_its_place() {
         ("[[output]]\nkind = \"json\"", "`file` is missing"),
         (
             "[[output]]\nkind = \"livestatus\"\nsocket = \"tls:a:1\"",
-            "results cannot go",
+            "`ca` is missing",
+        ),
+        (
+            "[[output]]\nkind = \"livestatus\"\nsocket = \"tls:a:1\"\nca = \"/c\"\nkey = \"/k\"",
+            "belong together",
+        ),
+        (
+            "[[output]]\nkind = \"livestatus\"\nsocket = \"tcp:a:1\"\nca = \"/c\"",
+            "are for tls:HOST:PORT",
         ),
         ("[receive]\naddress = \"0.0.0.0:1\"", "plain text"),
     ] {

@@ -1,33 +1,25 @@
-//! The Livestatus socket of a core, Unix or TCP.
+//! The Livestatus socket of a core: Unix, TCP or TLS.
 
 use std::time::Duration;
 
 use objects::CheckResult;
-use program::Address;
-use program::connection::{Limits, Target};
+use program::connection::Limits;
 
 use super::{Error, Way};
-use crate::config::Reader;
+use crate::config::{self, Reader};
 use crate::core::TIMEOUT;
 
 /// How long connecting may take.
 const CONNECT: Duration = Duration::from_secs(5);
 
 pub(super) struct Livestatus {
-    target: Target,
+    core: config::Livestatus,
     reader: Reader,
 }
 
 impl Livestatus {
-    pub(super) fn new(address: Address, reader: Reader) -> Self {
-        let limits = Limits {
-            connect: Some(CONNECT),
-            silence: Some(TIMEOUT),
-        };
-        Self {
-            target: Target::new(address, limits),
-            reader,
-        }
+    pub(super) fn new(core: config::Livestatus, reader: Reader) -> Self {
+        Self { core, reader }
     }
 }
 
@@ -47,7 +39,11 @@ impl Way for Livestatus {
                 Err(_) => text.truncate(start),
             }
         }
-        let mut connection = self.target.connect()?;
+        let target = self.core.target(Limits {
+            connect: Some(CONNECT),
+            silence: Some(TIMEOUT),
+        })?;
+        let mut connection = target.connect()?;
         connection.send(&text)?;
         connection.finish()?;
         // A core does not answer commands that it likes, but closes when it has
@@ -62,9 +58,12 @@ impl Way for Livestatus {
             answer.extend_from_slice(&piece[..len.min(1024)]);
             answer.truncate(1024);
         }
+        if connection.was_cut_off() {
+            return Err(format!("{target}: the connection was cut off").into());
+        }
         match answer.trim_ascii() {
             [] => Ok(()),
-            words => Err(format!("{}: {}", self.target, program::log::quote(words, 200)).into()),
+            words => Err(format!("{target}: {}", program::log::quote(words, 200)).into()),
         }
     }
 }

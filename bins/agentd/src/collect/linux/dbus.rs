@@ -1,10 +1,15 @@
-//! As much of D-Bus as it takes to ask one question over the system's bus: the
-//! greeting, a call without arguments, and reading strings out of its answer.
+//! As much of D-Bus as it takes to ask questions over the system's bus: the
+//! greeting, calls whose arguments are strings, and reading values out of the
+//! answers.
 
-use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::net::UnixStream;
+use std::io::{self, ErrorKind};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
+
+use super::stream::Stream;
+
+/// Where the system's bus usually is, below the root.
+pub(crate) const SOCKET: &str = "run/dbus/system_bus_socket";
 
 /// Longest message that is read; the bus itself takes no longer ones.
 const MAX_MESSAGE: usize = 128 << 20;
@@ -18,6 +23,14 @@ const INTERFACE: u8 = 2;
 const MEMBER: u8 = 3;
 const REPLY_SERIAL: u8 = 5;
 const DESTINATION: u8 = 6;
+const SIGNATURE: u8 = 8;
+
+/// A flag of a call: nobody is started to answer it.
+const NO_AUTO_START: u8 = 2;
+
+/// So many calls wait for their answers at a time: what is written must find
+/// room while nobody reads.
+const AT_ONCE: usize = 64;
 
 /// What is asked, and of whom.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +39,7 @@ pub(crate) struct Method<'a> {
     pub(crate) path: &'a str,
     pub(crate) interface: &'a str,
     pub(crate) member: &'a str,
+    pub(crate) arguments: &'a [&'a str],
 }
 
 const HELLO: Method<'static> = Method {
@@ -33,6 +47,7 @@ const HELLO: Method<'static> = Method {
     path: "/org/freedesktop/DBus",
     interface: "org.freedesktop.DBus",
     member: "Hello",
+    arguments: &[],
 };
 
 /// The body of an answer.
@@ -44,31 +59,95 @@ pub(crate) struct Body {
 
 /// Connects, asks, and gives the body of the answer.
 pub(crate) fn call(socket: &Path, method: Method<'_>, deadline: Instant) -> io::Result<Body> {
-    let mut bus = Bus {
-        stream: UnixStream::connect(socket)?,
-        deadline,
-    };
-    bus.greet()?;
-    bus.call(1, HELLO)?;
-    bus.call(2, method)
+    Bus::connect(socket, deadline)?.call(method)
 }
 
-struct Bus {
-    stream: UnixStream,
-    deadline: Instant,
+/// A property of an object, asked for with `Get`; its value is a variant.
+pub(crate) fn property<'a>(
+    destination: &'a str,
+    path: &'a str,
+    arguments: &'a [&'a str; 2],
+) -> Method<'a> {
+    Method {
+        destination,
+        path,
+        interface: "org.freedesktop.DBus.Properties",
+        member: "Get",
+        arguments,
+    }
+}
+
+/// The system's bus, for a few questions.
+pub(crate) struct Bus {
+    stream: Stream,
+    /// Of the last call.
+    serial: u32,
 }
 
 impl Bus {
+    /// All that is asked must be answered by the deadline.
+    pub(crate) fn connect(socket: &Path, deadline: Instant) -> io::Result<Self> {
+        let mut bus = Self {
+            stream: Stream::connect(socket, deadline)?,
+            serial: 0,
+        };
+        bus.greet()?;
+        bus.call(HELLO)?;
+        Ok(bus)
+    }
+
+    pub(crate) fn call(&mut self, method: Method<'_>) -> io::Result<Body> {
+        let mut answers = self.call_all(&[method])?;
+        answers.pop().ok_or_else(cut)?
+    }
+
+    /// Asks all of it before the first answer has come, which saves the waiting.
+    /// What was refused is an error in its place.
+    pub(crate) fn call_all(&mut self, methods: &[Method<'_>]) -> io::Result<Vec<io::Result<Body>>> {
+        let mut answers = Vec::with_capacity(methods.len());
+        for some in methods.chunks(AT_ONCE) {
+            let mut calls = Vec::new();
+            let first = self.serial + 1;
+            for method in some {
+                self.serial += 1;
+                calls.extend_from_slice(&encode_call(self.serial, *method));
+            }
+            self.stream.write(&calls)?;
+            answers.extend(self.read_answers(first, some.len())?);
+        }
+        Ok(answers)
+    }
+
+    /// The answers to so many calls, in the order of these.
+    fn read_answers(&mut self, first: u32, count: usize) -> io::Result<Vec<io::Result<Body>>> {
+        let mut found: Vec<Option<io::Result<Body>>> = Vec::new();
+        found.resize_with(count, || None);
+        while found.iter().any(Option::is_none) {
+            // There are signals in between.
+            let message = self.read_message()?;
+            let number = message.reply_serial.and_then(|to| to.checked_sub(first));
+            let place = number.and_then(|number| found.get_mut(number as usize));
+            if let Some(place) = place {
+                *place = Some(match message.kind {
+                    METHOD_RETURN => Ok(message.body),
+                    _ => Err(io::Error::other(message.body.first_string())),
+                });
+            }
+        }
+        Ok(found.into_iter().flatten().collect())
+    }
+
     /// Who we are the bus knows from the socket.
     fn greet(&mut self) -> io::Result<()> {
         let uid = rustix::process::geteuid().as_raw().to_string();
         let uid: String = uid.bytes().map(|byte| format!("{byte:02x}")).collect();
-        self.write(format!("\0AUTH EXTERNAL {uid}\r\n").as_bytes())?;
+        self.stream
+            .write(format!("\0AUTH EXTERNAL {uid}\r\n").as_bytes())?;
         // Byte by byte: what comes after the line would be a message.
         let mut line = Vec::new();
         while !line.ends_with(b"\r\n") {
             let mut byte = [0];
-            self.read(&mut byte)?;
+            self.stream.read(&mut byte)?;
             line.push(byte[0]);
             if line.len() > 1000 {
                 return Err(wrong("its greeting has no end"));
@@ -78,57 +157,16 @@ impl Bus {
             let line = String::from_utf8_lossy(line.trim_ascii()).into_owned();
             return Err(io::Error::new(ErrorKind::PermissionDenied, line));
         }
-        self.write(b"BEGIN\r\n")
-    }
-
-    fn call(&mut self, serial: u32, method: Method<'_>) -> io::Result<Body> {
-        self.write(&encode_call(serial, method))?;
-        loop {
-            // There are signals in between.
-            let message = self.read_message()?;
-            if message.reply_serial != Some(serial) {
-                continue;
-            }
-            return match message.kind {
-                METHOD_RETURN => Ok(message.body),
-                _ => Err(io::Error::other(message.body.first_string())),
-            };
-        }
+        self.stream.write(b"BEGIN\r\n")
     }
 
     fn read_message(&mut self) -> io::Result<Message> {
         let mut bytes = vec![0; FIXED];
-        self.read(&mut bytes)?;
+        self.stream.read(&mut bytes)?;
         let length = message_length(&bytes)?;
         bytes.resize(length, 0);
-        self.read(&mut bytes[FIXED..])?;
+        self.stream.read(&mut bytes[FIXED..])?;
         Message::decode(&bytes)
-    }
-
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<()> {
-        let mut read = 0;
-        while read < buffer.len() {
-            self.limit()?;
-            match self.stream.read(&mut buffer[read..]) {
-                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
-                Ok(n) => read += n,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.limit()?;
-        self.stream.write_all(bytes)
-    }
-
-    fn limit(&self) -> io::Result<()> {
-        let patience = self.deadline.saturating_duration_since(Instant::now());
-        let patience = Some(patience.max(Duration::from_millis(1)));
-        self.stream.set_read_timeout(patience)?;
-        self.stream.set_write_timeout(patience)
     }
 }
 
@@ -142,16 +180,33 @@ fn encode_call(serial: u32, method: Method<'_>) -> Vec<u8> {
     ] {
         fields.resize(fields.len().next_multiple_of(8), 0);
         fields.extend_from_slice(&[code, 1, signature, 0]);
-        fields.extend_from_slice(&(value.len() as u32).to_le_bytes());
-        fields.extend_from_slice(value.as_bytes());
+        put_string(&mut fields, value);
+    }
+    let mut body = Vec::new();
+    for argument in method.arguments {
+        body.resize(body.len().next_multiple_of(4), 0);
+        put_string(&mut body, argument);
+    }
+    if !method.arguments.is_empty() {
+        fields.resize(fields.len().next_multiple_of(8), 0);
+        fields.extend_from_slice(&[SIGNATURE, 1, b'g', 0, method.arguments.len() as u8]);
+        fields.resize(fields.len() + method.arguments.len(), b's');
         fields.push(0);
     }
-    let mut call = vec![b'l', METHOD_CALL, 0, 1, 0, 0, 0, 0];
+    let mut call = vec![b'l', METHOD_CALL, NO_AUTO_START, 1];
+    call.extend_from_slice(&(body.len() as u32).to_le_bytes());
     call.extend_from_slice(&serial.to_le_bytes());
     call.extend_from_slice(&(fields.len() as u32).to_le_bytes());
     call.extend_from_slice(&fields);
     call.resize(call.len().next_multiple_of(8), 0);
+    call.extend_from_slice(&body);
     call
+}
+
+fn put_string(bytes: &mut Vec<u8>, text: &str) {
+    bytes.extend_from_slice(&(text.len() as u32).to_le_bytes());
+    bytes.extend_from_slice(text.as_bytes());
+    bytes.push(0);
 }
 
 /// Bytes before the fields of the head, with the length of those.
@@ -279,6 +334,27 @@ impl<'a> Reader<'a> {
             true => u32::from_be_bytes(bytes),
             false => u32::from_le_bytes(bytes),
         })
+    }
+
+    pub(crate) fn u64(&mut self) -> Option<u64> {
+        self.align(8);
+        let bytes = *self.take(8)?.first_chunk()?;
+        Some(match self.is_big {
+            true => u64::from_be_bytes(bytes),
+            false => u64::from_le_bytes(bytes),
+        })
+    }
+
+    /// An array of bytes.
+    pub(crate) fn bytes(&mut self) -> Option<&'a [u8]> {
+        let length = self.u32()? as usize;
+        self.take(length)
+    }
+
+    /// The beginning of a variant, which must hold a value of this type.
+    pub(crate) fn variant(&mut self, signature: &str) -> Option<()> {
+        let found = self.signature()?;
+        (found == signature.as_bytes()).then_some(())
     }
 
     /// A string or the path of an object.

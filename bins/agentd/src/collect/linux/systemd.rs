@@ -8,13 +8,18 @@ use agent::document::SystemdUnit;
 
 use super::dbus::{self, Body, Method};
 use super::part::{Collector, Finding, Part};
-use super::root::Root;
+use super::stream::words;
+
+pub(super) const NAME: &str = "org.freedesktop.systemd1";
+pub(super) const PATH: &str = "/org/freedesktop/systemd1";
+pub(super) const MANAGER: &str = "org.freedesktop.systemd1.Manager";
 
 const LIST_UNITS: Method<'static> = Method {
-    destination: "org.freedesktop.systemd1",
-    path: "/org/freedesktop/systemd1",
-    interface: "org.freedesktop.systemd1.Manager",
+    destination: NAME,
+    path: PATH,
+    interface: MANAGER,
     member: "ListUnits",
+    arguments: &[],
 };
 
 /// How long the bus may take.
@@ -22,43 +27,27 @@ const PATIENCE: Duration = Duration::from_secs(4);
 
 /// All loaded units of all types.
 pub(crate) struct Units {
-    root: Root,
-    socket: PathBuf,
-    /// Somebody has said where the bus is.
-    is_named: bool,
+    /// Where systemd is to be asked, if it runs.
+    socket: Option<PathBuf>,
 }
 
 impl Units {
-    /// `address` is that of the bus if it is not in its usual place; only that
-    /// of a socket with a path is understood.
-    pub(crate) fn new(root: Root, address: Option<&str>) -> Self {
-        let named = address
-            .and_then(|address| address.strip_prefix("unix:path="))
-            .and_then(|path| path.split([',', ';']).next());
-        let usual = || root.path("run/dbus/system_bus_socket");
-        Self {
-            is_named: named.is_some(),
-            socket: named.map_or_else(usual, PathBuf::from),
-            root,
-        }
+    pub(crate) fn new(socket: Option<PathBuf>) -> Self {
+        Self { socket }
     }
 }
 
 impl Collector for Units {
     fn collect(&mut self) -> Result<Finding, String> {
-        // systemd makes this directory, and nobody else.
-        if !self.is_named && !self.root.path("run/systemd/system").is_dir() {
+        let Some(socket) = &self.socket else {
             return Ok(Part::SystemdServices(Vec::new()).into());
-        }
+        };
         let deadline = Instant::now() + PATIENCE;
-        let units = dbus::call(&self.socket, LIST_UNITS, deadline)
+        let units = dbus::call(socket, LIST_UNITS, deadline)
             .and_then(|body| units(&body))
             .map_err(|error| {
-                let why = match error.kind() {
-                    ErrorKind::WouldBlock | ErrorKind::TimedOut => "no answer in time".to_owned(),
-                    _ => error.to_string(),
-                };
-                format!("cannot ask systemd over {}: {why}", self.socket.display())
+                let (at, why) = (socket.display(), words(&error));
+                format!("cannot ask systemd over {at}: {why}")
             })?;
         Ok(Part::SystemdServices(units).into())
     }
@@ -67,7 +56,7 @@ impl Collector for Units {
 /// `a(ssssssouso)`: name, description, load, active and sub state, followed
 /// unit, object, job's number, job's type, job's object.
 pub(crate) fn units(body: &Body) -> io::Result<Vec<SystemdUnit>> {
-    let wrong = || io::Error::new(ErrorKind::InvalidData, "the answer is no list of units");
+    let wrong = || wrong("the answer is no list of units");
     let mut reader = body.reader();
     let end = reader.list_of_structures().ok_or_else(wrong)?;
     let mut units = Vec::new();
@@ -92,6 +81,10 @@ pub(crate) fn units(body: &Body) -> io::Result<Vec<SystemdUnit>> {
         units.push(unit().ok_or_else(wrong)?);
     }
     Ok(units)
+}
+
+pub(super) fn wrong(what: &str) -> io::Error {
+    io::Error::new(ErrorKind::InvalidData, what)
 }
 
 #[cfg(test)]
@@ -207,9 +200,8 @@ mod tests {
     }
 
     fn machine(directory: &Path) -> Units {
-        std::fs::create_dir_all(directory.join("run/systemd/system")).unwrap();
         std::fs::create_dir_all(directory.join("run/dbus")).unwrap();
-        Units::new(Root::at(directory), None)
+        Units::new(Some(directory.join(dbus::SOCKET)))
     }
 
     #[test]
@@ -221,7 +213,7 @@ mod tests {
         // The name comes with a signal right behind it.
         let hello = [message(2, 1, &name), message(4, 0, &name)].concat();
         let list = message(2, 2, &list(&[CRON]));
-        let bus = bus(&machine.socket, vec![hello, list]);
+        let bus = bus(machine.socket.as_ref().unwrap(), vec![hello, list]);
         let Part::SystemdServices(units) = machine.collect().unwrap().part else {
             panic!("these are no units");
         };
@@ -236,7 +228,7 @@ mod tests {
         let mut why = Vec::new();
         put(&mut why, "Access denied");
         let bus = bus(
-            &machine.socket,
+            machine.socket.as_ref().unwrap(),
             vec![message(2, 1, &why), message(3, 2, &why)],
         );
         let error = machine.collect().err().unwrap();
@@ -249,8 +241,7 @@ mod tests {
 
     #[test]
     fn a_machine_without_systemd_has_no_units() {
-        let directory = tempfile::tempdir().unwrap();
-        let mut units = Units::new(Root::at(directory.path()), None);
+        let mut units = Units::new(None);
         let Part::SystemdServices(units) = units.collect().unwrap().part else {
             panic!("these are no units");
         };

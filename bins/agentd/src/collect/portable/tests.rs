@@ -18,10 +18,11 @@ impl Sides {
     fn new() -> Self {
         // Without a configuration everything is collected.
         let (config, _) = Config::load(Path::new("/nonexistent/config.ini"));
-        let (checks, root) = (config.checks, Root::real());
+        let checks = config.checks;
+        let machine = Machine::real(&checks);
         let wanted = [
-            linux::collectors(&checks, &root),
-            collectors(&checks, &root),
+            linux::collectors(&checks, &machine),
+            collectors(&checks, &machine),
         ];
         Self(wanted.map(|wanted| {
             let all = wanted.into_iter();
