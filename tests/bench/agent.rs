@@ -33,7 +33,7 @@ pub(crate) fn measure(report: &mut Report) {
     pull(report, OURS, &agent.process, port, "/", REQUESTS);
     drop(agent);
     node_exporter(report, count);
-    zabbix(report);
+    zabbix(report, count);
     floor(report, count);
     handshakes(report);
 }
@@ -88,16 +88,16 @@ fn one_collection(report: &mut Report, count: usize) {
     }
     let note = "whole program, beyond the time over which rates are measured";
     add(report, &work, OURS, median(walls), "ms wall", note);
-    let cpu = cpu_of_runs(&format!("{} {}", agentd.display(), args.join(" ")));
+    let cpu = cpu_of_runs(&format!("{} {}", agentd.display(), args.join(" ")), RUNS);
     let note = format!("whole program, mean of {RUNS}, started by a shell");
     add(report, &work, OURS, cpu * 1e3, "ms CPU", &note);
     add(report, &work, OURS, median(memories), "MiB peak", "");
 }
 
 /// Seconds of CPU time of a command, with all its threads and children.
-fn cpu_of_runs(command: &str) -> f64 {
+fn cpu_of_runs(command: &str, runs: usize) -> f64 {
     let script = format!(
-        "i=0; while [ $i -lt {RUNS} ]; do {command} >/dev/null 2>&1 || exit 1; i=$((i+1)); done; \
+        "i=0; while [ $i -lt {runs} ]; do {command} >/dev/null 2>&1 || exit 1; i=$((i+1)); done; \
          set -- $(cat /proc/$$/stat); shift 15; echo $1 $2"
     );
     let output = Command::new("sh").args(["-c", &script]).output();
@@ -108,7 +108,7 @@ fn cpu_of_runs(command: &str) -> f64 {
         .split_whitespace()
         .filter_map(|ticks| ticks.parse::<f64>().ok())
         .sum();
-    ticks / rustix::param::clock_ticks_per_second() as f64 / RUNS as f64
+    ticks / rustix::param::clock_ticks_per_second() as f64 / runs as f64
 }
 
 /// Collects every second, which shows what a collection costs a daemon.
@@ -262,7 +262,7 @@ fn node_exporter(report: &mut Report, count: usize) {
     pull(report, NAME, &process, port, "/metrics", REQUESTS / 10);
 }
 
-fn zabbix(report: &mut Report) {
+fn zabbix(report: &mut Report, count: usize) {
     const NAME: &str = "zabbix-agent2";
     if !peer::available("zabbix_agent2", NAME) {
         absent(report, NAME, NAME);
@@ -276,6 +276,7 @@ fn zabbix(report: &mut Report) {
          PidFile={directory}/pid\nControlSocket={directory}/control\nPluginSocket={directory}/plugin\n"
     );
     let config = site.write("zabbix.conf", config);
+    zabbix_one_shot(report, NAME, &config.display().to_string(), count);
     let mut process = Program::foreign("/usr/sbin/zabbix_agent2", NAME)
         .arg("-f")
         .arg("-c")
@@ -292,6 +293,37 @@ fn zabbix(report: &mut Report) {
     add(report, &work, NAME, each * 1e3, "ms CPU", note);
     add(report, &work, NAME, each * 100.0, "% CPU", note);
     add(report, &work, NAME, family.memory(), "MiB", "resident");
+}
+
+/// What it can do at once: show all items that it knows, with one example of
+/// each, or ask for a single one.
+fn zabbix_one_shot(report: &mut Report, name: &str, config: &str, count: usize) {
+    const ITEM: &str = "vm.memory.size[available]";
+    let program = Path::new("/usr/sbin/zabbix_agent2");
+    for (work, args, runs, note) in [
+        (
+            format!("one-shot collection, {count} processes"),
+            vec!["-c", config, "-p"],
+            3,
+            "-p: an example of each item, no list of processes; it asks the network and waits for that",
+        ),
+        (
+            "one-shot, a single item".to_owned(),
+            vec!["-c", config, "-t", ITEM],
+            5,
+            "-t: nothing but the memory that is available",
+        ),
+    ] {
+        let costs: Vec<_> = (0..runs).map(|_| run(program, &args, None)).collect();
+        let walls = costs.iter().map(|cost| cost.wall * 1e3).collect();
+        let memories = costs.iter().map(|cost| cost.memory).collect();
+        let command = format!("{} '{}'", program.display(), args.join("' '"));
+        let cpu = cpu_of_runs(&command, runs);
+        let work = work.as_str();
+        add(report, work, name, median(walls), "ms wall", note);
+        add(report, work, name, cpu * 1e3, "ms CPU", note);
+        add(report, work, name, median(memories), "MiB peak", "");
+    }
 }
 
 fn absent(report: &mut Report, program: &str, package: &str) {

@@ -1,10 +1,10 @@
 //! agentd asks the real programs that keep a clock. None of them may move the
 //! clock of this machine.
 
-use harness::{Program, Running, Site, peer, ports, program, wait_for};
+use harness::{Program, Running, Site, peer, ports, wait_for};
 use serde_json::Value;
 
-use crate::agentd_figures::{checkmk_reader, systems_bus};
+use crate::agentd_figures::{checkmk_reader, enclosed, systems_bus};
 
 /// agentd once, with a chronyd at this port.
 fn agentd(site: &Site, chrony: u16, format: &str) -> String {
@@ -76,32 +76,6 @@ fn a_clock_that_chronyd_keeps_is_as_chronyd_says() {
     }
 }
 
-/// In a network and a `/run` of their own, and without the right to set the
-/// clock: the socket of chronyd and the port of ntpd are where they always are.
-fn enclosed(bus: &str, script: &str) -> String {
-    let script = format!(
-        "set -e\nip link set lo up\nmount -t tmpfs tmpfs /run\nmount -t sysfs sysfs /sys\nmkdir -m 0700 /run/chrony\n\
-         own() {{ setpriv --bounding-set=-sys_time --inh-caps=-sys_time \"$@\" & }}\n\
-         wait_for() {{ for i in $(seq 200); do {} --once --sample 0 --format checkmk >/run/text\n\
-         grep -q \"$1\" /run/text && break; sleep 0.1; done; }}\n{script}\ncat /run/text\n",
-        program::built("agentd").display()
-    );
-    Program::foreign("unshare", "unshare")
-        .args([
-            "--net",
-            "--mount",
-            "--pid",
-            "--mount-proc",
-            "--fork",
-            "--kill-child",
-        ])
-        .args(["bash", "-c", &script])
-        .env("DBUS_SYSTEM_BUS_ADDRESS", bus)
-        .run()
-        .success()
-        .text()
-}
-
 #[test]
 fn a_chronyd_without_a_port_is_asked_at_its_socket() {
     if !peer::needs_root("unshare") || !peer::available("ip", "iproute2") {
@@ -116,7 +90,8 @@ fn a_chronyd_without_a_port_is_asked_at_its_socket() {
         "local stratum 7\nport 0\ncmdport 0\npidfile /run/pid\n",
     );
     let text = enclosed(
-        "",
+        "checkmk",
+        "LC_ALL=C",
         &format!(
             "own {} -d -x -U -u root -f {} >&2\nwait_for '^<<<chrony>>>'\nif ls /run/chrony | grep -q agentd; then exit 1; fi",
             chronyd.display(),
@@ -141,7 +116,8 @@ fn an_ntpd_tells_whom_it_compares_itself_with() {
          restrict default noquery\nrestrict 127.0.0.1\n",
     );
     let text = enclosed(
-        "",
+        "checkmk",
+        "LC_ALL=C",
         &format!(
             "own {} -n -c {} >&2\nwait_for '^. LOCAL'",
             ntpd.display(),
@@ -165,9 +141,10 @@ fn a_clock_that_timesyncd_keeps_is_as_it_says_on_the_bus() {
     let Some((_running, address)) = systems_bus(&site) else {
         return;
     };
+    let bus = format!("DBUS_SYSTEM_BUS_ADDRESS={address}");
     let script = "mkdir -p /run/systemd/timesync\ntouch -d @1795000000 /run/systemd/timesync/synchronized\n\
                   wait_for '^<<<timesyncd>>>'";
-    let read = checkmk_reader(enclosed(&address, script));
+    let read = checkmk_reader(enclosed("checkmk", &bus, script));
     let read = &read["timesyncd"];
     assert_eq!(read["Server"], "192.0.2.9 (time.example.net)");
     assert_eq!(read["Stratum"], "2");

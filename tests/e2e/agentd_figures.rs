@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use harness::program::repository;
-use harness::{Program, Running, Site, peer, ports};
+use harness::{Program, Running, Site, peer, ports, program};
 use serde_json::Value;
 
 /// agentd once, with these arguments more.
@@ -357,6 +357,35 @@ fn checkmks_sections_are_read_by_another_reader() {
     assert!(read["kernel"]["fields"]["cpu"].is_array());
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     assert!(read["cpu"]["cpus"].as_u64() >= Some(cpus as u64));
+}
+
+/// What agentd finds, in this form, where the script has put what it asks for:
+/// in a network and directories of their own, and without the right to set the
+/// clock. The script says for which line it waits.
+#[track_caller]
+pub(crate) fn enclosed(format: &str, variable: &str, script: &str) -> String {
+    let script = format!(
+        "set -e\nip link set lo up\nmount -t sysfs sysfs /sys\n\
+         for there in /run /var/lib /var/cache; do mount -t tmpfs tmpfs $there; done\n\
+         mkdir -m 0700 /run/chrony\n\
+         own() {{ setpriv --bounding-set=-sys_time --inh-caps=-sys_time \"$@\" & }}\n\
+         wait_for() {{ for i in $(seq 100); do {} --once --sample 0 --format {format} >/run/text\n\
+         grep -q \"$1\" /run/text && break; sleep 0.1; done; }}\n{script}\ncat /run/text\n",
+        program::built("agentd").display()
+    );
+    Program::foreign("unshare", "unshare")
+        .args([
+            "--net",
+            "--mount",
+            "--pid",
+            "--mount-proc",
+            "--fork",
+            "--kill-child",
+        ])
+        .args(["env", variable, "bash", "-c", &script])
+        .run()
+        .success()
+        .text()
 }
 
 /// A real bus, on which a stand-in answers as systemd and systemd-timesyncd; and

@@ -3,6 +3,7 @@
 mod agent_server_view;
 mod agentd_clock;
 mod agentd_figures;
+mod agentd_guests;
 mod agentpoll_cores;
 mod agentpoll_distrust;
 mod agentpoll_push;

@@ -390,3 +390,51 @@ fn lines_of_dots_and_of_any_length_arrive_as_they_were() {
         assert!(html.trim_end().ends_with("</html>"), "{name}: {html}");
     }
 }
+
+/// Notifications of problems, as if a core had submitted them: their ids.
+fn drop_problems(centre: &Centre, count: usize) -> Vec<String> {
+    let ids = (0..count).map(|number| {
+        let id = format!("01a1ff60-75f6-7000-8000-{number:012x}");
+        let body = serde_json::json!({
+            "v": 1, "id": id, "kind": "raw", "created_us": 1_795_000_000_000_000_u64,
+            "site": "central", "path": [],
+            "context": {
+                "NOTIFICATIONTYPE": "PROBLEM", "WHAT": "SERVICE", "HOSTNAME": format!("host{number}"),
+                "SERVICEDESC": "Filesystem /var/lib/something", "SERVICESTATE": "CRITICAL",
+                "SERVICEOUTPUT": "CRIT - 97.31% used (38.92 of 40.00 GB), trend: +1.21 GB / 24 hours (!!)",
+                "CONTACTNAME": "anna", "CONTACTEMAIL": "anna@example.org",
+            },
+        });
+        let [tmp, new] = ["tmp", "new"].map(|at| centre.site.path("spool").join(at).join(&id));
+        std::fs::write(&tmp, body.to_string()).expect("own file");
+        std::fs::rename(&tmp, &new).expect("own file");
+        id
+    });
+    ids.collect()
+}
+
+#[test]
+fn a_storm_of_5000_problems_is_few_mails_that_a_real_server_takes() {
+    let Some(postfix) = Postfix::start(&["anna"], None) else {
+        return;
+    };
+    let storm = "[lane.storm]\nat_most = [{ count = 5, within = '1h' }]\ninterval = '2s'";
+    let centre = Centre::start(|_| lane(&postfix.address(), storm));
+    let mut ids = drop_problems(&centre, 5000);
+    let mut found = Vec::new();
+    wait_until("all are in mails", || {
+        let mails = postfix.mails("anna");
+        let texts: Vec<String> = mails.iter().map(text).collect();
+        let lines = texts.iter().flat_map(|text| text.lines());
+        let found_now = lines.filter_map(|line| line.trim().strip_prefix("Id:"));
+        found = found_now.map(|id| id.trim().to_owned()).collect();
+        found.len() >= ids.len()
+    });
+    found.sort_unstable();
+    ids.sort_unstable();
+    assert!(found == ids, "each once");
+    let mails = postfix.mails("anna");
+    assert!(mails.len() < 20, "{} mails", mails.len());
+    let sizes = mails.iter().map(|mail| mail.raw_message().len());
+    assert!(sizes.max() < Some(2_500_000), "small enough for any server");
+}

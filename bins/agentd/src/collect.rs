@@ -54,7 +54,7 @@ pub(crate) const FIRST_SAMPLE: Duration = Duration::from_secs(1);
 const EXPORTERS_AT_ONCE: usize = 4;
 
 /// Parts that tell what counters grew by: they must have been read before.
-const RATES: [Key; 4] = [Key::Cpu, Key::DiskIo, Key::NetIo, Key::Docker];
+const RATES: [Key; 5] = [Key::Cpu, Key::DiskIo, Key::NetIo, Key::Docker, Key::Libvirt];
 
 /// Collects until it is stopped.
 pub(crate) struct Collecting {
@@ -186,6 +186,8 @@ const SYSTEMD: usize = 3;
 const DOCKER: usize = 4;
 #[cfg(target_os = "linux")]
 const CLOCK: usize = 5;
+#[cfg(target_os = "linux")]
+const LIBVIRT: usize = 6;
 
 /// A file of the kernel's as it is; where there is no such kernel, what the
 /// document knows of it. Nothing if there is nothing.

@@ -9,7 +9,7 @@ use agent::document::SystemdUnit;
 
 use super::Output;
 use super::clock::span;
-use crate::collect::linux::systemd::{self, Details, UnitFile};
+use crate::collect::linux::unit_details::{self, Details, UnitFile};
 use crate::collect::root::unix_time;
 
 impl Output<'_> {
@@ -20,7 +20,7 @@ impl Output<'_> {
         let Some(socket) = (self.machine.others.systemd()).filter(|_| !shown.is_empty()) else {
             return;
         };
-        let (files, details) = systemd::details(&socket, &shown).unwrap_or_default();
+        let (files, details) = unit_details::ask(&socket, &shown).unwrap_or_default();
         let now = unix_time().saturating_mul(1_000_000);
         self.section("systemd_units");
         for line in section(&shown, &files, &details, now) {

@@ -1,14 +1,17 @@
 //! Exporters of Prometheus on this machine, whose metrics are handed on.
 
+mod tls;
+
 use std::collections::BTreeSet;
 use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::http;
+use super::http::{self, Timed};
 use super::schedule::Job;
 use crate::board::{Board, Scrape};
 use crate::config;
+use tls::{Encrypted, NoTls};
 
 /// Longest text of metrics that is handed on.
 const MAX_METRICS: usize = 64 << 20;
@@ -75,14 +78,31 @@ fn failed(name: &str, why: &str) -> Scrape {
     }
 }
 
-/// Over plain HTTP on this machine, whatever `method` says: so does the original.
+/// With `method = https` over TLS, and if the exporter does not know that, over
+/// plain HTTP all the same: the original asks all of them so.
 fn scrape(exporter: &config::Exporter) -> Result<Vec<u8>, String> {
     let deadline = Instant::now() + exporter.timeout;
     let address = format!("localhost:{}", exporter.port);
-    let addresses = (address.as_str())
+    let stream = connect(&address, deadline)?;
+    if !exporter.https {
+        return ask(stream, exporter, &address, deadline);
+    }
+    match Encrypted::agree(stream, deadline) {
+        Ok(stream) => ask(stream, exporter, &address, deadline),
+        Err(NoTls::Failed(why)) => Err(why),
+        Err(NoTls::Foreign) => {
+            let stream = connect(&address, deadline)?;
+            ask(stream, exporter, &address, deadline)
+        }
+    }
+}
+
+/// To the first of its addresses that lets us.
+fn connect(address: &str, deadline: Instant) -> Result<TcpStream, String> {
+    let addresses = address
         .to_socket_addrs()
         .map_err(|error| format!("cannot find {address}: {error}"))?;
-    let mut stream = Err("localhost has no address".to_owned());
+    let mut stream = Err(format!("{address} has no address"));
     for socket in addresses {
         let patience = deadline.saturating_duration_since(Instant::now());
         stream = TcpStream::connect_timeout(&socket, patience.max(Duration::from_millis(1)))
@@ -91,11 +111,20 @@ fn scrape(exporter: &config::Exporter) -> Result<Vec<u8>, String> {
             break;
         }
     }
+    stream
+}
+
+fn ask(
+    mut stream: impl Timed,
+    exporter: &config::Exporter,
+    address: &str,
+    deadline: Instant,
+) -> Result<Vec<u8>, String> {
     let path = match exporter.path.starts_with('/') {
         true => exporter.path.clone(),
         false => format!("/{}", exporter.path),
     };
-    let response = http::get(&mut stream?, &address, &path, deadline, MAX_METRICS)?;
+    let response = http::get(&mut stream, address, &path, deadline, MAX_METRICS)?;
     match response.status {
         200 => Ok(response.body),
         status => Err(format!("{address}{path} answered {status}")),
@@ -154,5 +183,74 @@ mod tests {
         assert_eq!(text("alive"), "up 1\n");
         assert!(text("dead").starts_with("# exporter dead: cannot connect to "));
         assert_eq!(text("wrong"), "# exporter wrong: has no path\n");
+    }
+
+    /// Answers once over TLS with a certificate of its own.
+    fn answer_over_tls(stream: &mut TcpStream) {
+        use rustls::crypto::aws_lc_rs::default_provider;
+        let own = rcgen::generate_simple_self_signed(["another.example".to_owned()]).unwrap();
+        let key = rustls_pki_types::PrivateKeyDer::try_from(own.signing_key.serialize_der());
+        let config = rustls::ServerConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![own.cert.der().clone()], key.unwrap())
+            .unwrap();
+        let mut connection = rustls::ServerConnection::new(Arc::new(config)).unwrap();
+        let mut stream = rustls::Stream::new(&mut connection, stream);
+        let mut request = [0; 1000];
+        let n = stream.read(&mut request).unwrap();
+        assert!(request[..n].starts_with(b"GET /metrics HTTP/1.1\r\nHost: localhost"));
+        stream.write_all(b"HTTP/1.0 200 OK\r\n\r\nup 1\n").unwrap();
+        stream.flush().unwrap();
+    }
+
+    fn answer_plainly(stream: &mut TcpStream) {
+        let mut request = [0; 1000];
+        let n = stream.read(&mut request).unwrap();
+        let answer: &[u8] = match request[..n].starts_with(b"GET /metrics") {
+            true => b"HTTP/1.0 200 OK\r\n\r\nplain 1\n",
+            false => b"HTTP/1.0 400 Bad Request\r\n\r\nwhat is this?\n",
+        };
+        stream.write_all(answer).unwrap();
+    }
+
+    #[test]
+    fn an_exporter_with_https_is_asked_in_tls_and_if_it_knows_none_without() {
+        type Answer = fn(&mut TcpStream);
+        for (answers, want) in [
+            (vec![answer_over_tls as Answer], "up 1\n"),
+            (vec![answer_plainly as Answer, answer_plainly], "plain 1\n"),
+            (vec![|_: &mut TcpStream| {}, answer_plainly], "plain 1\n"),
+        ] {
+            let listener = TcpListener::bind("localhost:0").unwrap();
+            let mut exporter = exporter("x", listener.local_addr().unwrap().port());
+            exporter.https = true;
+            let server = std::thread::spawn(move || {
+                for answer in answers {
+                    let (mut stream, _) = listener.accept().unwrap();
+                    answer(&mut stream);
+                }
+            });
+            let text = scrape(&exporter).unwrap();
+            server.join().unwrap();
+            assert_eq!(String::from_utf8(text).unwrap(), want);
+        }
+    }
+
+    #[test]
+    fn who_refuses_tls_in_its_own_words_is_not_asked_without() {
+        let listener = TcpListener::bind("localhost:0").unwrap();
+        let mut exporter = exporter("x", listener.local_addr().unwrap().port());
+        exporter.https = true;
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            // An alert: no version in common.
+            stream.write_all(&[21, 3, 3, 0, 2, 2, 70]).unwrap();
+            let _ = stream.read(&mut [0; 1000]);
+        });
+        let why = scrape(&exporter).unwrap_err();
+        server.join().unwrap();
+        assert!(why.starts_with("no TLS with it: "), "{why}");
     }
 }

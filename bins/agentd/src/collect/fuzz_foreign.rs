@@ -15,6 +15,8 @@ mod control;
 mod dbus;
 mod docker;
 mod http;
+#[path = "linux/libvirt/rpc.rs"]
+mod libvirt;
 #[path = "linux/mount_table.rs"]
 mod mount_table;
 #[path = "linux/names.rs"]
@@ -25,10 +27,14 @@ mod part;
 #[path = "linux/processes.rs"]
 mod processes;
 mod root;
+#[path = "linux/stream.rs"]
+mod stream;
 #[path = "linux/systemd.rs"]
 mod systemd;
 #[path = "linux/ntp/timesync.rs"]
 mod timesync;
+#[path = "linux/unit_details.rs"]
+mod unit_details;
 #[path = "linux/users.rs"]
 mod users;
 #[path = "custom/words.rs"]
@@ -41,7 +47,7 @@ fuzz_target!(|bytes: &[u8]| {
         if let Ok(units) = systemd::units(&message.body) {
             assert!(units.len() <= bytes.len());
         }
-        if let Ok(files) = systemd::details::unit_files(&message.body) {
+        if let Ok(files) = unit_details::unit_files(&message.body) {
             assert!(files.len() <= bytes.len());
         }
         if let Some(status) = timesync::parse(&[Some(message.body)]) {
@@ -49,6 +55,9 @@ fuzz_target!(|bytes: &[u8]| {
         }
     }
     clock(bytes);
+    if let Some(Ok(mut answer)) = libvirt::answer(bytes, 1) {
+        assert!(answer.guests().is_none_or(|found| found.len() <= bytes.len()));
+    }
     for is_end in [false, true] {
         if let Ok(Some(response)) = http::parse(bytes, is_end) {
             assert!(response.body.len() <= bytes.len());

@@ -77,7 +77,7 @@ pub(crate) fn get(
     }
 }
 
-fn remaining(stream: &impl Timed, deadline: Instant) -> Result<(), String> {
+pub(crate) fn remaining(stream: &impl Timed, deadline: Instant) -> Result<(), String> {
     let patience = deadline.saturating_duration_since(Instant::now());
     if patience.is_zero() {
         return Err("no answer in time".to_owned());
@@ -85,7 +85,7 @@ fn remaining(stream: &impl Timed, deadline: Instant) -> Result<(), String> {
     stream.limit(patience).map_err(|error| error.to_string())
 }
 
-fn words(error: &io::Error) -> String {
+pub(crate) fn words(error: &io::Error) -> String {
     match error.kind() {
         ErrorKind::WouldBlock | ErrorKind::TimedOut => "no answer in time".to_owned(),
         _ => error.to_string(),

@@ -6,6 +6,7 @@ mod cpu;
 mod dbus;
 mod disk_io;
 mod disks;
+pub(crate) mod libvirt;
 mod memory;
 mod mount_table;
 mod names;
@@ -14,18 +15,21 @@ pub(crate) mod ntp;
 pub(crate) mod others;
 mod processes;
 mod sensors;
+mod stream;
 mod system;
-pub(crate) mod systemd;
+mod systemd;
+pub(crate) mod unit_details;
 mod users;
 
 use super::{
-    AT_ONCE, CLOCK, DEVICES, DISKS, FILES, Machine, SOON, SYSTEMD, Uname, Wanted, growth, origin,
-    part, root, traffic,
+    AT_ONCE, CLOCK, DEVICES, DISKS, FILES, LIBVIRT, Machine, SOON, SYSTEMD, Uname, Wanted, growth,
+    origin, part, root, traffic,
 };
 use crate::config::Checks;
 use cpu::Processors;
 use disk_io::BlockDevices;
 use disks::FileSystems;
+use libvirt::Guests;
 use memory::{LoadAverages, MainMemory, SwapSpace};
 use network::{Links, Traffic};
 use ntp::Clock;
@@ -141,6 +145,13 @@ pub(super) fn collectors(checks: &Checks, machine: &Machine) -> Vec<Wanted> {
             SYSTEMD,
             SOON,
             Box::new(Units::new(others.systemd())),
+        ),
+        (
+            checks.libvirt,
+            Key::Libvirt,
+            LIBVIRT,
+            SOON,
+            Box::new(Guests::new(&machine.root, others.libvirt.as_deref())),
         ),
     ]
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use agent::document::{
-    Agent, Container, Cpu, Disk, DiskIo, Memory, NetIo, NetStats, Ntp, Process, Sensors, Swap,
-    SystemLoad, SystemdUnit, User,
+    Agent, Container, Cpu, Disk, DiskIo, Guest, Memory, NetIo, NetStats, Ntp, Process, Sensors,
+    Swap, SystemLoad, SystemdUnit, User,
 };
 use agent::{Checked, Document};
 
@@ -87,6 +87,7 @@ parts! {
     Ntp(Ntp), ntp, object;
     SystemdServices(Vec<SystemdUnit>), systemd_services, items;
     Docker(Vec<Container>), docker, items;
+    Libvirt(BTreeMap<String, Guest>), libvirt, object;
 }
 
 /// The error in the place of the value, as the original has it.

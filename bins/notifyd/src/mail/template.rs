@@ -98,3 +98,53 @@ impl Templates {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mail_of_very_many_names_all_of_them_and_is_no_larger_than_servers_take() {
+        let templates = Templates::read(&Sources::default()).unwrap();
+        let ids: Vec<String> = (0..3000).map(|number| format!("id-{number}.")).collect();
+        let long = "ü".repeat(5000);
+        let one = |id: &String| {
+            let texts = [
+                ("id", id.as_str()),
+                ("type", "PROBLEM"),
+                ("host", "db1"),
+                ("service", "Disk"),
+                ("state", "CRITICAL"),
+                ("state_short", "CRIT"),
+                ("output", &long),
+            ];
+            texts.map(|(name, text)| (name, Value::from(text))).into()
+        };
+        let facts = Facts::from([("count", Value::from(ids.len())), ("host", "db1".into())]);
+        let each = ids.iter().map(one).collect();
+        let rendered = templates.render_several(facts, each).unwrap();
+        for text in [&rendered.text, &rendered.html] {
+            for id in &ids {
+                assert_eq!(text.matches(id.as_str()).count(), 1, "{id}");
+            }
+            assert!(text.contains("And 2800 more, in short:"));
+            assert_eq!(text.matches(&long[..2 * 2000]).count(), 200);
+            assert!(!text.contains(&long[..2 * 2001]));
+            assert!(text.len() < 2_000_000, "{}", text.len());
+        }
+    }
+
+    #[test]
+    fn a_mail_of_several_says_all_of_each() {
+        let templates = Templates::read(&Sources::default()).unwrap();
+        let facts = Facts::from([("count", Value::from(2))]);
+        let one = |host: &'static str| Facts::from([("host", host.into()), ("output", "o".into())]);
+        let rendered = templates
+            .render_several(facts, vec![one("a"), one("b")])
+            .unwrap();
+        for text in [&rendered.text, &rendered.html] {
+            assert!(!text.contains("in short"), "{text}");
+        }
+        assert_eq!(rendered.text.matches("Output:").count(), 2);
+    }
+}

@@ -150,4 +150,36 @@ mod tests {
             );
         }
     }
+
+    /// What services refuse for its size would be lost.
+    #[test]
+    fn what_is_ready_is_no_larger_than_its_service_takes_whatever_is_said() {
+        let long = "ü\n".repeat(30_000);
+        let long = || minijinja::Value::from(long.as_str());
+        let facts = Facts::from([
+            ("type", "PROBLEM".into()),
+            ("host", "db1".into()),
+            ("output", long()),
+            ("details", long()),
+            ("comment", long()),
+            ("count", 5000.into()),
+            ("link", "https://mon.example.org/".into()),
+            (
+                "variables",
+                minijinja::Value::from(BTreeMap::<String, String>::new()),
+            ),
+        ]);
+        for (name, longest) in [
+            ("slack", 40_000),
+            ("mattermost", 16_000),
+            ("teams", 28_000),
+            ("ntfy", 4096),
+            ("pagerduty", 512_000),
+        ] {
+            let (_, json) = READY.iter().find(|(ready, _)| *ready == name).unwrap();
+            let body = Document::parse(json).unwrap().render(&facts).unwrap();
+            assert!(body.len() <= longest, "{name}: {} bytes", body.len());
+            let _: serde_json::Value = serde_json::from_str(&body).unwrap();
+        }
+    }
 }

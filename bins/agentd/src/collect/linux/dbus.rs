@@ -2,10 +2,11 @@
 //! greeting, calls whose arguments are strings, and reading values out of the
 //! answers.
 
-use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::net::UnixStream;
+use std::io::{self, ErrorKind};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
+
+use super::stream::Stream;
 
 /// Where the system's bus usually is, below the root.
 pub(crate) const SOCKET: &str = "run/dbus/system_bus_socket";
@@ -78,8 +79,7 @@ pub(crate) fn property<'a>(
 
 /// The system's bus, for a few questions.
 pub(crate) struct Bus {
-    stream: UnixStream,
-    deadline: Instant,
+    stream: Stream,
     /// Of the last call.
     serial: u32,
 }
@@ -88,8 +88,7 @@ impl Bus {
     /// All that is asked must be answered by the deadline.
     pub(crate) fn connect(socket: &Path, deadline: Instant) -> io::Result<Self> {
         let mut bus = Self {
-            stream: UnixStream::connect(socket)?,
-            deadline,
+            stream: Stream::connect(socket, deadline)?,
             serial: 0,
         };
         bus.greet()?;
@@ -113,7 +112,7 @@ impl Bus {
                 self.serial += 1;
                 calls.extend_from_slice(&encode_call(self.serial, *method));
             }
-            self.write(&calls)?;
+            self.stream.write(&calls)?;
             answers.extend(self.read_answers(first, some.len())?);
         }
         Ok(answers)
@@ -142,12 +141,13 @@ impl Bus {
     fn greet(&mut self) -> io::Result<()> {
         let uid = rustix::process::geteuid().as_raw().to_string();
         let uid: String = uid.bytes().map(|byte| format!("{byte:02x}")).collect();
-        self.write(format!("\0AUTH EXTERNAL {uid}\r\n").as_bytes())?;
+        self.stream
+            .write(format!("\0AUTH EXTERNAL {uid}\r\n").as_bytes())?;
         // Byte by byte: what comes after the line would be a message.
         let mut line = Vec::new();
         while !line.ends_with(b"\r\n") {
             let mut byte = [0];
-            self.read(&mut byte)?;
+            self.stream.read(&mut byte)?;
             line.push(byte[0]);
             if line.len() > 1000 {
                 return Err(wrong("its greeting has no end"));
@@ -157,42 +157,16 @@ impl Bus {
             let line = String::from_utf8_lossy(line.trim_ascii()).into_owned();
             return Err(io::Error::new(ErrorKind::PermissionDenied, line));
         }
-        self.write(b"BEGIN\r\n")
+        self.stream.write(b"BEGIN\r\n")
     }
 
     fn read_message(&mut self) -> io::Result<Message> {
         let mut bytes = vec![0; FIXED];
-        self.read(&mut bytes)?;
+        self.stream.read(&mut bytes)?;
         let length = message_length(&bytes)?;
         bytes.resize(length, 0);
-        self.read(&mut bytes[FIXED..])?;
+        self.stream.read(&mut bytes[FIXED..])?;
         Message::decode(&bytes)
-    }
-
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<()> {
-        let mut read = 0;
-        while read < buffer.len() {
-            self.limit()?;
-            match self.stream.read(&mut buffer[read..]) {
-                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
-                Ok(n) => read += n,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.limit()?;
-        self.stream.write_all(bytes)
-    }
-
-    fn limit(&self) -> io::Result<()> {
-        let patience = self.deadline.saturating_duration_since(Instant::now());
-        let patience = Some(patience.max(Duration::from_millis(1)));
-        self.stream.set_read_timeout(patience)?;
-        self.stream.set_write_timeout(patience)
     }
 }
 

@@ -18,6 +18,8 @@ pub(crate) struct Others {
     bus: PathBuf,
     /// Somebody has said where the bus is.
     is_bus_named: bool,
+    /// The address that libvirt's own tools would take.
+    pub(crate) libvirt: Option<String>,
 }
 
 impl Others {
@@ -30,6 +32,7 @@ impl Others {
             keepers: Keepers::new(root, checks.chrony, checks.ntp_server, bus.clone()),
             bus,
             is_bus_named,
+            libvirt: std::env::var("LIBVIRT_DEFAULT_URI").ok(),
         }
     }
 

@@ -1,7 +1,5 @@
 //! The units of systemd, asked over the system's bus.
 
-pub(crate) mod details;
-
 use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -10,12 +8,11 @@ use agent::document::SystemdUnit;
 
 use super::dbus::{self, Body, Method};
 use super::part::{Collector, Finding, Part};
+use super::stream::words;
 
-pub(crate) use details::{Details, UnitFile, ask as details};
-
-const NAME: &str = "org.freedesktop.systemd1";
-const PATH: &str = "/org/freedesktop/systemd1";
-const MANAGER: &str = "org.freedesktop.systemd1.Manager";
+pub(super) const NAME: &str = "org.freedesktop.systemd1";
+pub(super) const PATH: &str = "/org/freedesktop/systemd1";
+pub(super) const MANAGER: &str = "org.freedesktop.systemd1.Manager";
 
 const LIST_UNITS: Method<'static> = Method {
     destination: NAME,
@@ -49,11 +46,8 @@ impl Collector for Units {
         let units = dbus::call(socket, LIST_UNITS, deadline)
             .and_then(|body| units(&body))
             .map_err(|error| {
-                let why = match error.kind() {
-                    ErrorKind::WouldBlock | ErrorKind::TimedOut => "no answer in time".to_owned(),
-                    _ => error.to_string(),
-                };
-                format!("cannot ask systemd over {}: {why}", socket.display())
+                let (at, why) = (socket.display(), words(&error));
+                format!("cannot ask systemd over {at}: {why}")
             })?;
         Ok(Part::SystemdServices(units).into())
     }
@@ -89,7 +83,7 @@ pub(crate) fn units(body: &Body) -> io::Result<Vec<SystemdUnit>> {
     Ok(units)
 }
 
-fn wrong(what: &str) -> io::Error {
+pub(super) fn wrong(what: &str) -> io::Error {
     io::Error::new(ErrorKind::InvalidData, what)
 }
 

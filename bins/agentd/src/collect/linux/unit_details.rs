@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use agent::document::SystemdUnit;
 
-use super::super::dbus::{Body, Bus, Method, property};
-use super::{MANAGER, NAME, PATH, wrong};
+use super::dbus::{Body, Bus, Method, property};
+use super::systemd::{MANAGER, NAME, PATH, wrong};
 
 const LIST_UNIT_FILES: Method<'static> = Method {
     destination: NAME,
