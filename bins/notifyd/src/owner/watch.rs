@@ -139,9 +139,9 @@ impl<S: Storage> Owner<S> {
         untold.collect()
     }
 
-    /// Who has been silent for too long. When that is true of one, and of most of
-    /// the others nearly, it is told once, of all of them: and nobody is told of a
-    /// site as long as that may be true.
+    /// Who has been silent for too long. When that is true of one, and most of the
+    /// others have been silent for half of their time or half as long, it is told
+    /// once, of all of them, and of none alone until that is over.
     fn new_silences(&self) -> Vec<(About, UnixTime, String)> {
         if self.alarms.since(&About::CutOff).is_some() {
             return Vec::new();
@@ -152,7 +152,10 @@ impl<S: Storage> Owner<S> {
         let Some(longest) = due.clone().map(|(_, quiet)| quiet).max() else {
             return Vec::new();
         };
-        let nearly = |one: &&Untold<'_>| one.quiet.is_some_and(|quiet| 2 * quiet >= one.after);
+        let nearly = |one: &&Untold<'_>| {
+            let long = one.after.min(longest);
+            one.quiet.is_some_and(|quiet| 2 * quiet >= long)
+        };
         let silent: Vec<&Untold<'_>> = untold.iter().filter(nearly).collect();
         if is_most(silent.len(), untold.len()) {
             let names: Vec<&str> = silent
@@ -226,7 +229,10 @@ impl<S: Storage> Owner<S> {
             untold.len(),
         );
         if !is_most(all - up, all) {
-            let text = format!("{up} of {all} sites are heard again");
+            let text = match all {
+                0 => "no site is watched any more".to_owned(),
+                _ => format!("{up} of {all} sites are heard again"),
+            };
             // Those that are not were perhaps just as far away from us.
             self.watch.quiet.clear();
             self.end_alarm(&About::CutOff, &text);
