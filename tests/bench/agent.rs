@@ -288,7 +288,7 @@ fn zabbix(report: &mut Report, count: usize) {
     let before = family.cpu();
     thread::sleep(WATCHED);
     let each = (family.cpu() - before) / WATCHED.as_secs_f64();
-    let work = format!("daemon, {} processes", processes());
+    let work = format!("daemon, {count} processes");
     let note = "collects processors and disks each second, asked for nothing";
     add(report, &work, NAME, each * 1e3, "ms CPU", note);
     add(report, &work, NAME, each * 100.0, "% CPU", note);
