@@ -2,10 +2,7 @@
 //! code of ours: what the judge of the fault tests believes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::path::Path;
 
 /// What a journal says of one notification.
 #[derive(Debug, Default, Clone)]
@@ -26,7 +23,6 @@ pub const DELIVERED: u8 = 2;
 
 const BLOCK: usize = 4096;
 const HEADER: usize = 20;
-const LONGEST: usize = 4 << 20;
 const FIRST: u8 = 1;
 const LAST: u8 = 2;
 const COPY: u8 = 4;
@@ -74,6 +70,18 @@ pub fn accepted_per_sync(spool: &Path) -> Vec<usize> {
     counts
 }
 
+/// When each notification ended, by its id in hexadecimal: in microseconds since
+/// 1970, as the daemon noted it.
+pub fn ended_at(spool: &Path) -> BTreeMap<String, u64> {
+    let mut all = BTreeMap::new();
+    for record in segments(spool).iter().flat_map(|s| &s.records) {
+        if record.kind == 6 && record.body.len() >= 24 {
+            all.insert(hex(&record.body[..16]), u64_at(&record.body, 16));
+        }
+    }
+    all
+}
+
 /// The segments that are needed, in their order.
 fn segments(spool: &Path) -> Vec<Segment> {
     let mut segments: Vec<Segment> = std::fs::read_dir(spool.join("journal"))
@@ -92,108 +100,6 @@ fn segments(spool: &Path) -> Vec<Segment> {
     segments.retain(|segment| segment.first >= oldest);
     segments.sort_by_key(|segment| segment.first);
     segments
-}
-
-/// Follows the journal of a daemon that runs, as it is written. A look that finds
-/// nothing costs one short read: the daemon has the processor for itself.
-#[derive(Debug)]
-pub struct Tail {
-    journal: PathBuf,
-    segment: Option<Followed>,
-    /// When it was looked for a newer segment.
-    looked: Option<Instant>,
-    bytes: Vec<u8>,
-}
-
-/// The segment that is read, and how far.
-#[derive(Debug)]
-struct Followed {
-    path: PathBuf,
-    file: File,
-    epoch: u64,
-    at: u64,
-}
-
-/// How often a newer segment is looked for.
-const NEWER: Duration = Duration::from_millis(5);
-/// How much is read at a look, unless a record is longer.
-const LOOK: usize = 4096;
-
-impl Tail {
-    /// From the beginning of the newest segment of `spool`.
-    pub fn new(spool: &Path) -> Self {
-        Self {
-            journal: spool.join("journal"),
-            segment: None,
-            looked: None,
-            bytes: vec![0; LOOK],
-        }
-    }
-
-    /// The ids, in hexadecimal, of those whose end was written since the last
-    /// time.
-    pub fn ended(&mut self) -> Vec<String> {
-        let mut ids = Vec::new();
-        if let Some(segment) = &mut self.segment {
-            segment.follow(&mut self.bytes, &mut ids);
-        }
-        if ids.is_empty() && self.looked.is_none_or(|at| at.elapsed() >= NEWER) {
-            self.looked = Some(Instant::now());
-            let newest = newest_segment(&self.journal);
-            let known = self.segment.as_ref().map(|segment| &segment.path);
-            if newest.is_some() && newest.as_ref() != known {
-                self.segment = newest.and_then(Followed::open);
-            }
-        }
-        ids
-    }
-}
-
-impl Followed {
-    fn open(path: PathBuf) -> Option<Self> {
-        let file = File::open(&path).ok()?;
-        let mut head = [0; BLOCK];
-        file.read_exact_at(&mut head, 0).ok()?;
-        Some(Self {
-            path,
-            file,
-            epoch: u64_at(&head, 32),
-            at: BLOCK as u64,
-        })
-    }
-
-    fn follow(&mut self, bytes: &mut Vec<u8>, ids: &mut Vec<String>) {
-        loop {
-            let len = self.file.read_at(bytes, self.at).unwrap_or(0);
-            let mut at = 0;
-            while let Some(record) = Record::read(&bytes[at..len], self.epoch) {
-                at += record.len;
-                if record.kind == 6 {
-                    ids.extend(record.body.get(..16).map(hex));
-                }
-            }
-            self.at += at as u64;
-            let longest = match bytes.get(at..at + 4).filter(|_| at + 4 <= len) {
-                Some(head) => u32_at(head, 0) as usize,
-                None => 0,
-            };
-            if at == 0 && (longest <= bytes.len() || longest > LONGEST) {
-                return;
-            }
-            if longest > bytes.len() {
-                bytes.resize(longest, 0);
-            }
-        }
-    }
-}
-
-fn newest_segment(journal: &Path) -> Option<PathBuf> {
-    let entries = std::fs::read_dir(journal).ok()?.flatten();
-    let segment = |path: &PathBuf| {
-        let name = path.file_name().and_then(|name| name.to_str());
-        name.is_some_and(|name| name.starts_with("seg."))
-    };
-    entries.map(|entry| entry.path()).filter(segment).max()
 }
 
 struct Segment {

@@ -17,7 +17,7 @@ use agent::document::{CustomCheck, Disk, Process, ProcessMemory};
 use objects::{Metric, Perfdata, Range};
 
 use crate::collect::root::{lines, number, text, unix_time, word, words};
-use crate::collect::{Machine, uname};
+use crate::collect::{Machine, kernel_file, uname};
 
 /// File systems that Checkmk's `df` does not show.
 const NOT_IN_DF: [&str; 15] = [
@@ -30,6 +30,7 @@ pub(crate) fn write(document: &Document, machine: &Machine) -> Vec<u8> {
     let mut output = Output {
         text: Vec::with_capacity(64 << 10),
         machine,
+        document,
     };
     output.about();
     output.file_systems(document);
@@ -57,6 +58,7 @@ pub(crate) fn write(document: &Document, machine: &Machine) -> Vec<u8> {
 struct Output<'a> {
     text: Vec<u8>,
     machine: &'a Machine,
+    document: &'a Document,
 }
 
 impl Output<'_> {
@@ -75,12 +77,7 @@ impl Output<'_> {
     }
 
     fn read(&self, path: &str) -> Vec<u8> {
-        let mut buffer = Vec::new();
-        let found = self.machine.root.read(path, &mut buffer).map(|_| ());
-        match found {
-            Ok(()) => buffer,
-            Err(_) => Vec::new(),
-        }
+        kernel_file(&self.machine.root, self.document, path)
     }
 
     /// A section that is a file of the kernel's; none if there is no such file.
@@ -143,9 +140,10 @@ impl Output<'_> {
         let mount = &disk.disk;
         // The server cuts a line at blanks.
         let device = mount.device.replace(' ', "_");
+        let fstype = or_dash(&mount.fstype);
         self.line(&format!(
-            "{device} {} {total} {used} {free} {percent} {}",
-            mount.fstype, mount.mountpoint
+            "{device} {fstype} {total} {used} {free} {percent} {}",
+            mount.mountpoint
         ));
     }
 
@@ -183,6 +181,9 @@ impl Output<'_> {
 
     fn mounts(&mut self) {
         let mounts = self.read("proc/mounts");
+        if mounts.is_empty() {
+            return;
+        }
         self.section("mounts");
         for line in lines(&mounts) {
             let is_squashfs = words(line).nth(2) == Some(b"squashfs");
@@ -225,10 +226,13 @@ impl Output<'_> {
     }
 
     fn kernel(&mut self) {
+        let vmstat = self.read("proc/vmstat");
+        if vmstat.is_empty() {
+            return;
+        }
         self.section("kernel");
         self.line(&unix_time().to_string());
-        for path in ["proc/vmstat", "proc/stat"] {
-            let text = self.read(path);
+        for text in [vmstat, self.read("proc/stat")] {
             lines(&text).for_each(|line| self.bytes(line));
         }
     }
@@ -320,6 +324,9 @@ impl Output<'_> {
                 }
             }
         }
+        if states.is_empty() {
+            return;
+        }
         self.section("tcp_conn_stats");
         for (state, count) in states {
             self.line(&format!("{} {count}", text(&state)));
@@ -328,6 +335,9 @@ impl Output<'_> {
 
     fn block_devices(&mut self) {
         let diskstats = self.read("proc/diskstats");
+        if diskstats.is_empty() {
+            return;
+        }
         self.section("diskstat");
         self.line(&unix_time().to_string());
         let is_real = |line: &&[u8]| {
@@ -422,15 +432,30 @@ fn names_in(directory: &Path) -> Vec<String> {
 }
 
 /// Sizes in KiB, times as `ps` writes them, blanks squeezed.
+/// Nothing would move the columns behind it.
+fn or_dash(text: &str) -> &str {
+    match text {
+        "" => "-",
+        text => text,
+    }
+}
+
 fn process_line(process: &Process) -> String {
     let (vsz, rss) = match process.memory {
         ProcessMemory::Unix(memory) => (memory.vms >> 10, memory.rss >> 10),
-        ProcessMemory::Windows { .. } => (0, 0),
+        ProcessMemory::Windows {
+            working_set,
+            private_bytes,
+            ..
+        } => (private_bytes >> 10, working_set >> 10),
     };
-    let command: Vec<&str> = process.cmdline.split_whitespace().collect();
+    let mut command: Vec<&str> = process.cmdline.split_whitespace().collect();
+    if command.is_empty() {
+        command.push(&process.name);
+    }
     format!(
         "{} {vsz} {rss} {} {} {} {}",
-        process.username,
+        or_dash(&process.username),
         clock(process.spent_secs, true),
         clock(process.elapsed_secs, false),
         process.pid,

@@ -189,6 +189,22 @@ const CLOCK: usize = 5;
 #[cfg(target_os = "linux")]
 const LIBVIRT: usize = 6;
 
+/// A file of the kernel's as it is; where there is no such kernel, what the
+/// document knows of it. Nothing if there is nothing.
+#[cfg(target_os = "linux")]
+pub(crate) fn kernel_file(root: &Root, _: &Document, path: &str) -> Vec<u8> {
+    let mut buffer = Vec::new();
+    match root.read(path, &mut buffer) {
+        Ok(_) => buffer,
+        Err(_) => Vec::new(),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn kernel_file(_: &Root, document: &Document, path: &str) -> Vec<u8> {
+    portable::kernel::file(document, path)
+}
+
 /// In a second, as the kernel counts the time of processors; none where it does
 /// not show what it has counted.
 pub(crate) fn clock_ticks() -> Option<f64> {

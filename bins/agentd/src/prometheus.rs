@@ -14,7 +14,7 @@ use agent::Document;
 
 use crate::board::Published;
 use crate::collect::root::{lines, number, parse, text, word, words};
-use crate::collect::{Root, clock_ticks, uname};
+use crate::collect::{Root, clock_ticks, kernel_file, uname};
 
 /// Prometheus' text format, with the characters.
 pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -25,12 +25,8 @@ const SECTOR: f64 = 512.0;
 /// All series.
 pub(crate) fn write(published: &Published, root: &Root) -> String {
     let mut series = Series(String::with_capacity(32 << 10));
-    let mut buffer = Vec::new();
-    let mut read = |path: &str| {
-        root.read(path, &mut buffer)
-            .map(<[u8]>::to_vec)
-            .unwrap_or_default()
-    };
+    let document = &published.document;
+    let read = |path: &str| kernel_file(root, document, path);
     if let Some(ticks) = clock_ticks() {
         processors(&mut series, &read("proc/stat"), ticks);
     }
@@ -40,7 +36,6 @@ pub(crate) fn write(published: &Published, root: &Root) -> String {
     traffic(&mut series, &read("proc/net/dev"));
     links(&mut series, &root.path("sys/class/net"));
     system(&mut series);
-    let document = &published.document;
     file_systems(&mut series, document);
     temperatures(&mut series, document);
     clock(&mut series, document);

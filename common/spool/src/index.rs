@@ -122,6 +122,11 @@ impl Index {
         }
     }
 
+    /// About so many messages are going to be open.
+    pub(crate) fn expect(&mut self, messages: u64) {
+        self.messages.expect(messages);
+    }
+
     /// While the journal is being read: whether a record of the end of this message,
     /// behind the last totals, had something to end. In what is left of an
     /// interrupted group the acceptance may be missing.
@@ -186,7 +191,9 @@ impl Index {
         flags: u8,
         at: Whereabouts,
     ) {
-        if self.messages.order(&id).is_some() {
+        // Other events change what is there only.
+        let is_noted = matches!(event, Event::Attempt { .. } | Event::Noted { .. });
+        if !is_noted || self.messages.order(&id).is_some() {
             self.notes.apply(id, event);
         }
         let copy = flags & COPY != 0;

@@ -148,6 +148,7 @@ impl<S: Storage> Queue<S> {
     /// write, the queue is there nevertheless, and [`Queue::failing`].
     pub fn recover(storage: S, options: Options) -> Result<(Self, Recovery), Error> {
         let mut index = Index::new(&options);
+        index.expect(crate::replay::were_open(&storage)?);
         let mut unknown = Vec::new();
         let mut durable = Totals::default();
         let mut visit = |place: Place, frame: &Frame<'_>, is_doubtful: bool| {

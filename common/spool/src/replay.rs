@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::io;
 
 use crate::journal::{Damage, Place, Recovery};
-use crate::record::is_prologue;
+use crate::record::{Record, is_prologue};
 use crate::segment::{BLOCK, Bytes, FIRST, Frame, Header, HeaderError, Item, LAST, Walk, room};
 use crate::window::{PIECE, Window};
 use crate::{Error, Storage};
@@ -402,6 +402,33 @@ fn drop_second_names(replay: &mut Replay) {
             _ => replay.segments.push(segment),
         }
     }
+}
+
+/// How many messages were open when the newest segment was begun, if it says so: about
+/// as many are going to be found.
+pub(crate) fn were_open(storage: &impl Storage) -> Result<u64, Error> {
+    let names = list_segments(storage)?;
+    let Some(newest) = names.last() else {
+        return Ok(0);
+    };
+    let mut bytes = Vec::new();
+    let mut window = Window::open(storage, newest, &mut bytes)?;
+    let Ok(header) = Header::decode(window.from(0, BLOCK)) else {
+        return Ok(0);
+    };
+    let mut items = Walk::new(window, &header);
+    while let Some(Item::Record(frame)) = items.next() {
+        if let Record::Totals { totals, .. } = Record::read(frame.kind, frame.body) {
+            let open = totals.accepted().saturating_sub(totals.ended_in_all());
+            // Whoever wrote that: there are no more than there is room for.
+            let most = names.len() as u64 * (MAX_SEGMENT / room(0) as u64);
+            return Ok(open.min(most));
+        }
+        if !is_prologue(frame.kind) {
+            break;
+        }
+    }
+    Ok(0)
 }
 
 pub(crate) fn list_segments(storage: &impl Storage) -> Result<Vec<String>, Error> {

@@ -33,8 +33,14 @@ pub(super) enum Opens {
 }
 
 impl Pair {
-    /// Spools in `directory`.
+    /// Spools in `directory`. The state files are written often, so that it is soon
+    /// seen how far the daemons are.
     pub(super) fn new(directory: &Path, opens: Opens) -> Self {
+        Self::with_state(directory, opens, "20ms")
+    }
+
+    /// The same, with another interval of the state files.
+    pub(super) fn with_state(directory: &Path, opens: Opens, interval: &str) -> Self {
         let authority = Authority::new(&["remote1", "central"]);
         let memory = memory();
         let port = match opens {
@@ -57,7 +63,7 @@ impl Pair {
             site.write(
                 "etc/notifyd.toml",
                 format!(
-                    "[site]\nname = \"{}\"\n[spool]\ndirectory = \"{}\"\n[state]\nfile = \"{}\"\ninterval = \"20ms\"\n{}{rest}",
+                    "[site]\nname = \"{}\"\n[spool]\ndirectory = \"{}\"\n[state]\nfile = \"{}\"\ninterval = \"{interval}\"\n{}{rest}",
                     site.name(),
                     spool.display(),
                     memory.path().join(site.name()).display(),

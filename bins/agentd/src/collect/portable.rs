@@ -4,6 +4,7 @@
 //! It is compiled for the tests on Linux, too, where its figures are compared
 //! with those of the Linux side.
 
+pub(super) mod kernel;
 mod processes;
 
 use std::collections::BTreeMap;

@@ -1,11 +1,15 @@
 //! Where the kernel and the system show their figures, and how they are read.
 
+#[cfg(target_os = "linux")]
 use std::fmt::Display;
 use std::fs::File;
-use std::io::{self, Read};
+#[cfg(target_os = "linux")]
+use std::io;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// No file that tells a figure is longer.
+#[cfg(target_os = "linux")]
 const MAX_LEN: u64 = 64 << 20;
 
 /// The root below which `proc`, `sys`, `etc`, `run` and `var` are; another one
@@ -29,6 +33,7 @@ impl Root {
     }
 
     /// Reads a whole file into `buffer`, which is emptied first.
+    #[cfg(target_os = "linux")]
     pub(crate) fn read<'a>(&self, path: &str, buffer: &'a mut Vec<u8>) -> Result<&'a [u8], String> {
         let path = self.path(path);
         read_into(&path, buffer).map_err(|error| cannot_read(&path, &error))?;
@@ -37,6 +42,7 @@ impl Root {
 }
 
 /// Reads a whole file into `buffer`, which is emptied first.
+#[cfg(target_os = "linux")]
 pub(crate) fn read_into(path: &Path, buffer: &mut Vec<u8>) -> io::Result<()> {
     buffer.clear();
     File::open(path)?.take(MAX_LEN).read_to_end(buffer)?;
@@ -81,6 +87,7 @@ pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
+#[cfg(target_os = "linux")]
 pub(crate) fn cannot_read(path: &Path, error: &dyn Display) -> String {
     format!("cannot read {}: {error}", path.display())
 }

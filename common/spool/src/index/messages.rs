@@ -195,9 +195,9 @@ pub(super) struct Messages {
     spans: BTreeMap<u64, u32>,
     /// A handle for each id.
     handles: Slots,
-    /// What was asked for last: one record after the other is about the same
-    /// message, or its neighbours.
-    last: Cell<Option<(NotificationId, u64)>>,
+    /// What was asked for last, and whether it is here: one record after the other
+    /// is about the same message, or its neighbours.
+    last: Cell<Option<(NotificationId, Option<u64>)>>,
     last_span: Cell<Option<(u64, u32)>>,
     len: usize,
 }
@@ -215,6 +215,10 @@ impl Messages {
         }
     }
 
+    pub(super) fn expect(&mut self, messages: u64) {
+        self.handles.expect(messages);
+    }
+
     pub(super) fn len(&self) -> usize {
         self.len
     }
@@ -223,18 +227,18 @@ impl Messages {
         if let Some((last, order)) = self.last.get()
             && last == *id
         {
-            return Some(order);
+            return order;
         }
         let pieces = &self.pieces;
-        let handle = self
-            .handles
-            .find(id, |handle| id_of(pieces, handle) == *id)?;
-        let number = (u64::from(handle) / SPAN) as u32;
-        let span = pieces[number as usize].span;
-        let order = span * SPAN + u64::from(handle) % SPAN;
+        let handle = self.handles.find(id, |handle| id_of(pieces, handle) == *id);
+        let order = handle.map(|handle| {
+            let number = (u64::from(handle) / SPAN) as u32;
+            let span = pieces[number as usize].span;
+            self.last_span.set(Some((span, number)));
+            span * SPAN + u64::from(handle) % SPAN
+        });
         self.last.set(Some((*id, order)));
-        self.last_span.set(Some((span, number)));
-        Some(order)
+        order
     }
 
     /// The number of the piece of these orders.
@@ -285,6 +289,7 @@ impl Messages {
         let handle = handle(number, order);
         self.handles
             .insert(&entry.id, handle, |handle| id_of(pieces, handle));
+        self.last.set(Some((entry.id, Some(order))));
     }
 
     fn new_piece(&mut self, span: u64) -> u32 {

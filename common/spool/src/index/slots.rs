@@ -16,6 +16,8 @@ const LEAST: usize = 64;
 /// Nobody is further from home than this; there are so many slots behind the last
 /// home, unless all ids would have room in fewer.
 const FARTHEST: usize = 250;
+/// No room is made in advance for more than so many.
+const MANY: usize = 1 << 24;
 /// Of a number that was not there before.
 const AT_HOME: u8 = 1;
 
@@ -40,6 +42,19 @@ impl Slots {
             homes: 0,
             len: 0,
             keys: [random.hash_one(0), random.hash_one(1)],
+        }
+    }
+
+    /// About so many are going to be in this table, which is empty. It would have
+    /// to look at each of them again whenever it grows.
+    pub(super) fn expect(&mut self, numbers: u64) {
+        // With a little more than that it grows once.
+        let homes = numbers + numbers / 8;
+        if let Ok(homes) = usize::try_from(homes)
+            && (LEAST..MANY).contains(&homes)
+            && self.numbers.is_empty()
+        {
+            self.resize(homes);
         }
     }
 
