@@ -2,6 +2,7 @@
 
 mod agent_server_view;
 mod agentd_clock;
+mod agentd_exporters;
 mod agentd_figures;
 mod agentd_guests;
 mod agentpoll_cores;
