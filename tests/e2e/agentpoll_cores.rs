@@ -198,6 +198,26 @@ fn livestatusd_takes_commands_over_tls_from_whom_it_believes_and_from_nobody_els
     }
     let _poll = run(&configured("central", &identity));
     wait_until("livestatusd knows the full disk", full);
+    // By hand, once.
+    let once = |core: &[&str]| {
+        Program::new("agentpoll")
+            .args([
+                "once",
+                "--socket",
+                &format!("tls:127.0.0.1:{port}"),
+                "web1",
+                "-c",
+            ])
+            .arg(site.path("etc/agentpoll.toml"))
+            .args(core)
+            .run()
+    };
+    let (ca, certificate, key) = (ca.to_string(), certificate.to_string(), key.to_string());
+    let trusted = ["--core-ca", &ca, "--core-name", "central"];
+    let known = ["--core-certificate", &certificate, "--core-key", &key];
+    once(&[trusted, known].concat()).success();
+    once(&known).expect(2);
+    assert_ne!(once(&trusted).code(), Some(0));
 }
 
 #[test]

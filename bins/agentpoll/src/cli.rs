@@ -227,9 +227,25 @@ pub(crate) struct Once {
     #[command(flatten)]
     pub(crate) source: Source,
 
-    /// Livestatus socket of the core: PATH or tcp:HOST:PORT
+    /// Livestatus socket of the core: PATH, tcp:HOST:PORT or tls:HOST:PORT
     #[arg(long, value_name = "SOCKET", required_unless_present = "dry_run")]
     pub(crate) socket: Option<program::Address>,
+
+    /// With tls: the certificates of the CA that vouches for the core
+    #[arg(long, value_name = "FILE", requires = "socket")]
+    pub(crate) core_ca: Option<PathBuf>,
+
+    /// With tls: our certificate, if the core wants to know who asks
+    #[arg(long, value_name = "FILE", requires = "core_key")]
+    pub(crate) core_certificate: Option<PathBuf>,
+
+    /// With tls: the private key of that certificate
+    #[arg(long, value_name = "FILE", requires = "core_certificate")]
+    pub(crate) core_key: Option<PathBuf>,
+
+    /// With tls: the host or site that the core's certificate is for [default: HOST]
+    #[arg(long, value_name = "NAME", requires = "core_ca")]
+    pub(crate) core_name: Option<String>,
 
     /// Thresholds for the services that match PATTERN; may be repeated
     ///

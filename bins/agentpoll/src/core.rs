@@ -11,7 +11,9 @@ use bstr::{BString, ByteSlice};
 use livestatus::filter::Comparison;
 use livestatus::{Error, Event, Filter, Query, ResponseReader};
 use program::connection::{self, Connection, Limits, Target};
-use program::{Address, Failure, Status};
+use program::{Address, Failure, Status, tls};
+
+use crate::cli::Once;
 
 /// How long the core may be silent, or not take what it is sent.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
@@ -25,14 +27,28 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    pub(crate) fn new(socket: Address) -> Self {
+    /// The one that the command line names, if it does.
+    pub(crate) fn of(args: &Once) -> Result<Option<Self>, Failure> {
+        let Some(address) = args.socket.clone() else {
+            return Ok(None);
+        };
+        if matches!(address, Address::Tls { .. }) && args.core_ca.is_none() {
+            let what = format!("{address} needs --core-ca: the CA that vouches for the core");
+            return Err(Failure::new(Status::Usage, what));
+        }
         let limits = Limits {
             connect: Some(TIMEOUT),
             silence: Some(TIMEOUT),
         };
-        Self {
-            target: Target::new(socket, limits),
-        }
+        let options = tls::Options {
+            ca: args.core_ca.as_deref(),
+            certificate: args.core_certificate.as_deref(),
+            key: args.core_key.as_deref(),
+            name: args.core_name.as_deref(),
+            peer: "core",
+        };
+        let target = Target::with_tls(address, limits, options)?;
+        Ok(Some(Self { target }))
     }
 
     /// Descriptions of the services that the core has for this host. A core

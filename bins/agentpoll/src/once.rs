@@ -15,9 +15,9 @@ use crate::run::{now, print};
 use crate::source;
 
 pub(crate) fn run(args: &Once) -> Result<Status, Failure> {
+    let core = Core::of(args)?;
     let found = source::find(&args.source)?;
     let rules = found.rules().and(args.threshold.clone());
-    let core = args.socket.clone().map(Core::new);
     let services = match &core {
         Some(core) => core.services(&found.host_name)?,
         None => agent::discover_for(&found.document, &rules)

@@ -152,6 +152,8 @@ pub(crate) struct Outcome {
     pub(crate) retry_after: Option<Duration>,
     /// The addresses of those who still have to get it, if others have got it.
     pub(crate) left: Vec<String>,
+    /// Those who will never get it, if others have got it: addresses, and why.
+    pub(crate) refused: Vec<String>,
     /// The lane works: what failed is what was to be delivered.
     pub(crate) lane_works: bool,
 }
@@ -163,6 +165,7 @@ impl Outcome {
             text: text.into(),
             retry_after: None,
             left: Vec::new(),
+            refused: Vec::new(),
             lane_works: verdict != Verdict::Temporary,
         }
     }

@@ -1,18 +1,21 @@
 //! The links to peers: who listens, who connects, who is let in. What flows
 //! over them is decided by the owner of the journal.
 
+mod claim;
+mod hearing;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use net::{Address, Backoff, Listener, Presented, ReadAhead, Stream, Visitor};
 use objects::{SiteId, UnixTime};
 use program::exit::chain;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::unbounded_channel;
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 use wire::{Event, Session, Window};
@@ -22,7 +25,10 @@ use crate::config::{Change, Configuration, Listen, Peer};
 use crate::figures::{LinkState, Links, Notices};
 use crate::flood::Flood;
 use crate::join::Desk;
-use crate::owner::{FromLink, LaneChange, Request, Said, Watched};
+use crate::owner::{LaneChange, Request, Watched};
+
+use claim::{Claim, Standing};
+use hearing::Hearing;
 
 /// What a peer may have in doubt here, one of so many. The more may be, the more
 /// share a sync; but four times as many ids of each peer are remembered, and
@@ -39,16 +45,10 @@ const ALL_WINDOWS: usize = 1 << 16;
 /// Most connections that have not introduced themselves. With one more the
 /// oldest of them is closed: whoever is in earnest needs only a moment.
 const HALF_OPEN: usize = 256;
-/// Most connections that have.
-const CONNECTIONS: usize = 4096;
 /// No peer makes us wait longer than this before we come again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(600);
-/// Clocks this far apart are worth a line.
-const SKEW: Duration = Duration::from_secs(5);
 /// A stranger must have said something after this long.
 const FIRST_BYTES_TIMEOUT: Duration = Duration::from_secs(10);
-/// The pause that a site which is no peer of ours is asked to make.
-const STRANGER_PAUSE: Duration = Duration::from_secs(60);
 /// The first byte of every TLS connection: a handshake record.
 const TLS_HANDSHAKE: u8 = 0x16;
 /// A peer that connects to us although we connect to it is asked about this often.
@@ -370,52 +370,6 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Who the other end is, as far as is known before it says so.
-struct Claim {
-    site: Option<SiteId>,
-    /// What proves it.
-    chain: Option<Presented>,
-    over_tcp: bool,
-    /// Where we connected to.
-    address: Option<Address>,
-}
-
-/// Whether a link may stay under new settings.
-enum Standing {
-    Same,
-    /// The two ends must speak anew.
-    Changed(&'static str),
-    NotBelieved(String),
-}
-
-impl Claim {
-    /// `known` is who the other end says it is, if it has said so.
-    fn stands(&self, known: Option<&SiteId>, old: &Settings, new: &Settings) -> Standing {
-        let Some(site) = self.site.as_ref().or(known) else {
-            return Standing::Same;
-        };
-        if let (Some(chain), Some(identity)) = (&self.chain, &new.access.identity)
-            && let Err(error) = identity.believes(site, chain)
-        {
-            let why = program::exit::chain(&error);
-            return Standing::NotBelieved(format!("no longer believed: {why}"));
-        }
-        let Some(peer) = new.peers.get(site) else {
-            return Standing::Changed("not a peer any more");
-        };
-        let before = old.peers.get(site);
-        let sends = |settings: &Settings| settings.sending.contains(site);
-        let is_same = before
-            .is_some_and(|before| before.receive == peer.receive && before.plain == peer.plain)
-            && sends(old) == sends(new)
-            && (self.address.is_none() || self.address == peer.connect);
-        match is_same {
-            true => Standing::Same,
-            false => Standing::Changed("the configuration has changed"),
-        }
-    }
-}
-
 /// How a link ended.
 struct Ended {
     /// Whether the peer introduced itself.
@@ -423,179 +377,6 @@ struct Ended {
     reason: String,
     /// The pause that the peer wishes.
     retry_after: Duration,
-}
-
-/// Hears the events of one link and hands them on.
-struct Hearing {
-    network: Arc<Network>,
-    number: u64,
-    outgoing: bool,
-    address: String,
-    began: Instant,
-    heartbeat: Duration,
-    /// For the owner, once it is known whose link this is.
-    commands: Option<UnboundedSender<net::Command>>,
-    /// Set once the peer has introduced itself and is one of ours.
-    peer: Option<SiteId>,
-    /// The same, for who does not hear.
-    known: Arc<OnceLock<SiteId>>,
-    /// Why the peer says it goes.
-    goodbye: Option<String>,
-    /// TCP without TLS.
-    plain: bool,
-    /// Whether it is among the connections that have introduced themselves.
-    counted: bool,
-    /// Its descriptor.
-    socket: Option<i32>,
-}
-
-impl Hearing {
-    fn hear(&mut self, events: Vec<Event>) {
-        let mut said = Vec::with_capacity(events.len());
-        for event in events {
-            match event {
-                Event::PeerHello(hello) => self.introduced(&hello),
-                // Nothing is heard from those that are not let in.
-                _ if self.peer.is_none() => {}
-                event => said.push(Said::of(event, &self.network.site)),
-            }
-        }
-        let Some(peer) = self.peer.clone().filter(|_| !said.is_empty()) else {
-            return;
-        };
-        self.count(&peer, &said);
-        for said in &said {
-            match said {
-                Said::Other(Event::Resumed { window, .. } | Event::Window(window)) => {
-                    let paused = window.msgs == 0 || window.bytes == 0;
-                    self.network.links.pause(&peer, paused);
-                }
-                Said::Other(Event::GoAway { reason, .. }) => {
-                    self.goodbye = Some(format!("peer said: {reason}"));
-                }
-                _ => {}
-            }
-        }
-        self.tell(peer, FromLink::Said(said));
-    }
-
-    fn tell(&self, peer: SiteId, what: FromLink) {
-        // The owner outlives all links but for the last moments of a stop.
-        let _ = self.network.owner.send(Request::Link {
-            peer,
-            number: self.number,
-            what,
-        });
-    }
-
-    fn introduced(&mut self, hello: &wire::PeerHello) {
-        lock(&self.network.half_open).remove(&self.number);
-        let peer = hello.hello.site.clone();
-        let Some(commands) = self.commands.take() else {
-            return;
-        };
-        if let Err(why) = self.let_in(&peer) {
-            self.network.complain(&self.address, &why);
-            let _ = commands.send(net::Command::GoAway {
-                reason: why,
-                retry_after: STRANGER_PAUSE,
-            });
-            return;
-        }
-        let skew = Duration::from_micros(hello.skew_us.unsigned_abs());
-        if skew >= SKEW {
-            let direction = if hello.skew_us > 0 {
-                "ahead of"
-            } else {
-                "behind"
-            };
-            tracing::warn!(%peer, "its clock is {} s {direction} ours", skew.as_secs());
-        }
-        let now: UnixTime = SystemTime::now().into();
-        self.network.links.update(&peer, |link| {
-            link.up.push(self.number);
-            link.address.clone_from(&self.address);
-            link.outgoing = self.outgoing;
-            link.socket = self.socket;
-            link.connect_time = Some(self.began.elapsed());
-            link.heartbeat = self.heartbeat;
-            link.last_incoming = now;
-            link.clock_skew_us = Some(hello.skew_us);
-        });
-        let message = format!(
-            "sitewire {} at {}",
-            program::log::quote(hello.hello.version.as_bytes(), 40),
-            self.address
-        );
-        self.network
-            .links
-            .enter(&peer, LinkState::Established, &message);
-        self.peer = Some(peer.clone());
-        let _ = self.known.set(peer.clone());
-        let up = FromLink::Up {
-            commands,
-            outgoing: self.outgoing,
-            accepts: hello.hello.accepts,
-            results: hello.features.iter().any(|f| f == wire::FEATURE_RESULTS),
-        };
-        self.tell(peer, up);
-    }
-
-    /// Whether this site may have a link of this kind.
-    fn let_in(&mut self, peer: &SiteId) -> Result<(), String> {
-        let settings = self.network.settings();
-        let Some(known) = settings.peers.get(peer) else {
-            return Err(format!("site {peer} is not a configured peer"));
-        };
-        if self.plain && !known.plain {
-            return Err(format!("site {peer} may not come without TLS"));
-        }
-        let mut connections = lock(&self.network.connections);
-        if *connections >= CONNECTIONS {
-            return Err("there are too many connections".to_owned());
-        }
-        *connections += 1;
-        self.counted = true;
-        Ok(())
-    }
-
-    fn count(&self, peer: &SiteId, said: &[Said]) {
-        let now: UnixTime = SystemTime::now().into();
-        self.network.links.update(peer, |link| {
-            link.last_incoming = now;
-            for said in said {
-                match said {
-                    Said::Message { .. } => link.received += 1,
-                    Said::Other(Event::Acknowledged { ids }) => link.sent += ids.len() as u64,
-                    Said::Other(Event::Ping { .. } | Event::Pong { .. }) => {
-                        link.last_heartbeat = now;
-                    }
-                    Said::Other(_) => {}
-                }
-            }
-        });
-    }
-
-    /// The link is gone. Says so, unless a newer one to the same peer is up.
-    fn end(&mut self, reason: &str) {
-        let Some(peer) = self.peer.clone() else {
-            return;
-        };
-        self.tell(peer.clone(), FromLink::Down);
-        let links = &self.network.links;
-        if links.remove(&peer, self.number) {
-            links.enter(&peer, LinkState::Cooldown, reason);
-        }
-    }
-}
-
-impl Drop for Hearing {
-    fn drop(&mut self) {
-        lock(&self.network.half_open).remove(&self.number);
-        if self.counted {
-            *lock(&self.network.connections) -= 1;
-        }
-    }
 }
 
 /// Takes connections until the daemon stops, or `end` is dropped.

@@ -6,6 +6,7 @@
 //! files. While the disk refuses commits nothing is answered and nothing more
 //! is taken in; what was said so far is kept and committed when it heals.
 
+mod account;
 mod alarms;
 mod assign;
 mod canary;
@@ -24,6 +25,8 @@ mod pace;
 mod pauses;
 mod peers;
 mod reconfigure;
+mod request;
+mod restore;
 mod results;
 #[cfg(test)]
 mod simulation;
@@ -39,31 +42,24 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
-use objects::{Envelope, NotificationId, SiteId, UnixTime};
+use objects::{NotificationId, SiteId, UnixTime};
 use program::exit::chain;
 use program::log::EACH;
 use rules::Rules;
-use spool::control::{Answer, Question};
 use spool::drop_box::Dropped;
 use spool::ground::Ground;
-use spool::{
-    Accepted, DirectoryStorage, End, Message, Queue, Space, SpoolDirectory, Storage, Target,
-    TargetState,
-};
-use tokio::sync::mpsc::UnboundedSender;
-use tokio::sync::oneshot;
+use spool::{Accepted, DirectoryStorage, Queue, Space, SpoolDirectory, Storage, Target};
 use wire::{RefusalCode, Window};
 
 use crate::clock;
-use crate::config::{Configuration, Forward, Lane, Peer};
-use crate::delivery::{Outcome, Task};
-use crate::figures::{Changes, QueueFigures, Stack};
+use crate::config::{Configuration, Lane};
+use crate::delivery::Task;
+use crate::figures::Changes;
 use crate::forward_line::Ages;
 use crate::intake::Intake;
 use crate::link::window;
-use crate::route::{Incoming, Refusal, Route};
+use crate::route::{Incoming, Refusal};
 use crate::stop::Stop;
-use crate::submit::{Reply, Submitted};
 
 use alarms::Alarms;
 use control::Asked;
@@ -73,6 +69,8 @@ use forwards::ForwardWork;
 use lanes::LaneWork;
 use pauses::Pauses;
 use peers::PeerWork;
+pub(crate) use request::{FromLink, LaneChange, Request, Said};
+use restore::read_route;
 use submitters::{Answered, Held};
 use tokens::Tokens;
 use under_way::{Syncs, UnderWay};
@@ -85,114 +83,6 @@ const GROUP: usize = 4096;
 const DISK_RETRY: Duration = Duration::from_secs(1);
 /// How often the room on the disk is looked at.
 const SPACE_LOOK: Duration = Duration::from_secs(1);
-
-/// What the owner is asked. The channel needs no bound of its own: a peer has
-/// at most a window in it, a lane one outcome, everybody else one question.
-pub(crate) enum Request {
-    /// Something may have been dropped.
-    LookIntoDropBox,
-    /// From one submitter.
-    Submitted {
-        submissions: Vec<Submitted>,
-        reply: UnboundedSender<Vec<Reply>>,
-    },
-    /// From the link with this number to this peer.
-    Link {
-        peer: SiteId,
-        number: u64,
-        what: FromLink,
-    },
-    /// A lane's attempt has ended.
-    Finished {
-        lane: usize,
-        /// What the lane's line calls it.
-        work: u64,
-        outcome: Outcome,
-    },
-    /// The configuration has changed.
-    Reconfigure {
-        peers: Vec<Peer>,
-        forwards: Vec<Forward>,
-        lanes: Vec<LaneChange>,
-        rules: Option<Arc<Rules>>,
-        fallback_after: Option<Duration>,
-        watched: Watched,
-    },
-    /// From somebody at the control socket.
-    Question {
-        question: Question,
-        to: oneshot::Sender<Answer>,
-    },
-    /// The sync of the commit that was under way has come to this.
-    Synced(io::Result<()>),
-    /// For the state file.
-    Figures(Sender<QueueFigures>),
-    /// The daemon is to end.
-    Stop,
-}
-
-/// What becomes of a lane.
-pub(crate) struct LaneChange {
-    pub(crate) number: usize,
-    /// Its settings and its new threads; none if there is no such lane any more.
-    pub(crate) now: Option<(Lane, Sender<Task>)>,
-}
-
-/// What a link tells.
-pub(crate) enum FromLink {
-    /// The peer has introduced itself.
-    Up {
-        commands: UnboundedSender<net::Command>,
-        /// Whether we opened the connection.
-        outgoing: bool,
-        /// Whether the peer takes messages.
-        accepts: bool,
-        /// Whether both ends know results.
-        results: bool,
-    },
-    Said(Vec<Said>),
-    Down,
-}
-
-/// What a peer said.
-pub(crate) enum Said {
-    /// A message, as it is to be stored; the link has looked at it already, so
-    /// that this is not done one by one between two syncs.
-    Message {
-        seq: u64,
-        id: NotificationId,
-        read: Result<Incoming, Refusal>,
-    },
-    Other(wire::Event),
-}
-
-impl Said {
-    /// What `event` means to site `own`.
-    pub(crate) fn of(event: wire::Event, own: &SiteId) -> Self {
-        match event {
-            wire::Event::Message { seq, id, body } => Self::Message {
-                seq,
-                id,
-                read: Incoming::read(&body, own),
-            },
-            other => Self::Other(other),
-        }
-    }
-}
-
-impl Request {
-    /// How many notifications it is about, more or less.
-    fn weight(&self) -> usize {
-        match self {
-            Self::Submitted { submissions, .. } => submissions.len(),
-            Self::Link {
-                what: FromLink::Said(said),
-                ..
-            } => said.len(),
-            _ => 1,
-        }
-    }
-}
 
 /// Everything the thread has.
 pub(crate) struct Owner<S: Storage = DirectoryStorage> {
@@ -352,71 +242,6 @@ impl<S: Storage> Owner<S> {
         Ok(self)
     }
 
-    /// Puts an open message of an earlier run, or one that was held, into its
-    /// lines. Its body is read only if no more is known of it than that. An error
-    /// if the disk does not give it out now.
-    fn restore(
-        &mut self,
-        message: &Message,
-        orphans: &mut BTreeMap<String, usize>,
-    ) -> Result<(), spool::Error> {
-        if message.held {
-            return Ok(());
-        }
-        if message.targets.is_empty() {
-            // The records were torn apart between acceptance and assignment.
-            if let Some(route) = self.stored_route(message.id)? {
-                self.assign(message.id, message.accepted, &route);
-            }
-            return Ok(());
-        }
-        if self.hold_interrupted(message) {
-            return Ok(());
-        }
-        let is_open = |target: &&TargetState| target.end.is_none();
-        let is_lane = |target: &&TargetState| !matches!(target.target, Target::Peer(_));
-        let mut open = message.targets.iter().filter(is_open);
-        // Lanes have to know more of it than its label says.
-        let (label, route) = match message.label {
-            Some(label) if !open.any(|target| is_lane(&target)) => (label, None),
-            _ => match self.stored_route(message.id)? {
-                Some(route) => (route.label, Some(route)),
-                None => return Ok(()),
-            },
-        };
-        for peer in self.restore_forwards(message, label) {
-            *orphans.entry(format!("peer {peer}")).or_default() += 1;
-        }
-        self.restore_fallback(message);
-        let Some(route) = route else { return Ok(()) };
-        for target in message.targets.iter().filter(is_open).filter(is_lane) {
-            let (lane, accepted, attempts) = (&target.target, message.accepted, target.attempts);
-            if !self.push_lane(lane, message.id, accepted, attempts, &route) {
-                *orphans.entry(format!("lane {}", lane.name())).or_default() += 1;
-            }
-        }
-        Ok(())
-    }
-
-    /// What the body of an open message says. One that says nothing has ended.
-    fn stored_route(&mut self, id: NotificationId) -> Result<Option<Route>, spool::Error> {
-        let body = match self.queue.body(id) {
-            Err(error) if error.is_temporary() => return Err(error),
-            other => other.map_err(|error| chain(&error)),
-        };
-        match body.and_then(|body| read_route(body.unwrap_or_default())) {
-            Ok(route) => {
-                self.queue.set_label(id, route.label);
-                Ok(Some(route))
-            }
-            Err(why) => {
-                tracing::error!(%id, "stored body cannot be used: {why}");
-                self.queue.end(id, End::Refused, &why, now());
-                Ok(None)
-            }
-        }
-    }
-
     /// Works until told to stop and everything is in order, or until the time
     /// for that is over.
     pub(crate) fn run(mut self, requests: &Receiver<Request>) {
@@ -454,16 +279,6 @@ impl<S: Storage> Owner<S> {
                 return;
             }
         }
-    }
-
-    /// Open messages from `next` on, which becomes the place behind them. Some at
-    /// a time: of a million there is no room for all. Those that the disk refuses
-    /// now are among them, as it may take them later.
-    fn open_page(&self, next: &mut u64) -> Option<Vec<Message>> {
-        let open = self.queue.open_or_pending_from(*next);
-        let page: Vec<Message> = open.take(GROUP).collect();
-        *next = page.last()?.order.saturating_add(1);
-        Some(page)
     }
 
     /// Everything that follows from what was asked, and the commit.
@@ -692,79 +507,4 @@ impl<S: Storage> Owner<S> {
         self.put_off_questions("the disk refuses records; it is done when it takes them again");
         self.pong_links();
     }
-
-    fn figures(&self) -> QueueFigures {
-        let waits_for_retry = self.deferred();
-        let mut deferred = Stack::default();
-        for id in &waits_for_retry {
-            if let Some(message) = self.queue.message(*id) {
-                deferred.add(message.accepted);
-            }
-        }
-        // The first and the last of those in order of acceptance: this is asked
-        // for often, and there may be a million.
-        let is_new = |message: &Message| !waits_for_retry.contains(&message.id);
-        let accepted = |message: Message| message.accepted;
-        let open = self.queue.figures().open as u64;
-        let mut new = Stack {
-            count: open.saturating_sub(deferred.count) + self.intake.count(),
-            oldest: self.queue.open().find(is_new).map(accepted),
-            youngest: self.queue.open().rev().find(is_new).map(accepted),
-        };
-        if new.count > 0 {
-            // What is in the drop box only has just come, as far as is known.
-            new.oldest.get_or_insert_with(now);
-            new.youngest.get_or_insert_with(now);
-        }
-        QueueFigures {
-            new,
-            deferred,
-            corrupted: files_in(&self.corrupt),
-            lanes: self.lane_figures(),
-            forwards: self.forward_figures(),
-            silent: self.silent_sites(),
-            cut_off: self.cut_off_since(),
-            canary: self.canary_figures(),
-            totals: self.queue.totals(),
-            open,
-            held: self.queue.figures().held as u64,
-            accepted: self.counters.accepted,
-            duplicates: self.counters.duplicates,
-            delivered: self.counters.delivered,
-            failed: self.counters.failed,
-            disk_warning: self.disk_warning.clone(),
-            undecided: self.undecided_warning(),
-            disk_error: match (self.queue.failing(), self.space) {
-                (Some(why), _) => Some(why.to_owned()),
-                (None, Space::Full) => Some("no space is left, nothing is taken in".to_owned()),
-                (None, Space::Low | Space::Ok) => None,
-            },
-        }
-    }
-}
-
-fn read_route(body: Vec<u8>) -> Result<Route, String> {
-    let body = String::from_utf8(body).map_err(|error| error.to_string())?;
-    let body = Arc::new(body);
-    let envelope = Envelope::parse(&body).map_err(|error| chain(&error))?;
-    Route::of(&envelope, body.len(), Arc::clone(&body)).map_err(|error| chain(&error))
-}
-
-/// The files of a directory, but for the reasons beside them.
-fn files_in(directory: &std::path::Path) -> Stack {
-    let mut stack = Stack::default();
-    let Ok(entries) = std::fs::read_dir(directory) else {
-        return stack;
-    };
-    for entry in entries.flatten() {
-        if entry
-            .path()
-            .extension()
-            .is_none_or(|ending| ending != "why")
-            && let Ok(time) = entry.metadata().and_then(|metadata| metadata.modified())
-        {
-            stack.add(time.into());
-        }
-    }
-    stack
 }

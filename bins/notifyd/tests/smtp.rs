@@ -268,6 +268,57 @@ fn who_is_refused_does_not_keep_others_from_their_mail() {
 }
 
 #[test]
+fn a_recipient_who_never_gets_it_is_told_of_once_though_others_have_the_mail() {
+    let to_recipient: Script = Box::new(|address, _| match address {
+        "b@example.com" => "550 no such user",
+        "c@example.com" => "450 greylisted",
+        _ => "250 ok",
+    });
+    let sink = Sink::start(to_recipient, always("250 ok"));
+    let more = format!(
+        "{THREE}\nexpire = '1s'\non_failure = 'pager'\n[[lane]]\nname = 'pager'\n\
+         script = '@page'\n[rules]\nfile = '@rules.toml'"
+    );
+    let site = Site::new("central", &lane(&sink.address, &more));
+    let rules = "match = 'all'\n[[rule]]\nname = 'mails'\nlanes = 'mail'\n";
+    std::fs::write(site.path("rules.toml"), rules).unwrap();
+    site.script(
+        "page",
+        "echo \"$NOTIFY_FAILED_ID $NOTIFY_FAILED_LANE: $NOTIFY_FAILED_WHY\" >>@log\n\
+         echo \"$NOTIFY_SERVICEOUTPUT\" >>@output",
+    );
+    let daemon = site.start();
+    let id = site.submit(CONTEXT);
+    // One has it; the time of another runs out, which is told of, too.
+    wait_until("all have ended", || {
+        site.state()["open"] == 0 && site.state()["delivered"] == 2
+    });
+    assert_eq!(site.history(id).last().unwrap(), "ended expired");
+    let (log, output) = (site.lines("log"), site.lines("output"));
+    assert_eq!(log.len(), 2, "{log:?}");
+    for (at, why, not, said) in [
+        (
+            0,
+            "refused: b@example.com: ",
+            "c@",
+            "PROBLEM was not delivered to some by lane mail: ",
+        ),
+        (
+            1,
+            "expired: not delivered in time; last: ",
+            "b@",
+            "PROBLEM was not delivered by lane mail: ",
+        ),
+    ] {
+        assert!(log[at].starts_with(&format!("{id} mail: {why}")), "{log:?}");
+        assert!(!log[at].contains(not), "{log:?}");
+        assert!(output[at].starts_with(said), "{output:?}");
+    }
+    assert_eq!(sink.taken().len(), 1);
+    daemon.terminate();
+}
+
+#[test]
 fn who_has_a_mail_does_not_get_it_again_whatever_is_killed_in_between() {
     let to_recipient: Script = Box::new(|address, mail| match (address, mail) {
         ("b@example.com", 0) | ("c@example.com", 0..=2) => "450 greylisted",

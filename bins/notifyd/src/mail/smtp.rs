@@ -91,7 +91,10 @@ struct Trouble {
 struct Verdicts {
     accepted: Vec<Address>,
     later: Vec<Address>,
+    /// What was said to each of those who were not accepted.
     texts: Vec<String>,
+    /// The same of those who never will be.
+    refused: Vec<String>,
 }
 
 /// A mail as it goes over the line (RFC 5321, 4.5.2), together with what ends it.
@@ -186,10 +189,15 @@ fn judge(reply: &str, verdicts: &Verdicts) -> Outcome {
         text.push_str("; ");
         text.push_str(refused);
     }
+    let refused = verdicts.refused.clone();
     if verdicts.later.is_empty() {
-        return Outcome::new(Verdict::Delivered, text);
+        return Outcome {
+            refused,
+            ..Outcome::new(Verdict::Delivered, text)
+        };
     }
     Outcome {
+        refused,
         left: verdicts.later.iter().map(ToString::to_string).collect(),
         lane_works: true,
         ..Outcome::new(Verdict::Temporary, text)
@@ -237,15 +245,16 @@ fn transfer(
                 return Err(Trouble::about_mail("RCPT", &error));
             }
             Err(error) => {
-                verdicts
-                    .texts
-                    .push(format!("{recipient}: {}", said(&error)));
+                let text = format!("{recipient}: {}", said(&error));
                 let code = error.status().map(u16::from);
                 is_leaving |= code == Some(LEAVING);
                 if !error.is_permanent() || code == Some(TOO_MUCH) {
                     is_permanent = false;
                     verdicts.later.push(recipient.clone());
+                } else {
+                    verdicts.refused.push(text.clone());
                 }
+                verdicts.texts.push(text);
             }
         }
     }

@@ -20,6 +20,23 @@ pub(super) struct Told {
     detail: String,
 }
 
+/// Who did not get one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whom {
+    All,
+    /// Some of its recipients, while the others have it or may get it.
+    Some,
+}
+
+impl Whom {
+    fn words(self) -> &'static str {
+        match self {
+            Self::All => "",
+            Self::Some => " to some",
+        }
+    }
+}
+
 /// The entry that says of which notification it tells.
 const OF: &str = "FAILED_ID";
 
@@ -34,7 +51,7 @@ impl<S: Storage> Owner<S> {
         tracing::warn!(%id, %target, attempts, "{end}: {detail}");
         self.counters.failed += 1;
         self.report(id, Some(target), attempts, end, detail.as_bytes());
-        match self.raise(at, ticket, end, detail) {
+        match self.raise(at, ticket, Whom::All, end, detail) {
             Ok(Some((other, lane))) => self.telling.push(Told {
                 id,
                 target: target.clone(),
@@ -51,6 +68,17 @@ impl<S: Storage> Owner<S> {
         }
     }
 
+    /// A lane has delivered it to some, and these will never get it. Told once,
+    /// however often the others are tried.
+    pub(super) fn tell_refused(&mut self, at: usize, ticket: &Ticket, refused: &[String]) {
+        let (id, target) = (ticket.id, &ticket.aim.target);
+        let who = program::log::quote(refused.join("; ").as_bytes(), 300);
+        tracing::warn!(%id, %target, "refused for some: {who}");
+        if let Err(why) = self.raise(at, ticket, Whom::Some, End::Refused, &who) {
+            tracing::error!(%id, %target, "nobody is told that some were refused: {why}");
+        }
+    }
+
     /// What is told of durably ends.
     pub(super) fn end_told(&mut self) {
         for told in std::mem::take(&mut self.told) {
@@ -64,6 +92,7 @@ impl<S: Storage> Owner<S> {
         &mut self,
         at: usize,
         ticket: &Ticket,
+        whom: Whom,
         end: End,
         detail: &str,
     ) -> Result<Option<(NotificationId, String)>, String> {
@@ -77,7 +106,7 @@ impl<S: Storage> Owner<S> {
         if context.contains_key(OF) {
             return Ok(None);
         }
-        let name = format!("{} {}", ticket.id, ticket.aim.target);
+        let name = format!("{} {}{}", ticket.id, ticket.aim.target, whom.words());
         let id = NotificationId::named(&self.site, name.as_bytes());
         let notification = Notification {
             id,
@@ -85,7 +114,7 @@ impl<S: Storage> Owner<S> {
             created: now(),
             expires: None,
             site: envelope.site,
-            context: tell(context, ticket.id, &failed.name, end, detail),
+            context: tell(context, ticket.id, (&failed.name, whom), end, detail),
         };
         if let Some(route) = self.accept_own(notification)? {
             self.counters.accepted += 1;
@@ -98,10 +127,17 @@ impl<S: Storage> Owner<S> {
 }
 
 /// The same object, and what became of it.
-fn tell(mut context: Context, id: NotificationId, lane: &str, end: End, detail: &str) -> Context {
+fn tell(
+    mut context: Context,
+    id: NotificationId,
+    (lane, whom): (&str, Whom),
+    end: End,
+    detail: &str,
+) -> Context {
     let kind = context.get("NOTIFICATIONTYPE").cloned();
     let kind = kind.unwrap_or_else(|| "notification".into());
-    let what = format!("{kind} was not delivered by lane {lane}: {end}, {detail}");
+    let to = whom.words();
+    let what = format!("{kind} was not delivered{to} by lane {lane}: {end}, {detail}");
     let is_service = context
         .get("SERVICEDESC")
         .is_some_and(|name| !name.is_empty());

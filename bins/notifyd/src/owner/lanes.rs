@@ -479,6 +479,9 @@ impl<S: Storage> Owner<S> {
         self.queue
             .result(id, target, attempt, verdict, &outcome.text, now());
         let said = outcome.first_line();
+        if !outcome.refused.is_empty() {
+            self.tell_refused(at, ticket, &outcome.refused);
+        }
         match outcome.verdict {
             Verdict::Delivered => {
                 tracing::info!(target: EACH, "delivered {id} by {target}, attempt {attempt}: {said}");
