@@ -511,12 +511,11 @@ impl<S: Storage> Queue<S> {
 
     /// Whether what is pending goes to the head, and nothing else is to be done.
     fn can_sync_later(&self) -> bool {
-        let bytes = self.pending.iter().map(|p| p.draft.room() as u64).sum();
         self.under_way.is_none()
             && !self.pending.is_empty()
             && self.doubtful == 0
             && self.failing.is_none()
-            && self.journal.has_room_for(bytes)
+            && self.journal.has_room_for(self.pending_bytes())
             && self.crowded().is_none()
     }
 
@@ -692,6 +691,12 @@ impl<S: Storage> Queue<S> {
             bytes: self.journal.bytes(),
             pending: self.pending.len(),
         }
+    }
+
+    /// How long the records are that wait for the next commit.
+    pub fn pending_bytes(&self) -> u64 {
+        let rooms = self.pending.iter().map(|pending| pending.draft.room());
+        rooms.sum::<usize>() as u64
     }
 
     /// Records an event of a message that is open, and held or not as demanded.

@@ -17,6 +17,8 @@ use super::{Owner, Request};
 
 /// So many records are worth the other thread.
 const MANY: usize = 64;
+/// Or fewer, with so many bytes.
+const LONG: u64 = 128 << 10;
 
 /// Leads to whoever makes syncs.
 pub(super) struct Syncs {
@@ -58,7 +60,9 @@ impl Syncs {
 impl<S: Storage> Owner<S> {
     /// Whether the next commit is one that somebody else may sync.
     fn can_be_under_way(&self) -> bool {
-        let is_large = |syncs: &Syncs| self.queue.figures().pending >= syncs.many;
+        let is_large = |syncs: &Syncs| {
+            self.queue.figures().pending >= syncs.many || self.queue.pending_bytes() >= LONG
+        };
         self.syncs.as_ref().is_some_and(is_large)
             && !self.stopping
             && self.telling.is_empty()
