@@ -214,7 +214,7 @@ impl<'a> Site<'a> {
         };
         // Faults to come are not those of who reads the journal now.
         self.disk.restart();
-        self.check(&what);
+        self.check(power, &what);
         clock::stop_simulating();
         whole
     }
@@ -311,7 +311,7 @@ impl<'a> Site<'a> {
             && self.attempts > 0
     }
 
-    fn check(&self, what: &str) {
+    fn check(&self, power: bool, what: &str) {
         let owner = self.owner.as_ref().unwrap();
         let mut twice = 0;
         for notification in &self.notifications {
@@ -347,7 +347,12 @@ impl<'a> Site<'a> {
                     _ => None,
                 }));
             }
-            assert_eq!(ends, BTreeSet::from([self.story.end]), "{what}: {id}");
+            // Or only the end of the recovery is left of it: then the problem, which
+            // was told with that one, comes again by itself.
+            let alone = power && self.story.end == End::Superseded && attempts.len() > 1;
+            let is_alone = alone && ends == BTreeSet::from([End::Delivered]);
+            let wanted = BTreeSet::from([self.story.end]);
+            assert!(ends == wanted || is_alone, "{what}: {id}: {ends:?}");
             self.check_tale(owner, id, what);
         }
         let at_once = self.story.together * self.configuration.lanes[0].flow.places;
