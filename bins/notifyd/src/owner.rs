@@ -482,12 +482,8 @@ impl<S: Storage> Owner<S> {
                 }
                 self.told.append(&mut self.telling);
                 self.alarms_committed();
-                for file in std::mem::take(&mut self.absorbed) {
-                    self.intake.absorbed(&file);
-                }
-                self.answer_submitters();
+                self.arrived();
                 self.answer_questions();
-                self.answer_links();
                 self.start_jobs();
                 self.store_tokens(false);
             }

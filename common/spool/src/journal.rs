@@ -378,11 +378,8 @@ impl<S: Storage> Journal<S> {
 
     /// Whether this record can go to the head.
     pub fn has_room(&self, draft: &Draft) -> bool {
-        let Some(head) = &self.head else {
-            return false;
-        };
-        let len = self.segments[&head.segment].len;
-        !head.used || len + draft.room() as u64 <= self.segment_size
+        let is_new = self.head.as_ref().is_some_and(|head| !head.used);
+        is_new || self.has_room_for(draft.room() as u64)
     }
 
     /// Whether a group of so many bytes can go to the head as it is.

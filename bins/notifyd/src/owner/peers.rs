@@ -434,15 +434,6 @@ impl<S: Storage> Owner<S> {
         link.true_next.stored = Some(seq);
     }
 
-    /// What was said to the links since the last commit is durable now.
-    pub(super) fn answer_links(&mut self) {
-        for link in self.links() {
-            let truths = std::mem::take(&mut link.true_next);
-            link.tell_truths(truths);
-        }
-        self.links_answered();
-    }
-
     /// A commit is under way with what was said to the links.
     pub(super) fn links_under_way(&mut self) {
         for link in self.links() {
@@ -451,12 +442,15 @@ impl<S: Storage> Owner<S> {
     }
 
     /// What was under way is durable now.
-    pub(super) fn answer_links_under_way(&mut self) {
+    pub(super) fn answer_links(&mut self) {
         for link in self.links() {
             let truths = std::mem::take(&mut link.under_way);
             link.tell_truths(truths);
         }
-        self.links_answered();
+        self.pong_links();
+        if !self.stopping {
+            self.feed_forwards();
+        }
     }
 
     /// What was under way is left to the next commit.
@@ -470,13 +464,6 @@ impl<S: Storage> Owner<S> {
     fn links(&mut self) -> impl Iterator<Item = &mut Link> {
         let all = self.peers.values_mut();
         all.filter_map(|work| work.link.as_mut())
-    }
-
-    fn links_answered(&mut self) {
-        self.pong_links();
-        if !self.stopping {
-            self.feed_forwards();
-        }
     }
 
     /// How long the oldest open notification has been here.

@@ -89,9 +89,4 @@ impl<S: Storage> Owner<S> {
             answer,
         }
     }
-
-    /// What was submitted is durable.
-    pub(super) fn answer_submitters(&mut self) {
-        self.submitted.drain(..).for_each(Answered::send);
-    }
 }

@@ -71,19 +71,21 @@ impl<S: Storage> Owner<S> {
             && self.lanes.iter().all(|lane| !lane.is_starting())
     }
 
-    /// Everything is durable, if it is not said to be under way.
+    /// Whether everything is durable now. What is answered then is under way in any
+    /// case, until it is said to have arrived.
     pub(super) fn begin_commit(&mut self) -> Result<bool, spool::Error> {
-        if !self.can_be_under_way() {
-            return self.queue.commit().map(|_| true);
-        }
-        match self.queue.begin_commit()? {
+        let begun = match self.can_be_under_way() {
+            true => self.queue.begin_commit()?,
+            false => Begun::Done(self.queue.commit()?),
+        };
+        self.under_way = Some(UnderWay {
+            absorbed: std::mem::take(&mut self.absorbed),
+            submitted: std::mem::take(&mut self.submitted),
+        });
+        self.links_under_way();
+        match begun {
             Begun::Done(_) => Ok(true),
             Begun::UnderWay(sync) => {
-                self.under_way = Some(UnderWay {
-                    absorbed: std::mem::take(&mut self.absorbed),
-                    submitted: std::mem::take(&mut self.submitted),
-                });
-                self.links_under_way();
                 let syncs = self.syncs.as_ref().map(|syncs| &syncs.to);
                 // Without the thread it is made here.
                 match syncs.and_then(|to| to.send(sync).err()) {
@@ -95,20 +97,24 @@ impl<S: Storage> Owner<S> {
         }
     }
 
-    /// The sync of the commit that is under way has come to this.
-    pub(super) fn synced(&mut self, result: io::Result<()>) {
-        let Some(mut under_way) = self.under_way.take() else {
+    /// What was under way is durable.
+    pub(super) fn arrived(&mut self) {
+        let Some(under_way) = self.under_way.take() else {
             return;
         };
+        for file in under_way.absorbed {
+            self.intake.absorbed(&file);
+        }
+        under_way.submitted.into_iter().for_each(Answered::send);
+        self.answer_links();
+    }
+
+    /// The sync of the commit that is under way has come to this.
+    pub(super) fn synced(&mut self, result: io::Result<()>) {
         match self.queue.finish_commit(result) {
-            Ok(_) => {
-                for file in under_way.absorbed {
-                    self.intake.absorbed(&file);
-                }
-                under_way.submitted.into_iter().for_each(Answered::send);
-                self.answer_links_under_way();
-            }
+            Ok(_) => self.arrived(),
             Err(error) => {
+                let mut under_way = self.under_way.take().unwrap_or_default();
                 under_way.absorbed.append(&mut self.absorbed);
                 under_way.submitted.append(&mut self.submitted);
                 (self.absorbed, self.submitted) = (under_way.absorbed, under_way.submitted);
