@@ -85,6 +85,8 @@ pub(crate) fn remaining(stream: &impl Timed, deadline: Instant) -> Result<(), St
     stream.limit(patience).map_err(|error| error.to_string())
 }
 
+/// What to say of an error: what the system calls a resource that is not
+/// available is that nobody has answered.
 pub(crate) fn words(error: &io::Error) -> String {
     match error.kind() {
         ErrorKind::WouldBlock | ErrorKind::TimedOut => "no answer in time".to_owned(),

@@ -23,7 +23,7 @@ mod users;
 
 use super::{
     AT_ONCE, CLOCK, DEVICES, DISKS, FILES, LIBVIRT, Machine, SOON, SYSTEMD, Uname, Wanted, growth,
-    origin, part, root, traffic,
+    http, origin, part, root, traffic,
 };
 use crate::config::Checks;
 use cpu::Processors;

@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 use agent::document::{Guest, GuestCpu, GuestDisk, GuestInterface, GuestMemory};
 
 use super::growth::Growth;
+use super::http::words;
 use super::part::{Collector, Finding, Part};
 use super::root::{Root, per_second};
-use super::stream::{Stream, words};
+use super::stream::Stream;
 use rpc::{HEAD, Question, Reader};
 
 /// How long libvirt may take for all of it.

@@ -12,8 +12,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use agent::document::Ntp;
 use rtime_clock::adjtime::{Timex, adjtimex};
 
-use super::dbus;
 use super::part::{Collector, Finding, Part};
+use super::{dbus, http};
 use keeper::Keepers;
 
 /// What the kernel returns for a clock that nobody keeps.

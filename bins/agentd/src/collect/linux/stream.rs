@@ -45,12 +45,3 @@ impl Stream {
         self.stream.set_write_timeout(patience)
     }
 }
-
-/// What to say of an error: what the system calls a resource that is not
-/// available is that nobody has answered.
-pub(super) fn words(error: &io::Error) -> String {
-    match error.kind() {
-        ErrorKind::WouldBlock | ErrorKind::TimedOut => "no answer in time".to_owned(),
-        _ => error.to_string(),
-    }
-}

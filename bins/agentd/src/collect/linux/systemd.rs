@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use agent::document::SystemdUnit;
 
 use super::dbus::{self, Body, Method};
+use super::http::words;
 use super::part::{Collector, Finding, Part};
-use super::stream::words;
 
 pub(super) const NAME: &str = "org.freedesktop.systemd1";
 pub(super) const PATH: &str = "/org/freedesktop/systemd1";

@@ -123,19 +123,27 @@ impl Answer {
     }
 
     /// `NAME=VALUE`, separated by commas and lines; a value may stand in quotes.
+    /// Only a quote at its beginning counts: ntpsec 1.2.2 tells of what it has
+    /// measured (`filtdelay`) with a few bytes in front that mean nothing.
     pub(crate) fn variables(&self) -> Variables {
         let text = String::from_utf8_lossy(&self.data);
         let mut found = BTreeMap::new();
-        let mut is_quoted = false;
-        let entries = text.split(|c| {
-            is_quoted ^= c == '"';
-            c == ',' && !is_quoted
-        });
-        for entry in entries {
-            if let Some((name, value)) = entry.trim().split_once('=') {
-                let value = value.trim().trim_matches('"');
-                found.insert(name.to_owned(), value.to_owned());
-            }
+        let mut rest = text.as_ref();
+        while !rest.is_empty() {
+            let end = rest.find(['=', ',']).unwrap_or(rest.len());
+            let (name, after) = rest.split_at(end);
+            let Some(after) = after.strip_prefix('=') else {
+                rest = after.strip_prefix(',').unwrap_or_default();
+                continue;
+            };
+            let quoted = after
+                .strip_prefix('"')
+                .and_then(|text| text.split_once('"'));
+            let (value, after) = quoted.unwrap_or(("", after));
+            let (bare, after) = after.split_once(',').unwrap_or((after, ""));
+            let value = if quoted.is_some() { value } else { bare.trim() };
+            found.insert(name.trim().to_owned(), value.to_owned());
+            rest = after;
         }
         Variables(found)
     }
@@ -233,6 +241,22 @@ mod tests {
         let mut pieces = Pieces::of(9);
         assert_eq!(pieces.push(&piece(IS_MORE, 9, 0, b"abcdef")), Ok(None));
         assert_eq!(pieces.push(&piece(0, 9, 3, b"xyz")), Ok(None));
+    }
+
+    #[test]
+    fn bytes_that_mean_nothing_hide_no_variable() {
+        let data = b"name=\"a, b=1\", filtdelay=T\xee\xf3\xab\"V 0 0.00,\r\nflash=0x1600,,x, \
+                     srchost=\"LOCAL(0)\",stratum=6,last=\"open";
+        let answer = Answer {
+            status: 0,
+            data: data.to_vec(),
+        };
+        let variables = answer.variables();
+        assert_eq!(variables.text("name"), "a, b=1");
+        assert_eq!(variables.bits("flash"), Some(0x1600));
+        assert_eq!(variables.text("srchost"), "LOCAL(0)");
+        assert_eq!(variables.bits("stratum"), Some(6));
+        assert_eq!(variables.text("last"), "\"open");
     }
 
     #[test]

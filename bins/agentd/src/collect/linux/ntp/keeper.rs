@@ -12,6 +12,7 @@ use super::super::root::Root;
 pub(crate) use super::chrony::Tracking;
 use super::control::{Answer, Pieces, Question, Variables};
 use super::dbus::Bus;
+use super::http::words;
 pub(crate) use super::timesync::{Message, Status};
 use super::{chrony, timesync};
 
@@ -186,8 +187,7 @@ fn search(who: &str, at: &str, asked: io::Result<Result<Keeper, String>>) -> Sea
         Ok(Err(why)) => why,
         Err(error) => match error.kind() {
             ErrorKind::ConnectionRefused | ErrorKind::NotFound => return Search::Nobody,
-            ErrorKind::WouldBlock | ErrorKind::TimedOut => "no answer in time".to_owned(),
-            _ => error.to_string(),
+            _ => words(&error),
         },
     };
     Search::Failed(format!("cannot ask {who} at {at}: {why}"))
