@@ -13,7 +13,7 @@ fuzz_target!(|input: (u8, &[u8])| {
         reader.push(piece);
         while let Some(next) = reader.next() {
             match next {
-                Ok(Submission { number, body }) => Submission::print(number, &body, &mut printed),
+                Ok(Submission { number, body }) => Submission::print(number, body, &mut printed),
                 Err(error) => {
                     let mut line = Vec::new();
                     Answer::Refused(error.to_string()).print(0, &mut line);
@@ -28,7 +28,7 @@ fuzz_target!(|input: (u8, &[u8])| {
     let mut reprinted = Vec::new();
     while let Some(next) = again.next() {
         let Submission { number, body } = next.expect("own printing");
-        Submission::print(number, &body, &mut reprinted);
+        Submission::print(number, body, &mut reprinted);
     }
     assert_eq!(printed, reprinted);
     assert!(again.is_between());

@@ -1,6 +1,9 @@
 //! Who we are towards other sites, and whom we let in: what the files of
 //! `[tls]` and `[authority]` say. They may change while we run.
 
+use std::path::PathBuf;
+use std::time::SystemTime;
+
 use authority::message::ALPN;
 use net::{Enrolment, Identity, Visitor};
 use objects::UnixTime;
@@ -19,13 +22,35 @@ pub(crate) struct Access {
     pub(crate) identity: Option<Identity>,
     /// For sites that want a certificate.
     enrolment: Option<Enrolment>,
+    /// Of the files, before they were read.
+    pub(crate) stamps: Stamps,
+}
+
+/// When which file was changed last.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct Stamps(Vec<Option<SystemTime>>);
+
+impl Stamps {
+    /// Of the files that the configuration names.
+    pub(crate) fn of(configuration: &Configuration) -> Self {
+        let changed = |path: &PathBuf| {
+            let metadata = std::fs::metadata(path);
+            metadata.and_then(|metadata| metadata.modified()).ok()
+        };
+        let files = configuration.watched_files();
+        Self(files.iter().map(changed).collect())
+    }
 }
 
 impl Access {
     /// Reads the files; on any mistake all mistakes.
     pub(crate) fn load(configuration: &Configuration) -> Result<Self, Vec<String>> {
+        let stamps = Stamps::of(configuration);
         let Some(tls) = &configuration.tls else {
-            return Ok(Self::default());
+            return Ok(Self {
+                stamps,
+                ..Self::default()
+            });
         };
         let identity =
             Identity::load_with_pins(&configuration.tls_files(tls), configuration.pins())
@@ -48,6 +73,7 @@ impl Access {
         Ok(Self {
             identity: Some(identity),
             enrolment,
+            stamps,
         })
     }
 

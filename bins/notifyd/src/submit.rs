@@ -28,7 +28,7 @@ const UNANSWERED_BYTES: usize = 8 << 20;
 /// With so many bytes of all connections together, a connection that has something
 /// unanswered is not read: more would only wait in memory, and no sync is better
 /// for being shared by more.
-const ALL_UNANSWERED_BYTES: usize = 2 << 20;
+const ALL_UNANSWERED_BYTES: usize = 1 << 20;
 /// While so many bytes of answers are not read, no submission is.
 const UNREAD: usize = 64 * 1024;
 /// What is read at once.
@@ -48,11 +48,11 @@ pub(crate) struct Submitted {
 
 impl Submitted {
     /// What site `own` makes of it.
-    pub(crate) fn new(Submission { number, body }: Submission, own: &SiteId) -> Self {
+    pub(crate) fn new(Submission { number, body }: Submission<'_>, own: &SiteId) -> Self {
         Self {
             number,
             len: body.len(),
-            read: Incoming::read(&body, own),
+            read: Incoming::read(body, own),
         }
     }
 }
@@ -178,7 +178,6 @@ impl Submitter {
 
     /// Serves it to its end; an error is a fault of the submitter, in words.
     async fn serve(&mut self) -> Result<(), String> {
-        let mut bytes = vec![0; READ];
         let mut ended = false;
         while !ended || self.unanswered > 0 || !self.out.is_empty() {
             let has_room = !ended
@@ -202,12 +201,9 @@ impl Submitter {
                     Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => self.out.clear(),
                     Err(error) => return Err(error.to_string()),
                 },
-                read = self.reading.read(&mut bytes), if has_room => match read {
+                read = self.reading.read_buf(self.reader.room(READ)), if has_room => match read {
                     Ok(0) => ended = true,
-                    Ok(len) => {
-                        self.reader.push(&bytes[..len]);
-                        self.take_submissions().await?;
-                    }
+                    Ok(_) => self.take_submissions().await?,
                     Err(error) => return Err(error.to_string()),
                 },
                 () = tokio::time::sleep(PATIENCE), if has_room && !in_between => {

@@ -2,7 +2,6 @@
 //! files again that have changed, asks for the next certificate before ours
 //! ends, and fetches the list.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -14,7 +13,7 @@ use objects::{SiteId, UnixTime};
 use program::exit::chain;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::access::Access;
+use crate::access::{Access, Stamps};
 use crate::config::Configuration;
 use crate::link::Network;
 
@@ -32,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) async fn run(network: Arc<Network>) {
     let mut stopping = network.stopping.clone();
     let mut upkeep = Upkeep {
-        stamps: stamps(&network.settings().configuration),
+        stamps: network.access().stamps.clone(),
         network: Arc::clone(&network),
         visit: Instant::now(),
         pause: FIRST_PAUSE,
@@ -57,8 +56,8 @@ pub(crate) async fn run(network: Arc<Network>) {
 
 struct Upkeep {
     network: Arc<Network>,
-    /// When which file was last changed.
-    stamps: Vec<Option<SystemTime>>,
+    /// Of the files, before they were read last.
+    stamps: Stamps,
     /// When the authority is visited next.
     visit: Instant,
     /// How long it waits after a failure.
@@ -76,7 +75,7 @@ impl Upkeep {
     /// Reads the files again, if they have changed or somebody wants it.
     fn look(&mut self, wanted: bool) {
         self.network.note_certificate();
-        let stamps = stamps(&self.configuration());
+        let stamps = Stamps::of(&self.configuration());
         if !wanted && stamps == self.stamps {
             return;
         }
@@ -271,14 +270,4 @@ fn is_due(credentials: &Credentials) -> bool {
 
 fn now() -> UnixTime {
     SystemTime::now().into()
-}
-
-/// When each of the files was last changed.
-fn stamps(configuration: &Configuration) -> Vec<Option<SystemTime>> {
-    let changed = |path: &PathBuf| {
-        let metadata = std::fs::metadata(path);
-        metadata.and_then(|metadata| metadata.modified()).ok()
-    };
-    let files = configuration.watched_files();
-    files.iter().map(changed).collect()
 }

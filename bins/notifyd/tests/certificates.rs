@@ -176,9 +176,12 @@ fn a_revoked_certificate_is_not_renewed_even_before_the_reload() {
     let two = Two::new();
     two.issue("central", days(1, 365));
     let serial = two.issue("remote1", days(300, 65));
-    // The centre reads its list once, before the revocation.
-    let mut there = two.central.start();
+    // The list that the centre reads is the one from before the revocation.
+    let list = two.directory.join("ca.crl");
+    let before = fs::read(&list).unwrap();
     two.authority().revoke(&serial, now()).unwrap();
+    fs::write(&list, before).unwrap();
+    let mut there = two.central.start();
     let here = two.remote.start();
     there.wait_for_line("the certificate has been revoked");
     assert_eq!(two.certificate("remote1").serial, serial);

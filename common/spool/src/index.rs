@@ -2,12 +2,13 @@
 //! with it, and where its body is. Built by the same function from the records
 //! of the journal and from those about to be written.
 //!
-//! A million messages wait in less than 64 MB. So a message takes 45 to 48 bytes
-//! here ([`messages`]), its state is a number ([`states`]), and ids are
+//! A million messages wait in less than 64 MB. So a message takes 41 to 44 bytes
+//! here ([`messages`], [`piece`]), its state is a number ([`states`]), and ids are
 //! stored once ([`slots`]).
 
 mod messages;
 mod notes;
+mod piece;
 mod ring;
 mod slots;
 mod states;
@@ -17,13 +18,14 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use objects::{NotificationId, SiteId, UnixTime};
 
+use crate::draft::Draft;
 use crate::journal::{Options, Place};
 use crate::queue::Known;
-use crate::record::{End, Event, Record, Standing, Target};
+use crate::record::{CHECKPOINT, End, Event, Record, Standing, Target, checkpoint_head};
 use crate::segment::{AGAIN, COPY};
 use crate::{Label, Totals};
 
-pub(crate) use messages::{Entry, Whereabouts};
+pub(crate) use piece::{Entry, Whereabouts};
 
 use messages::Messages;
 use notes::Notes;
@@ -302,9 +304,16 @@ impl Index {
         };
         let state = self.states.enter(state);
         let about = label.map_or(0, |label| label.about);
-        let entry = Entry::new(id, time, at, body_len, (about, state));
+        let entry = Entry {
+            id,
+            about,
+            at,
+            body_len,
+            accepted: time,
+            state,
+        };
         self.count_live(at, body_len, 1);
-        self.messages.insert(order, entry);
+        self.messages.insert(order, &entry);
         true
     }
 
@@ -329,26 +338,27 @@ impl Index {
             }
             self.notes.forget(id);
             if let Some(entry) = self.messages.remove(order) {
-                self.states.leave(entry.state());
+                self.states.leave(entry.state);
                 self.forget_targets();
-                self.count_live(entry.at(), entry.body_len(), -1);
+                self.count_live(entry.at, entry.body_len, -1);
             }
         }
     }
 
     fn change_state(&mut self, id: NotificationId, change: impl FnOnce(&mut State)) {
-        let order = self.messages.order(&id);
-        let Some(entry) = order.and_then(|order| self.messages.get_mut(order)) else {
+        let Some(order) = self.messages.order(&id) else {
             return;
         };
-        let before = self.states.get(entry.state());
+        let Some(Entry { state: number, .. }) = self.messages.get(order) else {
+            return;
+        };
+        let before = self.states.get(number);
         let mut state = before.clone();
         change(&mut state);
         if state != *before {
-            let number = self.states.enter(state);
-            let before = entry.state();
-            entry.set_state(number);
-            self.states.leave(before);
+            let after = self.states.enter(state);
+            self.messages.set_state(order, after);
+            self.states.leave(number);
             self.forget_targets();
         }
     }
@@ -380,17 +390,16 @@ impl Index {
     /// there, nothing changes.
     pub(crate) fn move_from(&mut self, order: u64, from: Whereabouts, to: Whereabouts) {
         let entry = self.messages.get(order);
-        if entry.is_some_and(|entry| entry.at() == from) {
+        if entry.is_some_and(|entry| entry.at == from) {
             self.move_to(order, to);
         }
     }
 
     fn move_to(&mut self, order: u64, at: Whereabouts) {
-        if let Some(entry) = self.messages.get_mut(order) {
-            let (before, len) = (entry.at(), entry.body_len());
-            entry.set_at(at);
-            self.count_live(before, len, -1);
-            self.count_live(at, len, 1);
+        if let Some(entry) = self.messages.get(order) {
+            self.messages.set_at(order, at);
+            self.count_live(entry.at, entry.body_len, -1);
+            self.count_live(at, entry.body_len, 1);
         }
     }
 
@@ -427,7 +436,7 @@ impl Index {
     }
 
     fn state(&self, id: NotificationId) -> Option<&State> {
-        Some(self.states.get(self.entry(id)?.state()))
+        Some(self.states.get(self.entry(id)?.state))
     }
 
     pub(crate) fn next_order(&self) -> u64 {
@@ -463,23 +472,23 @@ impl Index {
         self.messages.order(&id)
     }
 
-    pub(crate) fn entry(&self, id: NotificationId) -> Option<&Entry> {
+    pub(crate) fn entry(&self, id: NotificationId) -> Option<Entry> {
         self.messages.get(self.messages.order(&id)?)
     }
 
     /// All, in the order of acceptance.
-    pub(crate) fn entries(&self) -> impl DoubleEndedIterator<Item = (u64, &Entry)> + '_ {
+    pub(crate) fn entries(&self) -> impl DoubleEndedIterator<Item = (u64, Entry)> + '_ {
         self.messages.from(0)
     }
 
     /// Those of this order and higher ones, in the order of acceptance.
-    pub(crate) fn entries_from(&self, order: u64) -> impl Iterator<Item = (u64, &Entry)> + '_ {
+    pub(crate) fn entries_from(&self, order: u64) -> impl Iterator<Item = (u64, Entry)> + '_ {
         self.messages.from(order)
     }
 
     pub(crate) fn message(&self, order: u64) -> Option<Message> {
         let entry = self.messages.get(order)?;
-        let state = self.states.get(entry.state());
+        let state = self.states.get(entry.state);
         let targets = state.targets.iter().map(|progress| TargetState {
             target: self.targets.get(progress.target).clone(),
             attempts: progress.attempts,
@@ -488,10 +497,10 @@ impl Index {
         Some(Message {
             id: entry.id,
             order,
-            accepted: entry.accepted(),
+            accepted: entry.accepted,
             from: state.from.map(|peer| self.peers[peer as usize].clone()),
-            body_len: entry.body_len(),
-            label: label_of(entry, state),
+            body_len: entry.body_len,
+            label: label_of(&entry, state),
             held: state.held,
             targets: targets.collect(),
         })
@@ -500,15 +509,14 @@ impl Index {
     /// Gives an open message a label that was read from its body.
     pub(crate) fn set_label(&mut self, id: NotificationId, label: Label) {
         self.change_state(id, |state| state.is_labelled = true);
-        let order = self.messages.order(&id);
-        if let Some(entry) = order.and_then(|order| self.messages.get_mut(order)) {
-            entry.about = label.about;
+        if let Some(order) = self.messages.order(&id) {
+            self.messages.set_about(order, label.about);
         }
     }
 
     pub(crate) fn label(&self, order: u64) -> Option<Label> {
         let entry = self.messages.get(order)?;
-        label_of(entry, self.states.get(entry.state()))
+        label_of(&entry, self.states.get(entry.state))
     }
 
     /// How one target of an open message stands: the end, if it has one.
@@ -524,16 +532,16 @@ impl Index {
         &self,
         order: u64,
         targets: &[Target],
-    ) -> impl Iterator<Item = (u64, &Entry)> + '_ {
+    ) -> impl Iterator<Item = (u64, Entry)> + '_ {
         let numbers = self.numbers(targets);
-        let is_durable = |entry: &Entry| matches!(entry.at(), Whereabouts::Stored { .. });
+        let is_durable = |entry: &Entry| matches!(entry.at, Whereabouts::Stored { .. });
         let durable = self
             .entries_from(order)
             .take_while(move |(_, entry)| is_durable(entry));
         // Neighbours have the same state most of the time.
         let mut last = (u32::MAX, false);
         durable.filter(move |(_, entry)| {
-            let number = entry.state();
+            let number = entry.state;
             if last.0 != number {
                 let mut waits_at = self.states.get(number).waits_at();
                 last = (number, waits_at.any(|target| numbers.contains(&target)));
@@ -574,7 +582,7 @@ impl Index {
     /// All that are, and their ends.
     pub(crate) fn settled(&self) -> impl Iterator<Item = (NotificationId, End)> + '_ {
         self.entries()
-            .filter_map(|(_, entry)| Some((entry.id, self.states.get(entry.state()).settled()?)))
+            .filter_map(|(_, entry)| Some((entry.id, self.states.get(entry.state).settled()?)))
     }
 
     /// How many open messages have their body in a segment.
@@ -591,16 +599,19 @@ impl Index {
         ring.into_iter().flat_map(Ring::iter)
     }
 
-    /// The ids remembered that are `durable`, as records.
-    pub(crate) fn checkpoints(
-        &self,
-        durable: impl Fn(&NotificationId) -> bool,
-    ) -> Vec<Record<'static>> {
-        let rings = self.rings.iter().map(|(peer, ring)| Record::Checkpoint {
-            peer: peer.clone(),
-            ids: ring.iter().filter(&durable).collect(),
+    /// The ids remembered that are `durable`, of each peer and of all.
+    pub(crate) fn checkpoints(&self, durable: impl Fn(&NotificationId) -> bool) -> Vec<Draft> {
+        let rings = self.rings.iter();
+        let drafts = rings.map(|(peer, ring)| {
+            let mut ids = ring.iter().filter(&durable);
+            let head = checkpoint_head(peer.as_ref(), ids.clone().count());
+            Draft::in_parts(CHECKPOINT, head, |part| {
+                if let Some(id) = ids.next() {
+                    part.extend_from_slice(id.as_bytes());
+                }
+            })
         });
-        rings.collect()
+        drafts.collect()
     }
 
     /// How far an open message has come, to go with a copy of its body.

@@ -31,18 +31,15 @@
 //! Segments are longer than what is in them: zeros are written ahead, so that
 //! most commits change bytes and no length, which is one write of the disk less.
 
-use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::sync::Arc;
 
-use objects::NotificationId;
-
+use crate::draft::{Draft, Rest};
 use crate::replay::{FoundSegment, MAX_SEGMENT, Visit, list_segments, replay, segment_name};
-use crate::segment::{BLOCK, COPY, FIRST, Frame, Header, LAST, RECORD_HEADER, room};
+use crate::segment::{BLOCK, COPY, FIRST, Frame, Header, LAST, RECORD_HEADER};
 use crate::spares::{Spare, Spares};
 use crate::{Error, Space, Storage, Syncing};
 
@@ -97,6 +94,8 @@ const LONG_GROUP: u64 = 8;
 /// How much of a group is written at once: what was copied together is then still
 /// in the processor's cache. The last of it is kept in memory.
 const AT_ONCE: usize = 512 << 10;
+/// What is written ahead, as often as needed.
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 /// The system is told of at least so many bytes that they will not be read.
 const FORGET_AT_ONCE: u64 = 256 << 10;
 /// How much is read at once where one record after the other is asked for.
@@ -161,48 +160,6 @@ impl fmt::Display for Recovery {
             write!(f, ", {} damaged places set aside", self.damages.len())?;
         }
         Ok(())
-    }
-}
-
-/// A record that is to be written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Draft {
-    /// Its kind.
-    pub kind: u8,
-    /// Whether it is a copy of one in an older segment.
-    pub copy: bool,
-    /// The sequence number of the record that it repeats, if that one may count, too.
-    pub again: Option<u64>,
-    /// Its body, or the beginning of it.
-    pub body: Vec<u8>,
-    /// The rest of it: a notification that others have, too, until it is written.
-    pub rest: Option<Arc<String>>,
-}
-
-impl Draft {
-    fn rest(&self) -> &[u8] {
-        self.rest.as_ref().map_or(&[], |rest| rest.as_bytes())
-    }
-
-    /// How much room its record takes.
-    pub fn room(&self) -> usize {
-        room(self.body.len() + self.rest().len() + self.again.map_or(0, |_| 8))
-    }
-
-    /// The whole body.
-    pub fn whole(&self) -> Cow<'_, [u8]> {
-        match &self.rest {
-            None => Cow::Borrowed(&self.body),
-            Some(rest) => Cow::Owned([&self.body, rest.as_bytes()].concat()),
-        }
-    }
-
-    /// The message that it is about, if its kind is about one.
-    pub fn id(&self) -> Option<NotificationId> {
-        self.body
-            .first_chunk()
-            .copied()
-            .map(NotificationId::from_bytes)
     }
 }
 
@@ -713,7 +670,7 @@ impl<S: Storage> Journal<S> {
             copy,
             again: None,
             body,
-            rest: None,
+            rest: Rest::None,
         })
     }
 
@@ -916,12 +873,25 @@ impl Segment {
                     again: draft.again,
                     body: &draft.body,
                 };
+                let len = frame.len() + draft.rest_len();
                 places.push(Place {
                     segment: piece.segment,
                     offset: self.len + piece.bytes.len() as u64,
-                    len: (frame.len() + draft.rest().len()) as u32,
+                    len: len as u32,
                 });
-                frame.encode_with(draft.rest(), self.epoch, &mut piece.bytes);
+                if draft.room() <= AT_ONCE {
+                    frame.encode_with(draft.rest(), self.epoch, &mut piece.bytes);
+                    continue;
+                }
+                // Alone, and not copied.
+                frame.encode_header(draft.rest(), self.epoch, &mut piece.bytes);
+                let padding = &[0; 8][..draft.room() - len];
+                let head = [&*piece.bytes, &draft.body];
+                for part in head.into_iter().chain(draft.rest()).chain([padding]) {
+                    self.write(storage, part, 0, segment_size)?;
+                    self.len += part.len() as u64;
+                }
+                piece.bytes.clear();
             }
             self.write(storage, &piece.bytes, ahead, segment_size)?;
             self.len += piece.bytes.len() as u64;
@@ -944,15 +914,16 @@ impl Segment {
             return Ok(());
         }
         self.size = end;
-        let zeros = ahead.min(segment_size.saturating_sub(end));
-        if zeros == 0 {
-            return Ok(());
-        }
-        match write_all(storage, &self.name, end, &vec![0; zeros as usize]) {
-            Ok(()) => self.size += zeros,
-            // The group itself has its place.
-            Err(error) if is_full(&error) => {}
-            Err(error) => return Err(error),
+        let mut zeros = ahead.min(segment_size.saturating_sub(end));
+        while zeros > 0 {
+            let some = &ZEROS[..zeros.min(ZEROS.len() as u64) as usize];
+            match write_all(storage, &self.name, self.size, some) {
+                Ok(()) => self.size += some.len() as u64,
+                // The group itself has its place.
+                Err(error) if is_full(&error) => break,
+                Err(error) => return Err(error),
+            }
+            zeros -= some.len() as u64;
         }
         Ok(())
     }

@@ -17,6 +17,7 @@
 
 pub mod control;
 mod directory;
+pub mod draft;
 pub mod drop_box;
 mod error;
 pub mod ground;

@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use objects::{NotificationId, SiteId, UnixTime};
 
+use crate::draft::{Draft, Rest};
 use crate::index::{Entry, Index, Whereabouts};
-use crate::journal::{Draft, Group, Journal, Options, Place, Recovery};
+use crate::journal::{Group, Journal, Options, Place, Recovery};
 use crate::record::{ACCEPTED, ENDED, End, Event, MAX_DETAILS, Record, Standing, Target, Verdict};
 use crate::segment::{Frame, MAX_RECORD};
 use crate::trace::Trace;
@@ -85,8 +86,9 @@ pub struct Queue<S: Storage> {
     index: Index,
     options: Options,
     pending: Vec<Pending>,
-    /// The number of the first of `pending`, counted over the life of the queue.
-    first_pending: u64,
+    /// The number of the first of `pending`, counted over the life of the queue,
+    /// around.
+    first_pending: u32,
     /// How many of `pending` must be committed together: they are void where
     /// recovery found them as soon as the first of them is durable elsewhere.
     doubtful: usize,
@@ -521,7 +523,7 @@ impl<S: Storage> Queue<S> {
 
     /// Tells the journal what of its end nobody will ask for again.
     fn forget_ended(&mut self) {
-        let oldest = self.index.entries().next().map(|(_, entry)| entry.at());
+        let oldest = self.index.entries().next().map(|(_, entry)| entry.at);
         self.journal.ended_before(match oldest {
             Some(Whereabouts::Stored { segment, offset }) => Some((segment, offset)),
             Some(Whereabouts::Pending(_)) | None => None,
@@ -571,9 +573,9 @@ impl<S: Storage> Queue<S> {
             }) => Some(look(&body)),
             _ => None,
         };
-        match entry.at() {
+        match entry.at {
             Whereabouts::Stored { segment, offset } => {
-                let likely = entry.body_len() + RECORD_AROUND_BODY;
+                let likely = entry.body_len + RECORD_AROUND_BODY;
                 let look = |frame: &Frame<'_>| look(frame.body);
                 self.journal.look_at(segment, offset, likely, look)
             }
@@ -612,7 +614,7 @@ impl<S: Storage> Queue<S> {
     /// Of each of those that are durable, which it is and when it was accepted.
     pub fn open_since(&self) -> impl Iterator<Item = (NotificationId, UnixTime)> + '_ {
         let durable = self.index.entries().filter(|(_, entry)| is_stored(entry));
-        durable.map(|(_, entry)| (entry.id, entry.accepted()))
+        durable.map(|(_, entry)| (entry.id, entry.accepted))
     }
 
     /// The open messages that some of these targets still need, from this place in
@@ -732,12 +734,13 @@ impl<S: Storage> Queue<S> {
             _ => None,
         };
         if let Event::Ended { .. } = &event
-            && let Some(Whereabouts::Stored { segment, .. }) = self.index.entry(id).map(Entry::at)
+            && let Some(Whereabouts::Stored { segment, .. }) =
+                self.index.entry(id).map(|entry| entry.at)
         {
             self.ending = Some(self.ending.map_or(segment, |oldest| oldest.min(segment)));
         }
         let mut record = Record::Message { id, time, event };
-        let at = Whereabouts::Pending(self.first_pending + self.pending.len() as u64);
+        let at = self.next_pending();
         self.index.apply(&record, 0, at);
         if let Record::Message {
             event: Event::Accepted { body, .. },
@@ -748,8 +751,8 @@ impl<S: Storage> Queue<S> {
             *body = Cow::Borrowed(&[]);
         }
         let draft = Draft {
-            rest: shared,
-            ..draft(&record, false)
+            rest: shared.map_or(Rest::None, Rest::Shared),
+            ..Draft::of(&record, false)
         };
         self.pending.push(Pending {
             draft,
@@ -786,7 +789,7 @@ impl<S: Storage> Queue<S> {
     fn write_again(&mut self, place: Place, draft: Draft) {
         let id = draft.id().filter(|_| draft.kind == ACCEPTED);
         let order = id.and_then(|id| self.index.order(id));
-        let at = Whereabouts::Pending(self.first_pending + self.pending.len() as u64);
+        let at = self.next_pending();
         if let Some(order) = order {
             self.index.move_from(order, place.into(), at);
         }
@@ -803,7 +806,7 @@ impl<S: Storage> Queue<S> {
     fn stored(&mut self, places: &[Place]) {
         for (pending, place) in self.pending.drain(..places.len()).zip(places) {
             let at = Whereabouts::Pending(self.first_pending);
-            self.first_pending += 1;
+            self.first_pending = self.first_pending.wrapping_add(1);
             if let Some(order) = pending.order {
                 self.index.move_from(order, at, (*place).into());
             }
@@ -839,17 +842,15 @@ impl<S: Storage> Queue<S> {
     ) -> Result<Vec<Place>, Error> {
         let oldest = self.oldest_needed();
         let older = |place: &Place| oldest.is_none_or(|oldest| place.segment < oldest);
-        let mut prologue: Vec<Draft> = Vec::new();
+        let mut prologue = Vec::new();
         // Not what is accepted in this very group: if that is torn, an id must not
         // be known of which the message is not there.
         let accepted = drafts.iter().filter(|d| d.kind == ACCEPTED && !d.copy);
         let new: HashSet<&[u8]> = accepted.filter_map(|d| d.body.get(..16)).collect();
-        for record in self
-            .index
-            .checkpoints(|id| !new.contains(&id.as_bytes()[..]))
-        {
-            prologue.push(draft(&record, false));
-        }
+        prologue.extend(
+            self.index
+                .checkpoints(|id| !new.contains(&id.as_bytes()[..])),
+        );
         let next_order = drafts.iter().find_map(|draft| order_of(draft));
         let (doubtful, certain) = drafts.split_at(together.min(drafts.len()));
         let mut before = self.index.totals().without(&counts(certain));
@@ -861,7 +862,7 @@ impl<S: Storage> Queue<S> {
             totals: before,
             partial: self.partial,
         };
-        prologue.push(draft(&totals, false));
+        prologue.push(Draft::of(&totals, false));
         let index = &self.index;
         let needed = |about: &Option<_>| about.is_none_or(|id| index.order(id).is_some());
         self.unknown
@@ -979,11 +980,10 @@ impl<S: Storage> Queue<S> {
             .take()
             .filter(|copied| copied.segment == segment);
         let from = copied.map_or(0, |copied| copied.order);
-        let there = |entry: &Entry| matches!(entry.at(), Whereabouts::Stored { segment: s, .. } if s == segment);
+        let there = |entry: &Entry| matches!(entry.at, Whereabouts::Stored { segment: s, .. } if s == segment);
         let entries = self.index.entries_from(from);
         let moving: Vec<(u64, Entry)> = entries
             .filter(|(_, entry)| there(entry))
-            .map(|(order, entry)| (order, *entry))
             .take(self.index.live_count(segment).min(COPY_AT_ONCE))
             .collect();
         let mut drafts = Vec::with_capacity(moving.len());
@@ -993,7 +993,7 @@ impl<S: Storage> Queue<S> {
         let places = self.write_all(&drafts)?;
         let last = moving.last().map(|(order, _)| *order);
         for ((order, entry), place) in moving.into_iter().zip(places) {
-            self.index.move_from(order, entry.at(), place.into());
+            self.index.move_from(order, entry.at, place.into());
         }
         // Without one there, all of its messages have other places in the order.
         self.copied = last.map(|last| Copied {
@@ -1012,16 +1012,16 @@ impl<S: Storage> Queue<S> {
 
     /// The record that holds the body of a message.
     fn draft_of(&self, entry: &Entry) -> Result<Draft, Error> {
-        match entry.at() {
+        match entry.at {
             Whereabouts::Stored { segment, offset } => {
-                let likely = entry.body_len() + RECORD_AROUND_BODY;
+                let likely = entry.body_len + RECORD_AROUND_BODY;
                 self.journal.read_draft(segment, offset, likely)
             }
             Whereabouts::Pending(number) => {
                 let draft = &self.pending(number).draft;
                 Ok(Draft {
                     body: draft.whole().into_owned(),
-                    rest: None,
+                    rest: Rest::None,
                     ..*draft
                 })
             }
@@ -1043,14 +1043,19 @@ impl<S: Storage> Queue<S> {
             let again = copy.again;
             return Draft {
                 again,
-                ..draft(&record, true)
+                ..Draft::of(&record, true)
             };
         }
         copy
     }
 
-    fn pending(&self, number: u64) -> &Pending {
-        &self.pending[(number - self.first_pending) as usize]
+    /// Where the next draft will be.
+    fn next_pending(&self) -> Whereabouts {
+        Whereabouts::Pending(self.first_pending.wrapping_add(self.pending.len() as u32))
+    }
+
+    fn pending(&self, number: u32) -> &Pending {
+        &self.pending[number.wrapping_sub(self.first_pending) as usize]
     }
 
     fn write_all(&mut self, drafts: &[Draft]) -> Result<Vec<Place>, Error> {
@@ -1064,7 +1069,7 @@ impl<S: Storage> Queue<S> {
 }
 
 fn is_stored(entry: &Entry) -> bool {
-    matches!(entry.at(), Whereabouts::Stored { .. })
+    matches!(entry.at, Whereabouts::Stored { .. })
 }
 
 /// For a record of a later release: the message it is about, if it is about one.
@@ -1109,19 +1114,6 @@ fn order_of(draft: &Draft) -> Option<u64> {
             ..
         } => Some(order),
         _ => None,
-    }
-}
-
-fn draft(record: &Record<'_>, copy: bool) -> Draft {
-    let mut body = Vec::with_capacity(record.likely_len());
-    record.encode(&mut body);
-    let kind = record.kind();
-    Draft {
-        kind,
-        copy,
-        again: None,
-        body,
-        rest: None,
     }
 }
 

@@ -52,6 +52,7 @@ use objects::{NotificationId, SiteId, UnixTime};
 use crate::Label;
 use crate::totals::Totals;
 
+pub(crate) use body::checkpoint_head;
 pub use job::Job;
 
 /// Longest name of a lane, in bytes.
@@ -226,7 +227,7 @@ impl fmt::Display for Verdict {
 /// First kind that is not about one notification.
 const FIRST_GLOBAL_KIND: u8 = 128;
 /// The kind whose records hold remembered ids.
-const CHECKPOINT: u8 = FIRST_GLOBAL_KIND;
+pub(crate) const CHECKPOINT: u8 = FIRST_GLOBAL_KIND;
 /// The kind whose record holds the counts of everything before it.
 const TOTALS: u8 = 129;
 /// The kind whose record holds the notification.

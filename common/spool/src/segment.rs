@@ -204,13 +204,33 @@ impl<'a> Frame<'a> {
     /// Appends the record to `out`, which begins at a multiple of 8, and pads it.
     /// The offset does not matter.
     pub fn encode(&self, epoch: u64, out: &mut Vec<u8>) {
-        self.encode_with(&[], epoch, out);
+        self.encode_with(std::iter::empty(), epoch, out);
     }
 
     /// The same, with `rest` behind the body.
-    pub fn encode_with(&self, rest: &[u8], epoch: u64, out: &mut Vec<u8>) {
+    pub fn encode_with<'b>(
+        &self,
+        rest: impl Iterator<Item = &'b [u8]> + Clone,
+        epoch: u64,
+        out: &mut Vec<u8>,
+    ) {
         let start = out.len();
-        let len = self.len() + rest.len();
+        self.encode_header(rest.clone(), epoch, out);
+        out.extend_from_slice(self.body);
+        rest.for_each(|part| out.extend_from_slice(part));
+        let len = out.len() - start;
+        out.resize(start + padded(len), 0);
+    }
+
+    /// What comes before the body, `rest` and the padding.
+    pub fn encode_header<'b>(
+        &self,
+        rest: impl Iterator<Item = &'b [u8]> + Clone,
+        epoch: u64,
+        out: &mut Vec<u8>,
+    ) {
+        let start = out.len();
+        let len = self.len() + rest.clone().map(<[u8]>::len).sum::<usize>();
         out.extend_from_slice(&(len as u32).to_le_bytes());
         out.extend_from_slice(&[0; 4]);
         out.extend_from_slice(&self.sequence.to_le_bytes());
@@ -222,11 +242,10 @@ impl<'a> Frame<'a> {
         if let Some(first) = self.again {
             out.extend_from_slice(&first.to_le_bytes());
         }
-        out.extend_from_slice(self.body);
-        out.extend_from_slice(rest);
         let crc = checksum(epoch, &out[start..]);
+        let crc = crc32c::crc32c_append(crc, self.body);
+        let crc = rest.fold(crc, crc32c::crc32c_append);
         out[start + 4..start + 8].copy_from_slice(&crc.to_le_bytes());
-        out.resize(start + padded(len), 0);
     }
 
     /// Length of header and body, without padding.

@@ -36,15 +36,15 @@ pub const SOCKET: &str = "socket";
 const MAX_LINE: usize = 512;
 
 /// One submission.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Submission {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Submission<'a> {
     /// Comes back in the answer.
     pub number: u64,
     /// The body of a notification, as far as the submitter knows.
-    pub body: Vec<u8>,
+    pub body: &'a [u8],
 }
 
-impl Submission {
+impl Submission<'_> {
     /// Appends `submit NUMBER LENGTH CRC` and the body.
     pub fn print(number: u64, body: &[u8], out: &mut Vec<u8>) {
         let crc = crc32c::crc32c(body);
@@ -165,9 +165,18 @@ impl SubmissionReader {
     /// Takes bytes in. Not more than one body and a bit should be pushed before
     /// [`SubmissionReader::next`] has nothing more.
     pub fn push(&mut self, bytes: &[u8]) {
+        self.room(bytes.len()).extend_from_slice(bytes);
+    }
+
+    /// Where about so many bytes can be put behind those that are there, as by
+    /// [`SubmissionReader::push`].
+    pub fn room(&mut self, len: usize) -> &mut Vec<u8> {
         self.buffer.drain(..self.taken);
         self.taken = 0;
-        self.buffer.extend_from_slice(bytes);
+        if self.buffer.capacity() - self.buffer.len() < len / 2 {
+            self.buffer.reserve_exact(len);
+        }
+        &mut self.buffer
     }
 
     /// Whether the stream may end here without cutting a submission.
@@ -181,7 +190,7 @@ impl SubmissionReader {
         clippy::should_implement_trait,
         reason = "an iterator's end is its end"
     )]
-    pub fn next(&mut self) -> Option<Result<Submission, SubmissionError>> {
+    pub fn next(&mut self) -> Option<Result<Submission<'_>, SubmissionError>> {
         let line = match self.awaited {
             Some(line) => line,
             None => match self.next_line()? {
@@ -198,7 +207,6 @@ impl SubmissionReader {
         if crc32c::crc32c(body) != crc {
             return Some(Err(SubmissionError::Damaged { number }));
         }
-        let body = body.to_vec();
         self.taken += len;
         self.awaited = None;
         Some(Ok(Submission { number, body }))
@@ -309,14 +317,14 @@ mod tests {
 
     const ID: &str = "0199d3a8-0000-7000-8000-000000000001";
 
-    fn read_all(bytes: &[u8], piece: usize) -> (Vec<Submission>, Option<SubmissionError>) {
+    fn read_all(bytes: &[u8], piece: usize) -> (Vec<(u64, Vec<u8>)>, Option<SubmissionError>) {
         let mut reader = SubmissionReader::default();
         let mut submissions = Vec::new();
         for piece in bytes.chunks(piece) {
             reader.push(piece);
             while let Some(next) = reader.next() {
                 match next {
-                    Ok(submission) => submissions.push(submission),
+                    Ok(Submission { number, body }) => submissions.push((number, body.to_vec())),
                     Err(error) => return (submissions, Some(error)),
                 }
             }
@@ -334,9 +342,9 @@ mod tests {
         for piece in 1..bytes.len() {
             let (submissions, error) = read_all(&bytes, piece);
             assert_eq!(error, None);
-            let read: Vec<&[u8]> = submissions.iter().map(|s| &s.body[..]).collect();
+            let read: Vec<&[u8]> = submissions.iter().map(|(_, body)| &body[..]).collect();
             assert_eq!(read, bodies, "in pieces of {piece}");
-            assert!(submissions.iter().map(|s| s.number).eq(0..4));
+            assert!(submissions.iter().map(|(number, _)| *number).eq(0..4));
         }
     }
 

@@ -158,3 +158,42 @@ fn so_it_is_in_a_real_directory() {
     let (queue, _) = Queue::recover(open(), options()).unwrap();
     check(&queue, &want, 6000);
 }
+
+/// A record that is longer than what is written at once, with ids and with a body,
+/// is there after a start as any other.
+#[test]
+fn what_is_too_long_to_be_written_at_once_is_kept_too() {
+    const IDS: u64 = 50_000;
+    let options = Options {
+        segment_size: 4 << 20,
+        all_ids: IDS as usize,
+        ..options()
+    };
+    let disk = SimulatedDisk::new();
+    let (mut queue, _) = Queue::recover(disk.clone(), options.clone()).unwrap();
+    let numbers: Vec<u64> = (0..2 * IDS).collect();
+    for group in numbers.chunks(1000) {
+        for n in group {
+            queue.accept(id(*n), None, None, &body(*n), now()).unwrap();
+            queue.end(id(*n), End::NobodyToNotify, "", now());
+        }
+        queue.commit().unwrap();
+    }
+    let long: Vec<u8> = (0..1_500_001).map(|n| (n % 251) as u8).collect();
+    let last = 2 * IDS;
+    queue.accept(id(last), None, None, &long, now()).unwrap();
+    queue
+        .accept(id(last + 1), None, None, b"{}", now())
+        .unwrap();
+    queue.commit().unwrap();
+    for _ in 0..2 {
+        let (queue, recovery) = Queue::recover(disk.clone(), options.clone()).unwrap();
+        assert_eq!(recovery.damages, []);
+        // The group that was accepted last is not in a checkpoint.
+        let remembered = numbers.iter().filter(|n| queue.knows(id(**n)).is_some());
+        assert!(remembered.count() as u64 >= IDS - 2);
+        assert!(queue.knows(id(2 * IDS - 1)).is_some());
+        assert_eq!(queue.body(id(last)).unwrap().unwrap(), long);
+        assert_eq!(queue.body(id(last + 1)).unwrap().unwrap(), b"{}");
+    }
+}

@@ -70,14 +70,14 @@ fn id(number: u32) -> NotificationId {
 }
 
 #[test]
-fn a_waiting_message_takes_less_than_fifty_six_bytes() {
+fn a_waiting_message_takes_less_than_forty_eight_bytes() {
     let central = Target::Peer(SiteId::new("central").unwrap());
     let each = bytes_each(|_| central.clone());
-    assert!(each < 56.0, "{each} bytes each");
+    assert!(each < 48.0, "{each} bytes each");
     // What rules said is there once, however many messages it is said of.
     let job = |number: u32| Target::Job(Job::new("ops", &format!("{:01000}", number % 50)));
     let each = bytes_each(job);
-    assert!(each < 56.0, "{each} bytes each with jobs");
+    assert!(each < 48.0, "{each} bytes each with jobs");
 }
 
 fn bytes_each(target: impl Fn(u32) -> Target) -> f64 {

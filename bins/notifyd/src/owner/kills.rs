@@ -90,7 +90,11 @@ impl<'l> Life<'l> {
         let submissions = asking.iter().map(|number| {
             let body = submission(*number).print().unwrap().into_bytes();
             let number = *number;
-            Submitted::new(Submission { number, body }, &self.owner.site)
+            let submission = Submission {
+                number,
+                body: &body,
+            };
+            Submitted::new(submission, &self.owner.site)
         });
         let submissions = submissions.collect();
         self.owner.handle(Request::Submitted { submissions, reply });

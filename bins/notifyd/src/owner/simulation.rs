@@ -612,7 +612,10 @@ impl Node {
 
     fn ask(&mut self, number: u64) {
         let body = self.asking[&number].print().unwrap().into_bytes();
-        let submission = Submission { number, body };
+        let submission = Submission {
+            number,
+            body: &body,
+        };
         self.inbox.push_back(Request::Submitted {
             submissions: vec![Submitted::new(submission, &self.site)],
             reply: self.replies.0.clone(),

@@ -113,7 +113,7 @@ impl Ring {
     }
 
     /// Oldest first.
-    pub(super) fn iter(&self) -> impl Iterator<Item = NotificationId> + '_ {
+    pub(super) fn iter(&self) -> impl Iterator<Item = NotificationId> + Clone + '_ {
         self.ids.iter().copied()
     }
 }

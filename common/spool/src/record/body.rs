@@ -11,6 +11,17 @@ use super::{
     Note, Record, Standing, TOTALS, Target, Totals, Verdict,
 };
 
+/// What most bodies have beside a notification.
+const AROUND: usize = 96;
+
+/// How the body of a [`Record::Checkpoint`] begins; so many ids follow.
+pub(crate) fn checkpoint_head(peer: Option<&SiteId>, ids: usize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(AROUND);
+    put_short(&mut out, peer.map_or("", SiteId::as_str).as_bytes());
+    out.extend_from_slice(&(ids as u32).to_le_bytes());
+    out
+}
+
 impl<'a> Record<'a> {
     /// Appends the body to `out`. Texts that are too long are cut.
     pub fn encode(&self, out: &mut Vec<u8>) {
@@ -21,8 +32,7 @@ impl<'a> Record<'a> {
                 encode_event(event, out);
             }
             Self::Checkpoint { peer, ids } => {
-                put_short(out, peer.as_ref().map_or("", SiteId::as_str).as_bytes());
-                out.extend_from_slice(&(ids.len() as u32).to_le_bytes());
+                out.extend_from_slice(&checkpoint_head(peer.as_ref(), ids.len()));
                 for id in ids {
                     out.extend_from_slice(id.as_bytes());
                 }
@@ -42,7 +52,6 @@ impl<'a> Record<'a> {
 
     /// How long the body is, or a little less.
     pub(crate) fn likely_len(&self) -> usize {
-        const AROUND: usize = 96;
         match self {
             Self::Message {
                 event: Event::Accepted { body, .. },
