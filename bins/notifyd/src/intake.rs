@@ -12,7 +12,7 @@ use spool::drop_box::{DropBox, Dropped, Found, Grace};
 const GROUP_FILES: usize = 256;
 /// Most bytes taken in with one commit.
 const GROUP_BYTES: usize = 4 << 20;
-/// Most names read by one scan.
+/// Most names that one scan gives.
 const SCAN: usize = 100_000;
 /// How long a file that is empty or not yet a notification may stay so.
 const GRACE: Duration = Duration::from_secs(10);
@@ -95,15 +95,13 @@ impl Intake {
                 return Ok(Vec::new());
             }
             self.changed = self.drop_box.changed();
-            let mut names = self.drop_box.names(SCAN)?;
-            names.sort_unstable();
-            // A full scan may have left some out.
-            self.scan = now
-                + if names.len() < SCAN {
-                    RESCAN
-                } else {
-                    LOOK_AGAIN
-                };
+            let (names, more_came) = self.drop_box.names_in_order(SCAN)?;
+            self.scan = match more_came {
+                true => now,
+                // A full scan may have left some out.
+                false if names.len() >= SCAN => now + LOOK_AGAIN,
+                false => now + RESCAN,
+            };
             self.names = names.into();
         }
         let (mut files, mut bytes) = (Vec::new(), 0);

@@ -4,7 +4,7 @@
 //! [`submit`], while the daemon runs or not. So the side that takes in expects
 //! anything there: half files, empty ones, directories, links, odd names.
 
-use std::collections::HashMap;
+use std::collections::{BinaryHeap, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -269,14 +269,37 @@ impl DropBox {
         self.new.metadata().and_then(|new| new.modified()).ok()
     }
 
-    /// At most `limit` names in `new/`, in no order.
+    /// The first `limit` names in `new/`, in their order. What comes while they are
+    /// read may be among them or not.
     pub fn names(&self, limit: usize) -> Result<Vec<OsString>, Error> {
         let path = self.spool.join(NEW);
-        let entries = std::fs::read_dir(&path).map_err(Error::io("list", &path))?;
-        let names = entries.take(limit).map(|entry| Ok(entry?.file_name()));
-        names
-            .collect::<io::Result<_>>()
-            .map_err(Error::io("list", &path))
+        let mut first = BinaryHeap::new();
+        for entry in std::fs::read_dir(&path).map_err(Error::io("list", &path))? {
+            let name = entry.map_err(Error::io("list", &path))?.file_name();
+            if first.len() < limit {
+                first.push(name);
+            } else if let Some(mut last) = first.peek_mut()
+                && name < *last
+            {
+                *last = name;
+            }
+        }
+        Ok(first.into_sorted_vec())
+    }
+
+    /// The same, and none without those that came before it: one that came while names
+    /// were read may be seen where one before it was not. So they are read again, and
+    /// only what is not behind the last of the first time counts. Whether more came.
+    pub fn names_in_order(&self, limit: usize) -> Result<(Vec<OsString>, bool), Error> {
+        let before = self.names(limit)?;
+        let Some(last) = before.last() else {
+            return Ok((before, false));
+        };
+        let mut names = self.names(limit)?;
+        let count = names.partition_point(|name| name <= last);
+        let more_came = count < names.len();
+        names.truncate(count);
+        Ok((names, more_came))
     }
 
     /// Looks at one name and reads the file.

@@ -251,3 +251,33 @@ fn a_spool_of_somebody_else_is_refused() {
     );
     assert!(names(&path).is_empty());
 }
+
+/// Who reads a directory while files come to it may see a later one and miss an
+/// earlier one.
+#[test]
+fn what_comes_while_names_are_read_is_seen_in_its_order() {
+    const FILES: usize = 20_000;
+    let spool = spool();
+    let path = |number: usize| spool.path.join(format!("new/{number:08}"));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in 0..FILES {
+                fs::write(path(number), "").unwrap();
+            }
+        });
+        let mut seen = 0;
+        while seen < FILES {
+            let (names, _) = spool.drop_box.names_in_order(FILES).unwrap();
+            let holes = names.iter().zip(0..).filter(|(name, number)| {
+                let wanted: &OsStr = &OsString::from(format!("{number:08}"));
+                **name != *wanted
+            });
+            assert_eq!(holes.count(), 0, "of {}", names.len());
+            seen = names.len();
+        }
+    });
+    // Not more than is wanted, and the first of all.
+    let (names, more_came) = spool.drop_box.names_in_order(3).unwrap();
+    assert_eq!(names, ["00000000", "00000001", "00000002"]);
+    assert!(!more_came);
+}
