@@ -3,7 +3,9 @@
 
 mod support;
 
-use objects::NotificationId;
+use std::time::SystemTime;
+
+use objects::{NotificationId, UnixTime};
 use spool::segment::{BLOCK, FIRST, Frame, Header, LAST};
 use support::{Site, notification, wait_until};
 
@@ -39,7 +41,9 @@ impl OldSegment {
     }
 
     fn record(&mut self, kind: u8, id: NotificationId, rest: &[u8]) {
-        let time = 1_795_217_983_000_000_i64.to_le_bytes();
+        // Not so long ago that it has expired.
+        let time = UnixTime::from(SystemTime::now()).micros() - 60_000_000;
+        let time = time.to_le_bytes();
         let frame = Frame {
             offset: 0,
             sequence: self.next,
